@@ -1,0 +1,140 @@
+import type {
+  ContainerCreate,
+  ContainerInspect,
+  ContainerState,
+  EngineEvent,
+} from "../engine/types.ts";
+import type { CriIdentity } from "./identity.ts";
+import type { ImageIndex } from "./image-index.ts";
+
+export type ObjectKind = "podsandbox" | "container";
+
+/**
+ * What is known of one of our containers at one moment. Never changed, only replaced: two reads that
+ * give the same entry object saw the same facts, so anything derived from it may be cached by it.
+ */
+export interface ContainerEntry {
+  /** Full 64 digit id. */
+  readonly id: string;
+  /** Docker's name, without the leading slash. */
+  readonly name: string;
+  readonly kind: ObjectKind;
+  readonly identity: CriIdentity;
+  /** "sha256:…"; for an object not inspected yet, what the create asked for. */
+  readonly imageId: string;
+  /** What the container was created from, as its creator wrote it. */
+  readonly image: string;
+  /** Seconds precision until the first inspect, nanoseconds from then on. */
+  readonly createdAtNs: bigint;
+  /**
+   * Best known state: the last inspect's, brought forward by events and lists that are newer.
+   * `OOMKilled` holds the evidence of `oom` events as well. Never inspected: what the list said, with
+   * ExitCode 0 and "never" times where the list cannot say.
+   */
+  readonly state: ContainerState;
+  /** The last inspect with `state` laid over its State; undefined until the first one. */
+  readonly inspect: ContainerInspect | undefined;
+  /** Grows with each replacement. */
+  readonly revision: number;
+  /** True while something may have changed after the last inspect began. */
+  readonly dirty: boolean;
+}
+
+/** A point in the index's own order of things; later marks are greater. Not a time. */
+export type Mark = number;
+
+export interface FindOptions {
+  /** Wants an inspect that began after this call, dirty or not. */
+  fresh?: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+export type ChangeKind = "created" | "started" | "stopped" | "deleted";
+
+/** One step in the life of a container or sandbox; each is told once, in this order. */
+export interface Change {
+  kind: ChangeKind;
+  /** As known right after the change; for "deleted", as it was last known. */
+  entry: ContainerEntry;
+  /** When it happened as far as the engine said, else when it was noticed. */
+  atNs: bigint;
+}
+
+export interface IndexHealth {
+  /** The engine answers. False within 10 s of a dead or frozen engine, true within 10 s of its return. */
+  engineReady: boolean;
+  /** Why not, for a condition's message; "" when ready. */
+  reason: string;
+  /** The event stream is up and a list has been applied since it came up. */
+  synced: boolean;
+  /** Clock.monotonicMs() of the last answer from the engine. */
+  lastContactMs: number;
+  /** Milliseconds since that answer. */
+  ageMs: number;
+}
+
+/** Counters for metrics; all grow from 0 except the gauges. */
+export interface IndexCounters {
+  events: number;
+  inspects: number;
+  lists: number;
+  /** Reconciles that found something the events had not told. */
+  repairs: number;
+  resyncs: number;
+  /** Gauges: inspects under way, and those among them past their budget. */
+  inspectsInFlight: number;
+  inspectsStuck: number;
+  containers: number;
+}
+
+export interface ContainerIndex {
+  /** Begins to follow the engine; never throws, keeps trying until `close`. */
+  start(): void;
+  /** Ends every timer, request and stream. */
+  close(): Promise<void>;
+  readonly health: IndexHealth;
+  readonly counters: IndexCounters;
+  readonly images: ImageIndex;
+
+  /**
+   * Everything of that kind, in no particular order. Waits a short while (250 ms) for inspects of
+   * changed objects, never for one that hangs. CriError Unavailable when the engine is away
+   * for longer than the grace time, or before the first list.
+   */
+  sandboxes(): Promise<readonly ContainerEntry[]>;
+  containers(): Promise<readonly ContainerEntry[]>;
+  /**
+   * One object by its id or a unique prefix of it; undefined when there is none. A changed object is
+   * inspected first, for at most 3 s; then the last known facts are given.
+   * CriError InvalidArgument for an ambiguous prefix, Unavailable as above.
+   */
+  find(
+    kind: ObjectKind,
+    idOrPrefix: string,
+    options?: FindOptions,
+  ): Promise<ContainerEntry | undefined>;
+  /** Containers of one sandbox (full id), whatever their state. */
+  membersOf(podSandboxId: string): Promise<readonly ContainerEntry[]>;
+  /** By Docker's name. */
+  byName(name: string): Promise<ContainerEntry | undefined>;
+  /** What is in memory right now, whatever its age: for metrics, logs and tombstones. */
+  peek(id: string): ContainerEntry | undefined;
+
+  /** Taken before an engine request whose answer goes to `observed`. */
+  mark(): Mark;
+  /** An own create succeeded. */
+  created(id: string, name: string, create: ContainerCreate): void;
+  /** The answer of an own inspect that began after `since` was taken. */
+  observed(inspect: ContainerInspect, since: Mark): void;
+  /** An own write changed it (start, stop, kill, update), or may have. */
+  touched(id: string): void;
+  /** An own remove succeeded, or the engine answered that there is no such container. */
+  removed(id: string): void;
+  /** Something kept beside the engine (a sandbox record) changed: a new entry, no request. */
+  touchedRecord(id: string): void;
+
+  /** Returns the function that unsubscribes. A listener that throws is logged and kept. */
+  onChange(listener: (change: Change) => void): () => void;
+  /** Every event that passes the engine's filter, as it comes: a hint. exec_die is among them. */
+  onEvent(listener: (event: EngineEvent) => void): () => void;
+}
