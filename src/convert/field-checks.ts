@@ -1,0 +1,69 @@
+import { CriError, invalidArgument } from "../errors.ts";
+
+/** C0 controls and DEL: no name, path or option that goes to Docker or into a file may hold one. */
+// eslint-disable-next-line no-control-regex -- control characters are what is looked for
+const CONTROL = /[\u0000-\u001f\u007f]/;
+
+/** PATH_MAX of Linux, the trailing NUL included. */
+const MAX_PATH_BYTES = 4096;
+
+export function hasControlCharacter(text: string): boolean {
+  return CONTROL.test(text);
+}
+
+/** Text as it may stand in an error message: quoted, short, on one line. */
+export function quoted(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
+
+/** Refuses control characters (a newline would start a new line in resolv.conf, a log or a rule). */
+export function requirePlainText(field: string, text: string): string {
+  if (CONTROL.test(text)) throw invalidArgument(`${field}: control characters are not allowed`);
+  return text;
+}
+
+/** Refuses NUL, which ends a string for the kernel although JSON carries it. */
+export function requireNoNul(field: string, text: string): string {
+  if (text.includes("\0")) throw invalidArgument(`${field}: NUL is not allowed`);
+  return text;
+}
+
+/** An absolute path of the node or of a container, exactly as given. */
+export function requireAbsolutePath(field: string, path: string): string {
+  requirePlainText(field, path);
+  if (path === "") throw invalidArgument(`${field}: must not be empty`);
+  if (!path.startsWith("/")) throw invalidArgument(`${field}: ${quoted(path)} is not absolute`);
+  if (Buffer.byteLength(path) >= MAX_PATH_BYTES) throw invalidArgument(`${field}: too long`);
+  return path;
+}
+
+/** A CRI int64 that must fit a JSON number exactly. */
+export function requireSafeInteger(
+  field: string,
+  value: bigint,
+  lowest: bigint,
+  highest = BigInt(Number.MAX_SAFE_INTEGER),
+): number {
+  if (value < lowest || value > highest) {
+    throw invalidArgument(
+      `${field}: ${String(value)} is not in ${String(lowest)}…${String(highest)}`,
+    );
+  }
+  return Number(value);
+}
+
+/** A field that is valid CRI but that this engine or Dockline cannot honour. */
+export function unimplemented(message: string): CriError {
+  return new CriError("Unimplemented", message);
+}
+
+/** A copy whose keys are own properties whatever their name ("__proto__" is a legal label key). */
+export function copyRecord(source: Readonly<Record<string, string>>): Record<string, string> {
+  const copy = emptyRecord();
+  for (const key of Object.keys(source)) copy[key] = source[key] ?? "";
+  return copy;
+}
+
+export function emptyRecord(): Record<string, string> {
+  return Object.create(null) as Record<string, string>;
+}

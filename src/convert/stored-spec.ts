@@ -1,0 +1,60 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  ContainerConfigSchema,
+  PodSandboxConfigSchema,
+  type ContainerConfig,
+  type PodSandboxConfig,
+} from "../gen/runtime/v1/api_pb.js";
+
+/**
+ * What Docker cannot hold of a container's request but ContainerStatus must give back: mounts and
+ * image as asked, requested resources, stop signal. Kept in the authoritative label as base64 of
+ * a ContainerConfig with only these fields, so that not a byte of them is lost.
+ */
+export function encodeContainerSpec(config: ContainerConfig): string {
+  const kept = create(ContainerConfigSchema, {
+    mounts: config.mounts,
+    stopSignal: config.stopSignal,
+    ...(config.image === undefined ? {} : { image: config.image }),
+    ...(config.linux?.resources === undefined
+      ? {}
+      : { linux: { resources: config.linux.resources } }),
+  });
+  return Buffer.from(toBinary(ContainerConfigSchema, kept)).toString("base64");
+}
+
+/** The same for a sandbox: log directory, namespaces, overhead, resources, cgroup parent. */
+export function encodeSandboxSpec(config: PodSandboxConfig): string {
+  const { linux } = config;
+  const namespaceOptions = linux?.securityContext?.namespaceOptions;
+  const kept = create(PodSandboxConfigSchema, {
+    logDirectory: config.logDirectory,
+    hostname: config.hostname,
+    linux: {
+      cgroupParent: linux?.cgroupParent ?? "",
+      ...(namespaceOptions === undefined ? {} : { securityContext: { namespaceOptions } }),
+      ...(linux?.overhead === undefined ? {} : { overhead: linux.overhead }),
+      ...(linux?.resources === undefined ? {} : { resources: linux.resources }),
+    },
+  });
+  return Buffer.from(toBinary(PodSandboxConfigSchema, kept)).toString("base64");
+}
+
+/** Undefined for an object without a stored spec (a legacy one), or with one that does not decode. */
+export function decodeContainerSpec(spec: string | undefined): ContainerConfig | undefined {
+  if (spec === undefined) return undefined;
+  try {
+    return fromBinary(ContainerConfigSchema, Buffer.from(spec, "base64"));
+  } catch {
+    return undefined;
+  }
+}
+
+export function decodeSandboxSpec(spec: string | undefined): PodSandboxConfig | undefined {
+  if (spec === undefined) return undefined;
+  try {
+    return fromBinary(PodSandboxConfigSchema, Buffer.from(spec, "base64"));
+  } catch {
+    return undefined;
+  }
+}
