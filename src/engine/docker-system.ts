@@ -8,7 +8,7 @@ import { objectWith, responseOf } from "./requests.ts";
 import type { Requests } from "./requests.ts";
 import { protocolError, toEngineError } from "./transport.ts";
 import type { Transport } from "./transport.ts";
-import type { DiskUsage, EngineInfo, EngineVersion } from "./types.ts";
+import type { EngineInfo, EngineVersion } from "./types.ts";
 
 type SystemCalls = Pick<Engine, "ping" | "version" | "info" | "diskUsage" | "events">;
 
