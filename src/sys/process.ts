@@ -34,6 +34,9 @@ export class ProcessError extends Error {
   }
 }
 
+/** How long a killed group may take to let go of its pipes. */
+const killGraceMs = 2000;
+
 let forks = 0;
 
 /** Processes started by this process so far: the second performance gate after Docker requests. */
@@ -69,9 +72,18 @@ export async function runProcess(
     const chunks = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
     const sizes = { stdout: 0, stderr: 0 };
     let failure: ProcessError | undefined;
+    let lastResort: NodeJS.Timeout | undefined;
     const end = (error: ProcessError): void => {
       failure ??= error;
       killGroup(child);
+      // A descendant that left the group may hold the pipes, and a process in uninterruptible sleep
+      // does not die: the caller is answered all the same.
+      lastResort ??= setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+        child.stdin.destroy();
+        settle(() => reject(failure ?? error));
+      }, killGraceMs);
     };
     const timer = setTimeout(() => {
       end(new ProcessError("timeout", `${program}: no end after ${options.timeoutMs} ms`));
@@ -88,6 +100,7 @@ export async function runProcess(
     }
     const settle = (work: () => void): void => {
       clearTimeout(timer);
+      clearTimeout(lastResort);
       options.signal?.removeEventListener("abort", onAbort);
       work();
     };

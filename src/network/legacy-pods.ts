@@ -1,0 +1,103 @@
+import { CriError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import { capabilityArgs } from "./attachment.ts";
+import type { NetworkAttachment, PortMapping } from "./attachment.ts";
+import { podCniArgs } from "./cni-args.ts";
+import type { ConfigLookup } from "./config-source.ts";
+import { isCniName } from "./conflist.ts";
+import { readLegacyCache, removeLegacyCache } from "./legacy-cache.ts";
+import type { LegacyCacheEntry } from "./legacy-cache.ts";
+import { podIps } from "./result.ts";
+
+/** What is known of a pod sandbox that Dockline did not make. */
+export interface LegacyPod {
+  containerId: string;
+  /** "" when it is gone. */
+  netns: string;
+  podName: string;
+  podNamespace: string;
+  /** From cri-dockerd's checkpoint; only used when its CNI cache has no entry. */
+  portMappings: readonly PortMapping[];
+}
+
+export interface LegacyPods {
+  tearDown(pod: LegacyPod): Promise<void>;
+  ips(containerId: string): Promise<string[]>;
+}
+
+/** The networks of pods that were taken over, by what their maker's libcni wrote down. */
+export function createLegacyPods(options: {
+  cacheDir: string;
+  ifName: string;
+  log: Logger;
+  currentConfig: () => Promise<ConfigLookup>;
+  netnsForDel: (netns: string) => Promise<string>;
+  tearDown: (attachment: NetworkAttachment, netns: string) => Promise<void>;
+}): LegacyPods {
+  const { cacheDir, ifName, log } = options;
+
+  /** The saved configuration where there is one, else today's, which is all that cri-dockerd used. */
+  const toAttachment = async (
+    pod: LegacyPod,
+    entry: LegacyCacheEntry | undefined,
+  ): Promise<NetworkAttachment | string> => {
+    const lookup = entry?.config === undefined ? await options.currentConfig() : undefined;
+    const config = entry?.config ?? lookup?.config;
+    if (config === undefined) return lookup?.problem ?? "no CNI configuration";
+    return {
+      networkName: config.name,
+      cniVersion: lookup?.config?.cniVersion ?? config.versions[0] ?? "0.3.1",
+      ifName,
+      containerId: pod.containerId,
+      netns: pod.netns,
+      plugins: config.plugins,
+      disableCheck: config.disableCheck,
+      args: entry?.args ?? podCniArgs(pod),
+      capabilityArgs:
+        entry?.capabilityArgs ?? capabilityArgs({ portMappings: pod.portMappings, podCidrs: [] }),
+      ...(entry?.result === undefined ? {} : { result: entry.result }),
+      ips: [],
+    };
+  };
+
+  return {
+    tearDown: async (pod) => {
+      if (!isCniName(pod.containerId)) return;
+      const entries = await readLegacyCache(cacheDir, pod.containerId, ifName);
+      for (const entry of entries.length === 0 ? [undefined] : entries) {
+        const attachment = await toAttachment(pod, entry);
+        if (typeof attachment !== "string") {
+          await options.tearDown(attachment, pod.netns);
+        } else if ((await options.netnsForDel(pod.netns)) === "") {
+          // Nothing says how to undo, and with the namespace the pod's own side went. An error would
+          // keep the pod Terminating for ever; an address that leaked can be told from this line.
+          log.warn(
+            { containerId: pod.containerId, pod: `${pod.podNamespace}/${pod.podName}` },
+            "CNI DEL left out: no saved configuration, none today, and the namespace is gone",
+          );
+        } else {
+          throw new CriError(
+            "Unavailable",
+            `pod ${pod.podNamespace}/${pod.podName}: its network was made by another runtime, ` +
+              `which left no CNI result in ${cacheDir}, and ${attachment}`,
+          );
+        }
+      }
+      await removeLegacyCache(cacheDir, pod.containerId, ifName);
+    },
+
+    ips: async (containerId) => {
+      if (!isCniName(containerId)) return [];
+      const ips: string[] = [];
+      for (const entry of await readLegacyCache(cacheDir, containerId, ifName)) {
+        if (entry.result === undefined) continue;
+        try {
+          ips.push(...podIps(entry.result, ifName));
+        } catch (err) {
+          log.warn({ err, containerId }, "a CNI result in the cache is damaged");
+        }
+      }
+      return [...new Set(ips)];
+    },
+  };
+}

@@ -1,0 +1,28 @@
+import { stat, statfs } from "node:fs/promises";
+import { isErrno } from "../sys/fs.ts";
+
+/**
+ * `gone` covers what Docker leaves behind for a moment: the empty file that the namespace was bound
+ * to. `host` is what a pid path becomes when its pid is used again by a process of the host; a
+ * plugin that gets it takes the host's own interfaces down.
+ */
+export type NetnsState = "pod" | "host" | "gone";
+
+const nsfsMagic = 0x6e736673;
+
+/** What is at the path of a pod's network namespace now. */
+export async function inspectNetns(path: string): Promise<NetnsState> {
+  if (path === "") return "gone";
+  try {
+    const filesystem = await statfs(path);
+    if (filesystem.type !== nsfsMagic) return "gone";
+    const [pod, own] = await Promise.all([
+      stat(path, { bigint: true }),
+      stat("/proc/self/ns/net", { bigint: true }),
+    ]);
+    return pod.ino === own.ino && pod.dev === own.dev ? "host" : "pod";
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ESRCH", "EINVAL")) return "gone";
+    throw error;
+  }
+}

@@ -1,0 +1,239 @@
+import { CriError, errorText } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import type { Clock } from "../sys/clock.ts";
+import { capabilityArgs, chainDeclares, parsePodCidr } from "./attachment.ts";
+import type { NetworkAttachment, PodDns, PortMapping } from "./attachment.ts";
+import type { Bandwidth } from "./bandwidth.ts";
+import { createChain } from "./chain.ts";
+import { podCniArgs } from "./cni-args.ts";
+import { CniError } from "./cni-error.ts";
+import { createConfigSource } from "./config-source.ts";
+import type { UsableConfig } from "./config-source.ts";
+import { isCniName, versionAtLeast } from "./conflist.ts";
+import { GcGate } from "./gc-gate.ts";
+import { createLegacyPods } from "./legacy-pods.ts";
+import type { LegacyPod } from "./legacy-pods.ts";
+import { inspectNetns } from "./netns.ts";
+import type { NetnsState } from "./netns.ts";
+import { createPluginRunner } from "./plugin.ts";
+import { createStatusProbe } from "./status-probe.ts";
+
+/** The CRI's NetworkReady condition. */
+export interface NetworkStatus {
+  ready: boolean;
+  /** One CamelCase word, "" when ready. */
+  reason: string;
+  /** What is wrong and what to do about it, "" when ready. */
+  message: string;
+}
+
+export interface SetUpRequest {
+  containerId: string;
+  /** Path of the pod's network namespace (Docker's SandboxKey). */
+  netns: string;
+  podName: string;
+  podNamespace: string;
+  podUid: string;
+  portMappings: readonly PortMapping[];
+  bandwidth?: Bandwidth;
+  dns?: PodDns;
+  /** Names for the `aliases` capability; default: the pod's name. */
+  aliases?: readonly string[];
+  cgroupPath?: string;
+  /** Ends the plugin that runs; the caller then undoes as after any failed ADD. */
+  signal?: AbortSignal;
+  /**
+   * Awaited before the first plugin runs: when it resolves, what DEL will need must be durable. The
+   * chain does not start when it rejects.
+   */
+  beforeAdd(attachment: NetworkAttachment): Promise<void>;
+}
+
+/** Pods on the CNI network. Calls for one container must not overlap: the caller serialises them. */
+export interface Network {
+  /** Cheap enough for every Status call: some stats of files, and at most one probe in 10 s. */
+  status(): Promise<NetworkStatus>;
+  /**
+   * Runs ADD. Throws CriError Unavailable without a configuration, InvalidArgument for a request
+   * that cannot be passed on, CniError when a plugin fails. After `beforeAdd` was called, every
+   * failure must be followed by `tearDown`: nothing is undone here.
+   */
+  setUp(request: SetUpRequest): Promise<NetworkAttachment>;
+  /**
+   * Runs DEL with the configuration and result of the ADD; may be repeated. `netns` is where the
+   * namespace is now, "" when it is gone. What is already gone is a success.
+   */
+  tearDown(attachment: NetworkAttachment, netns: string): Promise<void>;
+  /** The same for a pod that cri-dockerd or dockershim made. */
+  tearDownLegacy(pod: LegacyPod): Promise<void>;
+  /** The addresses of such a pod as its maker's cache has them; empty when it has none. */
+  legacyIps(containerId: string): Promise<string[]>;
+  /** Runs CHECK; throws CniError when the attachment is no longer as it was made. */
+  check(attachment: NetworkAttachment): Promise<void>;
+  /** Lets plugins of spec 1.1 drop what belongs to none of these attachments; no-op before. */
+  gc(valid: readonly { containerId: string; ifName: string }[]): Promise<void>;
+  /**
+   * The node's pod ranges, "a,b" for dual stack, from the configuration or UpdateRuntimeConfig; the
+   * last one counts, an empty one is ignored. Throws CriError InvalidArgument.
+   */
+  setPodCidr(cidr: string): void;
+  close(): void;
+}
+
+export interface NetworkOptions {
+  /** Default /etc/cni/net.d. */
+  confDir?: string;
+  /** Searched in this order; default /opt/cni/bin, then /usr/lib/cni. */
+  binDirs?: readonly string[];
+  /** Where cri-dockerd's libcni cache is; default /var/lib/cni/cache. Read only. */
+  legacyCacheDir?: string;
+  log: Logger;
+  clock: Clock;
+  /** For one chain of plugins, in ms; default 220 s, which is what the kubelet's shims allow. */
+  deadlineMs?: number;
+  /** For tests without namespaces. */
+  inspectNetns?: (path: string) => Promise<NetnsState>;
+}
+
+/** The name of a pod's interface, which cri-dockerd and kubelet's stats expect. */
+const ifName = "eth0";
+const gcTimeoutMs = 60_000;
+
+export function createNetwork(options: NetworkOptions): Network {
+  const confDir = options.confDir ?? "/etc/cni/net.d";
+  const binDirs = options.binDirs ?? ["/opt/cni/bin", "/usr/lib/cni"];
+  const { log, clock } = options;
+  const netnsState = options.inspectNetns ?? inspectNetns;
+  const plugins = createPluginRunner({ binDirs, clock });
+  const source = createConfigSource({ confDir, binDirs, plugins, clock });
+  const chain = createChain({ plugins, clock, log, deadlineMs: options.deadlineMs ?? 220_000 });
+  const probe = createStatusProbe({ chain, clock, log });
+  const gate = new GcGate();
+  let podCidrs: string[] = [];
+
+  const missingRange = (config: UsableConfig): string | undefined =>
+    podCidrs.length === 0 && chainDeclares(config.plugins, "ipRanges")
+      ? `network ${config.name} takes its ranges from the node's pod CIDR, which is not known yet: ` +
+        "the kubelet sends it, or --pod-cidr sets it"
+      : undefined;
+
+  const usableConfig = async (): Promise<UsableConfig> => {
+    const { config, problem } = await source.current();
+    if (config === undefined) throw new CriError("Unavailable", `pod network: ${problem}`);
+    const missing = missingRange(config);
+    if (missing !== undefined) throw new CriError("Unavailable", `pod network: ${missing}`);
+    return config;
+  };
+
+  /** What plugins get as the namespace: never one that is gone, never the host's own. */
+  const netnsForDel = async (netns: string): Promise<string> =>
+    (await netnsState(netns)) === "pod" ? netns : "";
+
+  const warnOfUndeclared = (config: UsableConfig, request: SetUpRequest): void => {
+    const about = { network: config.name, containerId: request.containerId };
+    const ports = request.portMappings.some(({ hostPort }) => hostPort !== 0);
+    if (ports && !chainDeclares(config.plugins, "portMappings")) {
+      log.warn(about, "no CNI plugin declares portMappings: host ports are left to the network");
+    }
+    if (request.bandwidth !== undefined && !chainDeclares(config.plugins, "bandwidth")) {
+      log.warn(about, "no CNI plugin declares bandwidth: the pod's limits have no effect");
+    }
+  };
+
+  const tearDown = async (attachment: NetworkAttachment, netns: string): Promise<void> => {
+    const current = await netnsForDel(netns);
+    await gate.attach(() => chain.del(attachment, current));
+  };
+
+  const legacyPods = createLegacyPods({
+    cacheDir: options.legacyCacheDir ?? "/var/lib/cni/cache",
+    ifName,
+    log,
+    currentConfig: () => source.current(),
+    netnsForDel,
+    tearDown,
+  });
+
+  return {
+    status: async () => {
+      const notReady = (message: string): NetworkStatus => ({
+        ready: false,
+        reason: "NetworkPluginNotReady",
+        message,
+      });
+      try {
+        const { config, problem } = await source.current();
+        if (config === undefined) return notReady(problem);
+        const trouble = missingRange(config) ?? (await probe.trouble(config));
+        return trouble === undefined ? { ready: true, reason: "", message: "" } : notReady(trouble);
+      } catch (error) {
+        return notReady(errorText(error));
+      }
+    },
+
+    setUp: async (request) => {
+      if (!isCniName(request.containerId)) {
+        throw new CriError("InvalidArgument", "pod network: not a valid container id");
+      }
+      const config = await usableConfig();
+      const attachment: NetworkAttachment = {
+        networkName: config.name,
+        cniVersion: config.cniVersion,
+        ifName,
+        containerId: request.containerId,
+        netns: request.netns,
+        plugins: config.plugins,
+        disableCheck: config.disableCheck,
+        args: podCniArgs(request),
+        capabilityArgs: capabilityArgs({
+          ...request,
+          podCidrs,
+          aliases: request.aliases ?? [request.podName],
+        }),
+        ips: [],
+      };
+      if ((await netnsState(request.netns)) !== "pod") {
+        const about = { plugin: "chain", verb: "ADD", failure: "result" as const };
+        throw new CniError(about, `${request.netns} is not the network namespace of a pod`);
+      }
+      warnOfUndeclared(config, request);
+      await request.beforeAdd(attachment);
+      return await gate.attach(() => chain.add(attachment, request.signal));
+    },
+
+    tearDown,
+    tearDownLegacy: (pod) => legacyPods.tearDown(pod),
+    legacyIps: (containerId) => legacyPods.ips(containerId),
+
+    check: async (attachment) => {
+      await gate.attach(() => chain.check(attachment, attachment.netns));
+    },
+
+    gc: async (valid) => {
+      const { config } = await source.current();
+      if (config === undefined || config.disableGc) return;
+      if (!versionAtLeast(config.cniVersion, "1.1.0")) return;
+      const attachments = valid.map((one) => ({
+        containerID: one.containerId,
+        ifname: one.ifName,
+      }));
+      await gate.collect(() =>
+        chain.forNetwork(
+          "GC",
+          config,
+          // The second key is the one that the spec's first text had and plugins still read.
+          { "cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments },
+          gcTimeoutMs,
+        ),
+      );
+    },
+
+    setPodCidr: (cidr) => {
+      const parsed = parsePodCidr(cidr);
+      if (parsed.length > 0) podCidrs = parsed;
+    },
+
+    // Nothing is held between calls: the folder is looked at when it is asked about.
+    close: () => undefined,
+  };
+}
