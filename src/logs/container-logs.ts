@@ -1,0 +1,59 @@
+/** Where one container's output is read and where the CRI wants it. */
+export interface LogTarget {
+  containerId: string;
+  /** Docker's json-file, `<root>/containers/<id>/<id>-json.log`. */
+  sourcePath: string;
+  /** PodSandboxConfig.log_directory, absolute. */
+  logDirectory: string;
+  /** ContainerConfig.log_path, relative to the folder. */
+  logPath: string;
+  /** `cri`: lines are rewritten by the pump. `docker-json`: a symlink to Docker's file. */
+  format: "cri" | "docker-json";
+}
+
+/** How far the pumps are, for metrics. */
+export interface LogLag {
+  /** Containers that are followed now. */
+  containers: number;
+  /** Bytes in Docker's files that are not in a CRI log yet. */
+  bytesBehind: number;
+  /** Least number of source bytes that were rotated away unread. */
+  lostBytes: bigint;
+  /** Bytes written to CRI logs. */
+  pumpedBytes: bigint;
+  /** Source lines that were no log entry: halves left by a crash, foreign text. */
+  unreadableLines: bigint;
+}
+
+export interface ContainerLogs {
+  /**
+   * Begins or resumes following; may be repeated. The CRI file exists when it resolves; the source
+   * need not exist yet. Throws InvalidArgument for a path that leaves the log directory or meets a
+   * symlink.
+   */
+  start(target: LogTarget): Promise<void>;
+  /**
+   * For a container that has exited: everything that Docker wrote is in the CRI file when it
+   * resolves with true, which is what the kubelet's termination message needs. False after
+   * `timeoutMs`; the pump goes on then.
+   */
+  drain(containerId: string, timeoutMs: number): Promise<boolean>;
+  /**
+   * ReopenContainerLog: when it resolves the path exists and the file that was there before, should
+   * it have been renamed, is written no more. NotFound for a container that is not followed.
+   */
+  reopen(containerId: string): Promise<void>;
+  /**
+   * RemoveContainer: ends following and forgets the position. Unlinks our own symlink; a CRI log
+   * file is the kubelet's to delete. An unknown container is as good as removed.
+   */
+  remove(containerId: string): Promise<void>;
+  /**
+   * After a restart: goes on with each target that has a saved position, and drops the positions of
+   * all other containers. One that cannot be resumed is logged and does not stop the rest.
+   */
+  resume(targets: LogTarget[]): Promise<void>;
+  lag(): LogLag;
+  /** Saves the positions and lets go of every file. */
+  close(): Promise<void>;
+}

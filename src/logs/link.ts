@@ -1,0 +1,77 @@
+import { randomBytes } from "node:crypto";
+import { lstat, readlink, rename, symlink, unlink, type FileHandle } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { CriError } from "../errors.ts";
+import { isErrno, unlinkIfExists } from "../sys/fs.ts";
+import { openLogFolder, within, type LogPath } from "./log-path.ts";
+
+/** What lies at a path: nothing, a symlink with its target, or something else. */
+async function linkAt(path: string): Promise<"nothing" | "other" | { target: string }> {
+  try {
+    if (!(await lstat(path)).isSymbolicLink()) return "other";
+    return { target: await readlink(path) };
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return "nothing";
+    throw error;
+  }
+}
+
+/** `<folder>/<id>/<id>-json.log` beside the container of `sourcePath`: a log link of ours, or of dockershim. */
+function isContainerLog(target: string, sourcePath: string): boolean {
+  const id = basename(dirname(target));
+  return (
+    dirname(dirname(target)) === dirname(dirname(sourcePath)) &&
+    basename(target) === `${id}-json.log`
+  );
+}
+
+/**
+ * Makes the log path a symlink to Docker's file. An older log link (also one to a container that
+ * is gone, left by a failed start) is replaced; anything else stays and is FailedPrecondition.
+ */
+export async function makeLogLink(path: LogPath, sourcePath: string): Promise<void> {
+  const folder = await openLogFolder(path);
+  try {
+    const place = within(folder, path.name);
+    const found = await linkAt(place);
+    if (typeof found === "object") {
+      if (found.target === sourcePath) return;
+      if (!isContainerLog(found.target, sourcePath)) throw occupied(path);
+    } else if (found === "other") throw occupied(path);
+    const temporary = within(folder, `.dockline-${randomBytes(8).toString("hex")}`);
+    await symlink(sourcePath, temporary);
+    try {
+      await rename(temporary, place);
+    } catch (error) {
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
+  } finally {
+    await folder.close();
+  }
+}
+
+function occupied(path: LogPath): CriError {
+  return new CriError(
+    "FailedPrecondition",
+    `make container log link ${JSON.stringify(path.full)}: something else has that name`,
+  );
+}
+
+/** Unlinks the log path only while it is the symlink to `sourcePath`. */
+export async function removeLogLink(path: LogPath, sourcePath: string): Promise<void> {
+  let folder: FileHandle;
+  try {
+    folder = await openLogFolder(path, false);
+  } catch (error) {
+    if (error instanceof CriError && error.kind === "NotFound") return;
+    throw error;
+  }
+  try {
+    const place = within(folder, path.name);
+    const found = await linkAt(place);
+    if (typeof found === "object" && found.target === sourcePath) await unlinkIfExists(place);
+  } finally {
+    await folder.close();
+  }
+}

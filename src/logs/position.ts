@@ -1,0 +1,109 @@
+import { readdir, rename, unlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { invalidArgument } from "../errors.ts";
+import { readTextIfExists, unlinkIfExists } from "../sys/fs.ts";
+
+/** How far into which of Docker's files. */
+export interface SourcePosition {
+  /** Inode number, decimal; a file keeps it through rotation. */
+  ino: string;
+  offset: number;
+  /** Size when last seen, the least that can be missing when the file is gone. */
+  size: number;
+  /** The bytes just before `offset`, base64: an inode number alone may have been given out again. */
+  mark: string;
+  /** Bytes known to be missing before this file and not yet told in the log; absent: none. */
+  missing?: number;
+}
+
+/** The CRI file and its length at the same moment. */
+export interface TargetPosition {
+  ino: string;
+  length: number;
+}
+
+/** Read and written together: one without the other would lose or double lines. */
+export interface Position {
+  source: SourcePosition | null;
+  target: TargetPosition;
+  /** The container had exited and all of its output was written. */
+  drained: boolean;
+}
+
+const SUFFIX = ".json";
+const count = (value: unknown): value is number =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+const decimal = (value: unknown): value is string =>
+  typeof value === "string" && /^\d{1,20}$/.test(value);
+
+function isSource(value: unknown): value is SourcePosition {
+  const { ino, offset, size, mark, missing } = value as Record<string, unknown>;
+  return (
+    decimal(ino) &&
+    count(offset) &&
+    count(size) &&
+    typeof mark === "string" &&
+    (missing === undefined || count(missing))
+  );
+}
+
+function parsePosition(text: string): Position | undefined {
+  try {
+    const { v, source, target, drained } = JSON.parse(text) as Record<string, unknown>;
+    if (v !== 1 || typeof drained !== "boolean") return undefined;
+    if (source !== null && !isSource(source)) return undefined;
+    const { ino, length } = target as Record<string, unknown>;
+    if (!decimal(ino) || !count(length)) return undefined;
+    return { source, target: { ino, length }, drained };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The positions of all containers, one small file each. No fsync: they guard against the death of
+ * this process, which the page cache outlives. A power cut ends the containers too, and may cost
+ * the last lines of their logs as it does with any runtime.
+ */
+export class PositionStore {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  #path(containerId: string): string {
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(containerId))
+      throw invalidArgument(`container id ${JSON.stringify(containerId.slice(0, 120))} is not one`);
+    return join(this.#folder, containerId + SUFFIX);
+  }
+
+  /** Undefined when there is none or it cannot be read as one. */
+  async load(containerId: string): Promise<Position | undefined> {
+    const text = await readTextIfExists(this.#path(containerId));
+    return text === undefined ? undefined : parsePosition(text);
+  }
+
+  /** Old or new content is there at every moment. Calls for one container must not overlap. */
+  async save(containerId: string, position: Position): Promise<void> {
+    const path = this.#path(containerId);
+    const temporary = `${path}.tmp`;
+    try {
+      await writeFile(temporary, JSON.stringify({ v: 1, ...position }), { mode: 0o600 });
+      await rename(temporary, path);
+    } catch (error) {
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async forget(containerId: string): Promise<void> {
+    await unlinkIfExists(this.#path(containerId));
+  }
+
+  /** Ids of all containers with a position. */
+  async list(): Promise<string[]> {
+    const names = await readdir(this.#folder);
+    return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -5));
+  }
+}

@@ -1,0 +1,211 @@
+import type { Clock } from "../sys/clock.ts";
+import type { LogTarget } from "./container-logs.ts";
+import { appendGap, LineBuffer } from "./format.ts";
+import { resolveLogPath } from "./log-path.ts";
+import { convertLines, type ConvertCounts } from "./parse.ts";
+import type { PositionStore } from "./position.ts";
+import { SourceChain } from "./source.ts";
+import { CriLogFile } from "./target.ts";
+
+/**
+ * Bytes converted between two turns of the event loop: half a millisecond or so. It also bounds a
+ * line; Docker's longest is 16 KiB of content, six times that when all of it is escaped.
+ */
+const SLICE_BYTES = 256 * 1024;
+/** Slices in one round, so that a reopen waits for little. */
+const ROUND_SLICES = 8;
+
+/** The buffers that one round works in; shared by all containers, one after the other. */
+export interface Workspace {
+  input: Buffer;
+  output: LineBuffer;
+}
+
+export function createWorkspace(): Workspace {
+  return { input: Buffer.allocUnsafeSlow(SLICE_BYTES), output: new LineBuffer(SLICE_BYTES) };
+}
+
+/** Sums over all containers. */
+export interface PumpCounts extends ConvertCounts {
+  pumpedBytes: bigint;
+  lostBytes: bigint;
+}
+
+/** What a round did. */
+export interface Round {
+  /** Source bytes dealt with. */
+  bytes: number;
+  /** Nothing was left to read at some moment of the round. */
+  atEnd: boolean;
+  /** Docker had made a new file since the last round. */
+  rotated: boolean;
+}
+
+/** Moves one container's output. No two of its methods may run at once: its owner sees to that. */
+export class Pump {
+  readonly target: LogTarget;
+  readonly #clock: Clock;
+  readonly #positions: PositionStore;
+  readonly #counts: PumpCounts;
+  readonly #file: CriLogFile;
+  readonly #mostUnlinkedBytes: number;
+  #source: SourceChain;
+  #dirty = false;
+  #drained = false;
+
+  constructor(
+    target: LogTarget,
+    deps: {
+      clock: Clock;
+      positions: PositionStore;
+      counts: PumpCounts;
+      mostUnlinkedBytes: number;
+    },
+  ) {
+    this.target = target;
+    this.#clock = deps.clock;
+    this.#positions = deps.positions;
+    this.#counts = deps.counts;
+    this.#mostUnlinkedBytes = deps.mostUnlinkedBytes;
+    this.#file = new CriLogFile(resolveLogPath(target.logDirectory, target.logPath));
+    this.#source = new SourceChain(target.sourcePath, null, deps.mostUnlinkedBytes);
+  }
+
+  /** There is something that the saved position does not know. */
+  get dirty(): boolean {
+    return this.#dirty;
+  }
+
+  /** The container has exited and its output was read to the end; no file is held. */
+  get drained(): boolean {
+    return this.#drained;
+  }
+
+  get bytesBehind(): number {
+    return this.#source.bytesBehind;
+  }
+
+  /** Takes up the saved position or begins anew; false when there was none and `must` asks for one. */
+  async open(options: { mustHavePosition: boolean }): Promise<boolean> {
+    const saved = await this.#positions.load(this.target.containerId);
+    if (saved === undefined && options.mustHavePosition) return false;
+    this.#source = new SourceChain(
+      this.target.sourcePath,
+      saved?.source ?? null,
+      this.#mostUnlinkedBytes,
+    );
+    this.#drained = saved?.drained ?? false;
+    if (this.#drained) return true;
+    await this.#file.open(saved?.target);
+    await this.save();
+    return true;
+  }
+
+  /** After `drained` a further start of following. */
+  async wake(): Promise<void> {
+    this.#drained = false;
+    if (!this.#file.isOpen) await this.#file.open();
+  }
+
+  /**
+   * Copies up to two megabytes. Throws when a file can't be read or written; the position is then
+   * where it was, and the round can be tried again.
+   */
+  async round(space: Workspace): Promise<Round> {
+    let bytes = 0;
+    const known = this.#source.hasFiles;
+    const rotated = await this.#source.discover();
+    if (!known && this.#source.hasFiles) {
+      // From now on a rotation that this process does not live to see leaves a trace.
+      await this.#saveOrStayDirty();
+    }
+    for (let slice = 0; slice < ROUND_SLICES; slice += 1) {
+      await this.#tellMissing(space.output);
+      const complete = this.#source.headIsComplete;
+      const count = await this.#source.read(space.input);
+      const given = space.input.subarray(0, count);
+      space.output.clear();
+      const before = this.#counts.unreadable;
+      let done = convertLines(given, space.output, this.#counts);
+      if (done === 0 && count > 0 && (complete || count === space.input.length)) {
+        // The half entry at the end of a file that grows no more, or a line that is none of Docker's.
+        done = count;
+        this.#counts.unreadable += 1;
+      }
+      try {
+        await this.#write(space.output);
+      } catch (error) {
+        this.#counts.unreadable = before;
+        throw error;
+      }
+      this.#source.advance(done, given);
+      bytes += done;
+      if (done > 0) this.#dirty = true;
+      if (complete && done === 0) {
+        await this.#source.shift();
+        this.#dirty = true;
+      } else if (!complete && count < space.input.length) return { bytes, atEnd: true, rotated };
+    }
+    return { bytes, atEnd: false, rotated };
+  }
+
+  /** Saves the position, together with what is in the CRI file at this moment. */
+  async save(): Promise<void> {
+    await this.#positions.save(this.target.containerId, {
+      source: this.#source.position(),
+      target: this.#file.position(),
+      drained: this.#drained,
+    });
+    this.#dirty = false;
+  }
+
+  /** The container has exited and a round met the end: keeps the position and no open file. */
+  async finish(): Promise<void> {
+    this.#drained = true;
+    await this.#saveOrStayDirty();
+    await this.#source.close();
+    await this.#file.close();
+  }
+
+  /**
+   * A position that can't be saved is no failure here: the kubelet would rename the old file back
+   * over the one that is written now.
+   */
+  async reopen(): Promise<void> {
+    if (this.#file.isOpen) await this.#saveOrStayDirty();
+    await this.#file.reopen();
+    await this.#saveOrStayDirty();
+    if (this.#drained) await this.#file.close();
+  }
+
+  async close(): Promise<void> {
+    try {
+      if (this.#dirty) await this.save();
+    } finally {
+      await this.#source.close();
+      await this.#file.close();
+    }
+  }
+
+  async #saveOrStayDirty(): Promise<void> {
+    this.#dirty = true;
+    await this.save().catch(() => undefined);
+  }
+
+  async #tellMissing(output: LineBuffer): Promise<void> {
+    const missing = this.#source.missing;
+    if (missing === undefined) return;
+    output.clear();
+    appendGap(output, this.#clock.nowNs(), missing);
+    await this.#write(output);
+    this.#source.missingTold();
+    this.#counts.lostBytes += BigInt(missing);
+    this.#dirty = true;
+  }
+
+  async #write(output: LineBuffer): Promise<void> {
+    if (output.length === 0) return;
+    await this.#file.append(output.view());
+    this.#counts.pumpedBytes += BigInt(output.length);
+  }
+}

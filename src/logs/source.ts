@@ -1,0 +1,286 @@
+import { constants, type BigIntStats } from "node:fs";
+import { open, stat, type FileHandle } from "node:fs/promises";
+import { isErrno } from "../sys/fs.ts";
+import type { SourcePosition } from "./position.ts";
+
+/** Bytes before the offset that are kept to recognise a file: they hold the last entry's time. */
+const MARK_BYTES = 64;
+/** `max-file` that is still looked through; Docker sets no limit of its own. */
+const MOST_NAMES = 1000;
+/** Tries to see the names between two rotations, and the wait between them. */
+const SCAN_TRIES = 5;
+const SCAN_PAUSE_MS = 2;
+
+/** One of Docker's files for a container, held open so that rotation cannot take it away. */
+interface SourceFile {
+  handle: FileHandle;
+  ino: bigint;
+  offset: number;
+  size: number;
+  mark: Buffer;
+  /** Bytes at least that are missing before this file; undefined when none are. */
+  missing: number | undefined;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function statIfExists(path: string): Promise<BigIntStats | undefined> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
+async function openSource(path: string): Promise<SourceFile | undefined> {
+  let handle: FileHandle;
+  try {
+    handle = await open(
+      path,
+      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOATIME,
+    );
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    throw error;
+  }
+  try {
+    const { ino, size } = await handle.stat({ bigint: true });
+    return {
+      handle,
+      ino,
+      offset: 0,
+      size: Number(size),
+      mark: Buffer.alloc(0),
+      missing: undefined,
+    };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+async function closeAll(files: SourceFile[]): Promise<void> {
+  for (const file of files) await file.handle.close();
+}
+
+/**
+ * The files `path`, `path.1`, `path.2`, … in the order they were written: the one being read first,
+ * the one that Docker writes last. Docker rotates by renaming from the highest number down and then
+ * makes a new file at `path`, so a file whose inode is no longer the path's is complete.
+ */
+export class SourceChain {
+  readonly #path: string;
+  readonly #mostUnlinkedBytes: number;
+  #files: SourceFile[] = [];
+  /** Position to find again as soon as there are files. */
+  #wanted: SourcePosition | null;
+
+  constructor(path: string, wanted: SourcePosition | null, mostUnlinkedBytes: number) {
+    this.#path = path;
+    this.#wanted = wanted;
+    this.#mostUnlinkedBytes = mostUnlinkedBytes;
+  }
+
+  /** True when a newer file follows the one being read, which then grows no more. */
+  get headIsComplete(): boolean {
+    return this.#files.length > 1;
+  }
+
+  get hasFiles(): boolean {
+    return this.#files.length > 0;
+  }
+
+  /** Bytes known to be unread. */
+  get bytesBehind(): number {
+    return this.#files.reduce((sum, file) => sum + Math.max(0, file.size - file.offset), 0);
+  }
+
+  /** Bytes at least that are missing before the next one read; undefined when none are. */
+  get missing(): number | undefined {
+    return this.#files[0]?.missing;
+  }
+
+  /** The loss is told in the log. */
+  missingTold(): void {
+    const head = this.#files[0];
+    if (head !== undefined) head.missing = undefined;
+  }
+
+  position(): SourcePosition | null {
+    const head = this.#files[0];
+    if (head === undefined) return this.#wanted;
+    const { ino, offset, size, mark, missing } = head;
+    return {
+      ino: String(ino),
+      offset,
+      size: Math.max(size, offset),
+      mark: mark.toString("base64"),
+      ...(missing === undefined ? {} : { missing }),
+    };
+  }
+
+  /** Takes hold of files that Docker made since, before each round; true when there were any. */
+  async discover(): Promise<boolean> {
+    const found = await statIfExists(this.#path);
+    const last = this.#files.at(-1);
+    if (last !== undefined && (found === undefined || found.ino === last.ino)) {
+      if (found !== undefined) this.#sized(last, Number(found.size));
+      return false;
+    }
+    const { files, joined } = await this.#openNewer(last?.ino);
+    if (last === undefined) {
+      this.#files = await this.#from(files);
+      return false;
+    }
+    const first = files[0];
+    // Rotated so often since the last look that the file held open lost its last name: how many
+    // came and went after it nothing tells, one at least of the size that the others have.
+    if (!joined && first !== undefined) first.missing = leastRotated(files);
+    this.#files.push(...files);
+    await this.#dropUnlinked();
+    return files.length > 0;
+  }
+
+  /** Reads on from where `advance` left off; 0 at the end for now. */
+  async read(into: Buffer): Promise<number> {
+    const head = this.#files[0];
+    if (head === undefined) return 0;
+    const { bytesRead } = await head.handle.read(into, 0, into.length, head.offset);
+    head.size = Math.max(head.size, head.offset + bytesRead);
+    return bytesRead;
+  }
+
+  /** The first `count` bytes of what `read` gave are dealt with. */
+  advance(count: number, given: Buffer): void {
+    const head = this.#files[0];
+    if (head === undefined || count === 0) return;
+    head.offset += count;
+    head.mark = Buffer.from(given.subarray(Math.max(0, count - MARK_BYTES), count));
+  }
+
+  /** Done with the file being read; the next one takes its place. */
+  async shift(): Promise<void> {
+    if (!this.headIsComplete) return;
+    await this.#files.shift()?.handle.close();
+  }
+
+  async close(): Promise<void> {
+    this.#wanted = this.position();
+    const files = this.#files;
+    this.#files = [];
+    await closeAll(files);
+  }
+
+  #sized(file: SourceFile, size: number): void {
+    if (size < file.offset) {
+      // Emptied in place, which engines before 21 do with a `max-file` of 1.
+      if (file.size > file.offset) file.missing = file.size - file.offset;
+      file.offset = 0;
+      file.mark = Buffer.alloc(0);
+    }
+    file.size = size;
+  }
+
+  /**
+   * Opens what is newer than inode `until`, oldest first; `joined` tells whether that one was met.
+   * Names move up while this looks, so it looks again until the newest file stayed the same and
+   * nothing is missing between.
+   */
+  async #openNewer(until: bigint | undefined): Promise<{ files: SourceFile[]; joined: boolean }> {
+    for (let tries = 1; ; tries += 1) {
+      const files: SourceFile[] = [];
+      let joined = false;
+      try {
+        let holes = 0;
+        for (let index = 0; index < MOST_NAMES && holes < 2 && !joined; index += 1) {
+          const file = await openSource(
+            index === 0 ? this.#path : `${this.#path}.${String(index)}`,
+          );
+          if (file === undefined) {
+            holes += 1;
+            continue;
+          }
+          joined = file.ino === until;
+          if (joined || files.some((other) => other.ino === file.ino)) await file.handle.close();
+          else files.unshift(file);
+        }
+        const newest = files.at(-1);
+        const still = (await statIfExists(this.#path))?.ino === newest?.ino;
+        if ((still && (joined || until === undefined)) || tries === SCAN_TRIES)
+          return { files, joined };
+      } catch (error) {
+        await closeAll(files);
+        throw error;
+      }
+      await closeAll(files);
+      await pause(SCAN_PAUSE_MS);
+    }
+  }
+
+  /** Of all files, those from the wanted position on; the rest is closed. */
+  async #from(files: SourceFile[]): Promise<SourceFile[]> {
+    const wanted = this.#wanted;
+    if (wanted === null || files.length === 0) return files;
+    let index = 0;
+    for (; index < files.length; index += 1) {
+      const file = files[index];
+      if (file !== undefined && (await isAt(file, wanted))) break;
+    }
+    const head = files[index];
+    if (head === undefined) {
+      const first = files[0];
+      if (first !== undefined)
+        first.missing =
+          Math.max(wanted.size, leastRotated(files)) - wanted.offset + (wanted.missing ?? 0);
+      return files;
+    }
+    head.offset = wanted.offset;
+    head.mark = Buffer.from(wanted.mark, "base64");
+    head.missing = wanted.missing;
+    await closeAll(files.splice(0, index));
+    return files;
+  }
+
+  /**
+   * Files that Docker deleted while they were held open still fill the disk. Past the limit the
+   * oldest are let go, as Docker meant to.
+   */
+  async #dropUnlinked(): Promise<void> {
+    let unlinkedBytes = 0;
+    let keep = this.#files.length - 1;
+    for (let index = keep - 1; index >= 0; index -= 1) {
+      const file = this.#files[index];
+      if (file === undefined) continue;
+      const { nlink, size } = await file.handle.stat();
+      file.size = size;
+      if (nlink === 0) unlinkedBytes += size;
+      if (unlinkedBytes > this.#mostUnlinkedBytes) break;
+      keep = index;
+    }
+    if (keep <= 0) return;
+    const dropped = this.#files.splice(0, keep);
+    const lost = dropped.reduce(
+      (sum, file) => sum + Math.max(0, file.size - file.offset) + (file.missing ?? 0),
+      0,
+    );
+    const head = this.#files[0];
+    if (head !== undefined && lost > 0) head.missing = (head.missing ?? 0) + lost;
+    await closeAll(dropped);
+  }
+}
+
+/** Size of the smallest file that was rotated; 0 when none was. */
+function leastRotated(files: SourceFile[]): number {
+  const rotated = files.slice(0, -1).map((file) => file.size);
+  return rotated.length === 0 ? 0 : Math.min(...rotated);
+}
+
+async function isAt(file: SourceFile, wanted: SourcePosition): Promise<boolean> {
+  if (String(file.ino) !== wanted.ino || file.size < wanted.offset) return false;
+  const mark = Buffer.from(wanted.mark, "base64");
+  if (mark.length > wanted.offset) return false;
+  const found = Buffer.alloc(mark.length);
+  const { bytesRead } = await file.handle.read(found, 0, found.length, wanted.offset - mark.length);
+  return bytesRead === mark.length && found.equals(mark);
+}

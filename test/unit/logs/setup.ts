@@ -1,0 +1,80 @@
+import { mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ContainerLogs, LogTarget } from "../../../src/logs/container-logs.ts";
+import { createContainerLogs } from "../../../src/logs/pumps.ts";
+import { silentLogger } from "../../../src/log.ts";
+import { systemClock } from "../../../src/sys/clock.ts";
+
+export const ID = "a".repeat(64);
+
+/** A folder with Docker's, the kubelet's and Dockline's parts. */
+export interface Node {
+  root: string;
+  stateDir: string;
+  target: LogTarget;
+  /** Path of the CRI log. */
+  logFile: string;
+  make(): ContainerLogs;
+  cleanUp(): Promise<void>;
+}
+
+export function makeNode(id = ID): Node {
+  const root = mkdtempSync(join(tmpdir(), "dockline-logs-"));
+  const made: ContainerLogs[] = [];
+  const logDirectory = join(root, "pods", "ns_pod_uid");
+  return {
+    root,
+    stateDir: join(root, "state"),
+    target: {
+      containerId: id,
+      sourcePath: join(root, "docker", "containers", id, `${id}-json.log`),
+      logDirectory,
+      logPath: "app/0.log",
+      format: "cri",
+    },
+    logFile: join(logDirectory, "app/0.log"),
+    make: () => {
+      const logs = createContainerLogs({
+        stateDir: join(root, "state"),
+        clock: systemClock,
+        log: silentLogger,
+      });
+      made.push(logs);
+      return logs;
+    },
+    cleanUp: async () => {
+      for (const logs of made) await logs.close();
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Contents of full lines. */
+export function contents(path: string): string[] {
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => line.split(" ").slice(3).join(" "));
+}
+
+export function openFiles(under: string): string[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      const path = readlinkOf(fd);
+      return path.startsWith(under) ? [path] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+const readlinkOf = (fd: string): string => readlinkSync(`/proc/self/fd/${fd}`);
+
+export async function until(what: string, test: () => boolean, ms = 4000): Promise<void> {
+  const end = performance.now() + ms;
+  while (!test()) {
+    if (performance.now() > end) throw new Error(`not within ${String(ms)} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
