@@ -4,7 +4,10 @@ import type {
   ContainerState,
   EngineEvent,
 } from "../engine/types.ts";
-import type { CriIdentity } from "./identity.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Logger } from "../log.ts";
+import type { Clock } from "../sys/clock.ts";
+import type { CriIdentity } from "../convert/labels.ts";
 import type { ImageIndex } from "./image-index.ts";
 
 export type ObjectKind = "podsandbox" | "container";
@@ -40,8 +43,15 @@ export interface ContainerEntry {
   readonly dirty: boolean;
 }
 
-/** A point in the index's own order of things; later marks are greater. Not a time. */
-export type Mark = number;
+/** The moment before a request to the engine: its answer is compared with what was heard meanwhile. */
+export interface Mark {
+  /** Place in the index's own order of marks and changes. */
+  readonly order: number;
+  /** Wall clock, to be compared with the engine's event times. */
+  readonly wallNs: bigint;
+  /** Tells whether the wall clock was set since. */
+  readonly monotonicMs: number;
+}
 
 export interface FindOptions {
   /** Wants an inspect that began after this call, dirty or not. */
@@ -87,6 +97,28 @@ export interface IndexCounters {
   containers: number;
 }
 
+export interface IndexDeps {
+  engine: Engine;
+  clock: Clock;
+  log: Logger;
+  /** Milliseconds between reconcile lists of containers (7500). */
+  reconcileMs?: number;
+  /** Milliseconds between reconcile lists of images (60 000). */
+  imageReconcileMs?: number;
+  /** Milliseconds of silence before a ping (5000), and how long it may take (3000). */
+  pingMs?: number;
+  pingTimeoutMs?: number;
+  /** How long reads are served from memory after the engine went away (30 000). */
+  awayGraceMs?: number;
+  /** How long a status waits for an inspect (3000), and a list (250). */
+  statusBudgetMs?: number;
+  listBudgetMs?: number;
+  /** Inspects under way at once, those past their budget not counted (16). */
+  inspectLimit?: number;
+  /** Lets the events of an own write arrive before the inspect begins (5). */
+  inspectDelayMs?: number;
+}
+
 export interface ContainerIndex {
   /** Begins to follow the engine; never throws, keeps trying until `close`. */
   start(): void;
@@ -126,8 +158,11 @@ export interface ContainerIndex {
   created(id: string, name: string, create: ContainerCreate): void;
   /** The answer of an own inspect that began after `since` was taken. */
   observed(inspect: ContainerInspect, since: Mark): void;
-  /** An own write changed it (start, stop, kill, update), or may have. */
-  touched(id: string): void;
+  /**
+   * An own write changed it (start, stop, kill, update), or may have. `now` is what the engine's
+   * answer says of it, shown until an inspect tells the rest.
+   */
+  touched(id: string, now?: "running" | "exited"): void;
   /** An own remove succeeded, or the engine answered that there is no such container. */
   removed(id: string): void;
   /** Something kept beside the engine (a sandbox record) changed: a new entry, no request. */

@@ -1,0 +1,102 @@
+import type {
+  ContainerInspect,
+  ContainerState,
+  ContainerSummary,
+  EngineEvent,
+} from "../engine/types.ts";
+import type { Mark } from "./container-index.ts";
+import { ownName, stateTimeNs, type ContainerRecord } from "./container-record.ts";
+import { exitCodeIn, phaseOf, stateAfter, withStatus } from "./container-state.ts";
+import type { Tick } from "./tick.ts";
+
+/** An event that no inspect has seen yet: the state moves on if the event is newer, never back. */
+export function mergeEvent(record: ContainerRecord, event: EngineEvent, tick: Tick): void {
+  record.dirty = true;
+  if (record.flight === undefined || !tick.covers(record.flight, event.timeNano)) {
+    record.changedAt = tick.next();
+  }
+  const next = stateAfter(record.state, event);
+  if (next === undefined) return;
+  if (event.timeNano > record.stateNs) {
+    record.state = next;
+    record.stateNs = event.timeNano;
+    record.exitUnknown = false;
+  } else if (event.Action === "die" && record.exitUnknown) {
+    record.state = next;
+    record.exitUnknown = false;
+  }
+}
+
+/** Returns true when the list, begun at `since`, shows something the record did not have. */
+export function mergeSummary(
+  record: ContainerRecord,
+  summary: ContainerSummary,
+  since: Mark,
+  tick: Tick,
+): boolean {
+  if ((record.inspected?.order ?? 0) > since.order || record.changedAt > since.order) return false;
+  record.seenAt = Math.max(record.seenAt, since.order);
+  if (!contradicts(record, summary)) return false;
+  record.changedAt = tick.next();
+  record.dirty = true;
+  // The engine refreshes its list a moment after it tells of an exit: a list never revives.
+  if (rank(summary.State) > rank(record.state.Status)) {
+    setStatus(record, summary.State, since);
+    const exitCode = exitCodeIn(summary.Status);
+    if (exitCode !== undefined) record.state = { ...record.state, ExitCode: exitCode };
+  }
+  return true;
+}
+
+/** Returns false when the answer is older than one that was merged already. */
+export function mergeInspect(
+  record: ContainerRecord,
+  inspect: ContainerInspect,
+  since: Mark,
+): boolean {
+  if (record.inspected !== undefined && record.inspected.order > since.order) return false;
+  record.inspect = inspect;
+  if (since.order > record.changedAt) {
+    record.inspected = since;
+    record.seenAt = Math.max(record.seenAt, since.order);
+    record.state = inspect.State;
+    record.stateNs = stateTimeNs(inspect.State);
+    record.exitUnknown = false;
+    record.dirty = false;
+  }
+  return true;
+}
+
+/** The status alone is known, from a list or from the answer to an own write. */
+export function setStatus(
+  record: ContainerRecord,
+  status: ContainerState["Status"],
+  mark: Mark,
+): void {
+  record.state = withStatus(record.state, status);
+  record.exitUnknown = phaseOf(record.state) === "stopped";
+  if (mark.wallNs > record.stateNs) record.stateNs = mark.wallNs;
+}
+
+function contradicts(record: ContainerRecord, summary: ContainerSummary): boolean {
+  const { state } = record;
+  const name = ownName(summary);
+  if (name !== undefined && name !== record.entry.name) return true;
+  if (summary.State !== state.Status) return true;
+  const exitCode = exitCodeIn(summary.Status);
+  return exitCode !== undefined && exitCode !== state.ExitCode;
+}
+
+const order: ContainerState["Status"][] = [
+  "created",
+  "restarting",
+  "running",
+  "paused",
+  "exited",
+  "removing",
+  "dead",
+];
+
+function rank(status: ContainerState["Status"]): number {
+  return order.indexOf(status);
+}

@@ -1,0 +1,226 @@
+import type { Engine } from "../engine/engine.ts";
+import type { EngineEvent } from "../engine/types.ts";
+import { errorText } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import { outsideCall } from "../sys/call-trace.ts";
+import type { Clock } from "../sys/clock.ts";
+import type { Sleeper } from "./sleeper.ts";
+
+/** Without the actions that every exec probe and health check would cause. */
+const EVENT_FILTERS = {
+  type: ["container", "image"],
+  event: [
+    ...["create", "start", "die", "oom", "pause", "unpause", "destroy", "rename", "update"],
+    ...["exec_die", "pull", "tag", "untag", "delete", "load", "import"],
+  ],
+};
+const DOWN_POLL_MS = 1_000;
+const RESUBSCRIBE_FIRST_MS = 50;
+const RESUBSCRIBE_LAST_MS = 5_000;
+const RESYNC_RETRY_MS = 1_000;
+
+export interface FollowerDeps {
+  engine: Engine;
+  clock: Clock;
+  log: Logger;
+  sleeper: Sleeper;
+  signal: AbortSignal;
+  pingMs: number;
+  pingTimeoutMs: number;
+  reconcileMs: number;
+  onEvent(event: EngineEvent): void;
+  /** Brings everything up to date by requests that begin after the call. */
+  resync(): Promise<void>;
+  /** One cheap look; tells how much the events had not told. */
+  reconcile(): Promise<number>;
+  /** The engine answers again after it had not. */
+  onReturn(): void;
+}
+
+/** Keeps contact with the engine: pings, the event stream, and the times to look for oneself. */
+export class EngineFollower {
+  readonly #deps: FollowerDeps;
+  #reachable: boolean | undefined;
+  #reason = "the engine has not been asked yet";
+  #live = false;
+  #notLiveSinceMs = 0;
+  #everLive = false;
+  #lastContactMs = 0;
+  #eventsSinceLook = 0;
+  #silentRepairs = 0;
+  #cutStream: () => void = () => undefined;
+  #wakePing: () => void = () => undefined;
+  #wakeStream: () => void = () => undefined;
+  events = 0;
+  resyncs = 0;
+  constructor(deps: FollowerDeps) {
+    this.#deps = deps;
+    this.#lastContactMs = deps.clock.monotonicMs();
+  }
+
+  /** Undefined before the first answer or failure. */
+  get reachable(): boolean | undefined {
+    return this.#reachable;
+  }
+
+  get reason(): string {
+    return this.#reachable === true ? "" : this.#reason;
+  }
+
+  /** Events arrive and everything before them has been read. */
+  get live(): boolean {
+    return this.#live;
+  }
+
+  get lastContactMs(): number {
+    return this.#lastContactMs;
+  }
+
+  /** Milliseconds since memory stopped being up to date; Infinity if it never was. */
+  get staleMs(): number {
+    if (this.#live) return 0;
+    return this.#everLive ? this.#deps.clock.monotonicMs() - this.#notLiveSinceMs : Infinity;
+  }
+
+  /** Runs until the signal aborts; never rejects. */
+  async run(): Promise<void> {
+    const { signal } = this.#deps;
+    const onAbort = (): void => {
+      this.#cutStream();
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    await outsideCall(() =>
+      Promise.all([this.#pingLoop(), this.#streamLoop(), this.#reconcileLoop()]),
+    );
+    signal.removeEventListener("abort", onAbort);
+    this.#notLive();
+  }
+
+  /** The engine answered a request of ours. */
+  contact(): void {
+    this.#lastContactMs = this.#deps.clock.monotonicMs();
+    if (this.#reachable === true) return;
+    this.#reachable = true;
+    this.#deps.log.info({}, "the engine answers");
+    this.#wakeStream();
+    this.#deps.onReturn();
+  }
+
+  async #pingLoop(): Promise<void> {
+    const { engine, signal, sleeper, clock, pingMs, pingTimeoutMs } = this.#deps;
+    while (!signal.aborted) {
+      try {
+        await engine.ping({ timeoutMs: pingTimeoutMs, signal });
+        this.contact();
+      } catch (error) {
+        if (!signal.aborted) this.#lost(error);
+      }
+      for (let waitMs = 1; waitMs > 0 && !signal.aborted;) {
+        let asked = false;
+        waitMs = this.#lastContactMs + pingMs - clock.monotonicMs();
+        if (this.#reachable !== true) waitMs = DOWN_POLL_MS;
+        if (waitMs <= 0) break;
+        await sleeper.pause(waitMs, (now) => {
+          this.#wakePing = () => {
+            asked = true;
+            now();
+          };
+        });
+        if (asked || this.#reachable !== true) break;
+      }
+    }
+  }
+
+  async #streamLoop(): Promise<void> {
+    const { engine, signal, sleeper, log } = this.#deps;
+    let backoffMs = RESUBSCRIBE_FIRST_MS;
+    while (!signal.aborted) {
+      if (this.#reachable === false) {
+        await sleeper.pause(DOWN_POLL_MS, (now) => (this.#wakeStream = now));
+        continue;
+      }
+      const stream = new AbortController();
+      this.#cutStream = () => {
+        stream.abort();
+      };
+      try {
+        const onSubscribed = (): void => {
+          backoffMs = RESUBSCRIBE_FIRST_MS;
+          void this.#resync(stream.signal);
+        };
+        for await (const event of engine.events(EVENT_FILTERS, {
+          signal: stream.signal,
+          onSubscribed,
+        })) {
+          if (stream.signal.aborted) break;
+          this.events += 1;
+          this.#eventsSinceLook += 1;
+          this.#deps.onEvent(event);
+        }
+      } catch (error) {
+        if (!signal.aborted) log.warn({ error: errorText(error) }, "the event stream ended");
+      }
+      stream.abort();
+      this.#notLive();
+      // The fastest way to learn whether the engine itself is gone.
+      this.#wakePing();
+      await sleeper.pause(backoffMs);
+      backoffMs = Math.min(backoffMs * 2, RESUBSCRIBE_LAST_MS);
+    }
+  }
+
+  async #resync(stream: AbortSignal): Promise<void> {
+    const { sleeper, log } = this.#deps;
+    while (!stream.aborted) {
+      try {
+        await this.#deps.resync();
+        if (stream.aborted) return;
+        this.#live = true;
+        this.#everLive = true;
+        this.#silentRepairs = 0;
+        this.resyncs += 1;
+        log.info({}, "in step with the engine");
+        return;
+      } catch (error) {
+        log.warn({ error: errorText(error) }, "resync failed, will be repeated");
+      }
+      await sleeper.pause(RESYNC_RETRY_MS);
+    }
+  }
+
+  async #reconcileLoop(): Promise<void> {
+    const { signal, sleeper, log, reconcileMs } = this.#deps;
+    while (!signal.aborted) {
+      await sleeper.pause(reconcileMs);
+      if (signal.aborted || !this.#live) continue;
+      try {
+        const repairs = await this.#deps.reconcile();
+        // Changes without a single event, twice: the stream is open and dead.
+        const silent = repairs > 0 && this.#eventsSinceLook === 0;
+        this.#silentRepairs = silent ? this.#silentRepairs + 1 : 0;
+        this.#eventsSinceLook = 0;
+        if (repairs > 0) log.info({ repairs }, "the list knew more than the events");
+        if (this.#silentRepairs >= 2) this.#cutStream();
+      } catch (error) {
+        if (!signal.aborted) log.warn({ error: errorText(error) }, "the reconcile list failed");
+      }
+    }
+  }
+
+  #lost(error: unknown): void {
+    this.#reason = errorText(error);
+    if (this.#reachable !== false) {
+      this.#deps.log.warn({ error: this.#reason }, "the engine does not answer");
+    }
+    this.#reachable = false;
+    // Whatever the stream still gives has a gap: it is followed by a resync in any case.
+    this.#cutStream();
+    this.#notLive();
+  }
+
+  #notLive(): void {
+    if (!this.#live) return;
+    this.#live = false;
+    this.#notLiveSinceMs = this.#deps.clock.monotonicMs();
+  }
+}

@@ -1,0 +1,80 @@
+import { createContainerIndex } from "../../../src/index/create-index.ts";
+import type { Change, ContainerIndex, IndexDeps } from "../../../src/index/container-index.ts";
+import type { ContainerCreate } from "../../../src/engine/types.ts";
+import type { Engine } from "../../../src/engine/engine.ts";
+import { silentLogger } from "../../../src/log.ts";
+import { AUTHORITATIVE_LABEL } from "../../../src/convert/labels.ts";
+import { FakeDocker } from "../../support/fake-docker.ts";
+import { VirtualClock } from "./virtual-clock.ts";
+
+export const IMAGE = "busybox:1";
+
+export interface Rig {
+  clock: VirtualClock;
+  docker: FakeDocker;
+  engine: Engine;
+  index: ContainerIndex;
+  changes: Change[];
+  /** Docker requests of one method so far. */
+  asked(method: keyof Engine): number;
+}
+
+/** A started index over a fake engine, in virtual time. */
+export async function rig(options: Partial<IndexDeps> = {}): Promise<Rig> {
+  const clock = new VirtualClock();
+  const docker = new FakeDocker({ nowNs: () => clock.nowNs() });
+  docker.images.add({ references: [IMAGE] });
+  const engine = docker.asEngine();
+  const index = createContainerIndex({ engine, clock, log: silentLogger, ...options });
+  const changes: Change[] = [];
+  index.onChange((change) => changes.push(change));
+  index.start();
+  await clock.advance(20);
+  return {
+    clock,
+    docker,
+    engine,
+    index,
+    changes,
+    asked: (method) => docker.requests.get(method) ?? 0,
+  };
+}
+
+export function podName(pod: string, attempt = 0): string {
+  return `k8s_POD_${pod}_default_uid-${pod}_${attempt}`;
+}
+
+export function containerName(name: string, pod: string, attempt = 0): string {
+  return `k8s_${name}_${pod}_default_uid-${pod}_${attempt}`;
+}
+
+/** What an own create would send, as far as the index reads it. */
+export function createBody(name: string, podSandboxId?: string): ContainerCreate {
+  const kind = podSandboxId === undefined ? "podsandbox" : "container";
+  const identity = {
+    v: 1,
+    name,
+    kind,
+    labels: { app: name },
+    annotations: {},
+    runtimeHandler: "",
+    logPath: "",
+    ...(podSandboxId === undefined ? {} : { podSandboxId }),
+  };
+  return {
+    Image: IMAGE,
+    Labels: { [AUTHORITATIVE_LABEL]: JSON.stringify(identity) },
+    HostConfig: {},
+  };
+}
+
+/** The pods and containers of a rig, by the engine's own hand (as another client would). */
+export function addPod(
+  docker: FakeDocker,
+  pod: string,
+): { sandboxId: string; containerId: string } {
+  const sandboxId = docker.create(podName(pod), createBody(podName(pod))).id;
+  docker.start(sandboxId);
+  const name = containerName("main", pod);
+  return { sandboxId, containerId: docker.create(name, createBody(name, sandboxId)).id };
+}
