@@ -1,0 +1,47 @@
+/**
+ * What the translation must know of the engine and the node, all of it gathered by the caller:
+ * from `/_ping`, `/info`, the configuration and /proc.
+ */
+export interface EngineFacts {
+  /** Negotiated API version 1.<apiMinor>. */
+  readonly apiMinor: number;
+  readonly cgroupDriver: "cgroupfs" | "systemd";
+  readonly cgroupVersion: 1 | 2;
+  /** The daemon remaps all containers into one user namespace (`userns-remap`). */
+  readonly usernsRemap: boolean;
+  readonly selinuxEnabled: boolean;
+  readonly apparmorEnabled: boolean;
+  /** The kernel has IPv6: /proc/sys/net/ipv6 exists. Undefined is taken for yes. */
+  readonly ipv6?: boolean;
+  /** Names of the daemon's OCI runtimes, and the one it uses when none is named. */
+  readonly runtimes: readonly string[];
+  readonly defaultRuntime: string;
+  /**
+   * The lowest oom_score_adj that this host lets a container have: -1000 normally, the daemon's own
+   * value where CAP_SYS_RESOURCE is missing. Lower requests are raised to it.
+   */
+  readonly oomScoreFloor: number;
+  /** json-file options of pod containers: Docker's size form ("16m") and a count. */
+  readonly logMaxSize: string;
+  readonly logMaxFiles: number;
+  /** Group a pod's containers under one containerd shim where the engine allows it. */
+  readonly shimPerPod: boolean;
+  /** Set on every container, so that the daemon's default-ulimits of the same names do not apply. */
+  readonly ulimits?: readonly { Name: string; Soft: number; Hard: number }[];
+  readonly dockerRootDir: string;
+}
+
+/** API minors at which Docker Engine learned something that the translation leans on. */
+export const API = {
+  /** 23.0: `seccomp=builtin`, containerd shim names as runtimes. */
+  seccompBuiltin: 42,
+  /** 24.0: HostConfig.Annotations. */
+  annotations: 43,
+  /** 25.0: plain read-only binds became recursive; CDI device requests. */
+  readOnlyRecursion: 44,
+  cdi: 44,
+  /** The last with which dockerd disables IPv6 in a fresh network namespace (25.0). */
+  lastWithoutIpv6: 44,
+  /** 28.0: mounts of type image. */
+  imageMounts: 48,
+} as const;

@@ -1,0 +1,122 @@
+import { invalidArgument } from "../errors.ts";
+import type { HostConfig } from "../engine/types.ts";
+import { SupplementalGroupsPolicy, type Int64Value } from "../gen/runtime/v1/api_pb.js";
+import { quoted, requireSafeInteger, unimplemented } from "./field-checks.ts";
+import { lookupAccount, MAX_ID, type Account, type ImageAccounts } from "./user.ts";
+
+/** The user fields that both security contexts have; a sandbox has no username. */
+export interface RunAs {
+  readonly runAsUser?: Int64Value | undefined;
+  readonly runAsGroup?: Int64Value | undefined;
+  readonly runAsUsername?: string;
+  readonly supplementalGroups: readonly bigint[];
+  readonly supplementalGroupsPolicy: SupplementalGroupsPolicy;
+}
+
+/** What the image says about users, as far as it was read. */
+export interface ImageUserFacts {
+  /** `Config.User` of the image. */
+  readonly user?: string | undefined;
+  readonly accounts?: ImageAccounts | undefined;
+}
+
+const USERNAME = /^[^\s:\0]{1,256}$/;
+
+/**
+ * True when the image's /etc/passwd and /etc/group decide the groups and Docker cannot be left to
+ * read them: Strict needs the primary group, Merge beside an explicit group the memberships.
+ */
+export function needsImageAccounts(runAs: RunAs | undefined): boolean {
+  if (runAs === undefined) return false;
+  const strict = runAs.supplementalGroupsPolicy === SupplementalGroupsPolicy.Strict;
+  return strict ? runAs.runAsGroup === undefined : runAs.runAsGroup !== undefined;
+}
+
+/**
+ * Docker's `User` and `GroupAdd`. "user" alone makes Docker merge the groups that the image gives
+ * the user; "user:group" makes it ignore them: that is how the two policies are told apart.
+ * Undefined `User` leaves the image's.
+ *
+ * @throws InvalidArgument for ids out of range or a group without a user; Unimplemented for Strict
+ *   when the accounts that it needs were not read
+ */
+export function toDockerUser(
+  runAs: RunAs | undefined,
+  image: ImageUserFacts = {},
+): { User?: string; GroupAdd: Required<Pick<HostConfig, "GroupAdd">>["GroupAdd"] } {
+  if (runAs === undefined) return { GroupAdd: [] };
+  const user = userOf(runAs);
+  const gid =
+    runAs.runAsGroup === undefined ? undefined : id("run_as_group", runAs.runAsGroup.value);
+  if (gid !== undefined && user === undefined) {
+    throw invalidArgument("run_as_group: needs run_as_user or run_as_username");
+  }
+  const groups = runAs.supplementalGroups.map((group) => String(id("supplemental_groups", group)));
+  const strict = strictPolicy(runAs.supplementalGroupsPolicy);
+  const name = user ?? imageUserName(image.user);
+  const account = image.accounts === undefined ? undefined : lookup(image.accounts, name);
+  if (strict && gid === undefined) {
+    if (account === undefined) {
+      throw unimplemented(
+        "supplemental_groups_policy: Strict without run_as_group needs the image's /etc/passwd",
+      );
+    }
+    return { User: `${name}:${String(account.primaryGid)}`, GroupAdd: unique(groups) };
+  }
+  if (gid === undefined)
+    return { ...(user === undefined ? {} : { User: user }), GroupAdd: unique(groups) };
+  const merged = strict ? [] : (account?.memberGids ?? []).map(String);
+  return { User: `${name}:${gid}`, GroupAdd: unique([...groups, ...merged]) };
+}
+
+function userOf(runAs: RunAs): string | undefined {
+  const username = runAs.runAsUsername ?? "";
+  if (username !== "") {
+    if (!USERNAME.test(username)) {
+      throw invalidArgument(`run_as_username: ${quoted(username)} is not a user name`);
+    }
+    // Docker would take it for a number and may wrap it.
+    if (/^[+-]?[0-9]+$/.test(username)) return String(id("run_as_username", BigInt(username)));
+    return username;
+  }
+  return runAs.runAsUser === undefined
+    ? undefined
+    : String(id("run_as_user", runAs.runAsUser.value));
+}
+
+function strictPolicy(policy: SupplementalGroupsPolicy): boolean {
+  switch (policy) {
+    case SupplementalGroupsPolicy.Merge:
+      return false;
+    case SupplementalGroupsPolicy.Strict:
+      return true;
+    default:
+      throw invalidArgument(`supplemental_groups_policy: ${String(policy)} is unknown`);
+  }
+}
+
+function imageUserName(user: string | undefined): string {
+  const name = user?.split(":", 1)[0] ?? "";
+  return name === "" ? "0" : name;
+}
+
+function lookup(accounts: ImageAccounts, user: string): Account {
+  let account: Account | undefined;
+  try {
+    account = lookupAccount(accounts, user);
+  } catch (error) {
+    throw invalidArgument(`run_as_user: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (account === undefined) {
+    throw invalidArgument(`run_as_username: the image has no user ${quoted(user)}`);
+  }
+  return account;
+}
+
+function id(field: string, value: bigint): number {
+  return requireSafeInteger(field, value, 0n, MAX_ID);
+}
+
+function unique(groups: string[]): string[] {
+  return [...new Set(groups)];
+}

@@ -1,0 +1,112 @@
+import { invalidArgument } from "../errors.ts";
+import type { ContainerCreate, HostConfig } from "../engine/types.ts";
+import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
+import { toCgroupParent } from "./cgroup-parent.ts";
+import type { EngineFacts } from "./engine-facts.ts";
+import { quoted, requirePlainText } from "./field-checks.ts";
+import { isHostNetwork, toSandboxNamespaces } from "./namespaces.ts";
+import { toDockerUser } from "./run-as.ts";
+import { toDockerRuntime, toOciAnnotations } from "./runtime-handler.ts";
+import { toSandboxSecurity } from "./security-context.ts";
+import { toSysctls } from "./sysctls.ts";
+
+export interface SandboxSpecInput {
+  readonly config: PodSandboxConfig;
+  /** Docker's name of the pause container. */
+  readonly name: string;
+  readonly runtimeHandler: string;
+  /** From toSandboxLabels. */
+  readonly labels: Record<string, string>;
+  readonly pauseImage: string;
+  readonly engine: EngineFacts;
+  /** Text of the localhost seccomp profile, when localhostSeccompPath names one. */
+  readonly seccompProfile?: string;
+}
+
+/** The kernel kills everything else of a pod first: dockershim's value. */
+const SANDBOX_OOM_SCORE_ADJ = -998;
+/** The kernel's least: pause sleeps. */
+const SANDBOX_CPU_SHARES = 2;
+const MAX_HOSTNAME_BYTES = 64;
+
+/**
+ * RunPodSandbox → the pause container. DNS, port mappings and the network itself are not Docker's
+ * business here: resolv.conf is rewritten after start, and CNI does the rest.
+ *
+ * @throws InvalidArgument or Unimplemented naming the field
+ */
+export function toSandboxCreate(input: SandboxSpecInput): ContainerCreate {
+  const { config, engine } = input;
+  const context = config.linux?.securityContext;
+  const options = context?.namespaceOptions;
+  if (config.windows !== undefined) throw invalidArgument("windows: this is a Linux node");
+  const namespaces = toSandboxNamespaces(options, engine, context?.privileged ?? false);
+  const cgroupParent = toCgroupParent(config.linux?.cgroupParent ?? "", engine);
+  const { User, GroupAdd } = toDockerUser(context, {
+    // The pause image has no users: whatever the policy, only the listed groups apply.
+    user: "0",
+    accounts: { passwd: "", group: "" },
+  });
+  const hostConfig: HostConfig = {
+    ...namespaces,
+    ...commonHostConfig(input.runtimeHandler, input.name, engine),
+    ...toSandboxSecurity(context, engine, input.seccompProfile),
+    GroupAdd,
+    Sysctls: toSysctls(
+      config.linux?.sysctls ?? {},
+      { hostNetwork: isHostNetwork(options), hostIpc: namespaces.IpcMode === "host" },
+      engine,
+    ),
+    ...(cgroupParent === undefined ? {} : { CgroupParent: cgroupParent }),
+    OomScoreAdj: Math.max(SANDBOX_OOM_SCORE_ADJ, engine.oomScoreFloor),
+    CpuShares: SANDBOX_CPU_SHARES,
+  };
+  const hostname = checkHostname(config.hostname);
+  return {
+    Image: input.pauseImage,
+    ...(hostname === "" ? {} : { Hostname: hostname }),
+    ...(User === undefined ? {} : { User }),
+    Labels: input.labels,
+    Healthcheck: { Test: ["NONE"] },
+    HostConfig: hostConfig,
+  };
+}
+
+/** Set on every container of a pod, so that neither image nor daemon.json decides. */
+export function commonHostConfig(
+  runtimeHandler: string,
+  pauseName: string,
+  engine: EngineFacts,
+): HostConfig {
+  const runtime = toDockerRuntime(runtimeHandler, engine);
+  const annotations = toOciAnnotations(runtimeHandler, pauseName, engine);
+  return {
+    RestartPolicy: { Name: "no" },
+    AutoRemove: false,
+    Init: false,
+    LogConfig: {
+      Type: "json-file",
+      Config: {
+        "max-size": engine.logMaxSize,
+        "max-file": String(engine.logMaxFiles),
+        // Rotated files are read while they wait; the daemon's log-opts may say otherwise.
+        compress: "false",
+      },
+    },
+    ...(engine.ulimits === undefined
+      ? {}
+      : { Ulimits: engine.ulimits.map((limit) => ({ ...limit })) }),
+    ...(runtime === undefined ? {} : { Runtime: runtime }),
+    ...(annotations === undefined ? {} : { Annotations: annotations }),
+  };
+}
+
+function checkHostname(hostname: string): string {
+  requirePlainText("hostname", hostname);
+  if (Buffer.byteLength(hostname) > MAX_HOSTNAME_BYTES) {
+    throw invalidArgument(
+      `hostname: ${quoted(hostname)} is longer than ${MAX_HOSTNAME_BYTES} bytes`,
+    );
+  }
+  return hostname;
+}

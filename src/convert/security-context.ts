@@ -1,0 +1,128 @@
+import { invalidArgument } from "../errors.ts";
+import type { HostConfig } from "../engine/types.ts";
+import type {
+  Capability,
+  LinuxContainerSecurityContext,
+  LinuxSandboxSecurityContext,
+} from "../gen/runtime/v1/api_pb.js";
+import type { EngineFacts } from "./engine-facts.ts";
+import { quoted, requireAbsolutePath } from "./field-checks.ts";
+import { toAppArmorOption } from "./apparmor.ts";
+import { toSeccompOption } from "./seccomp.ts";
+import { toSelinuxOptions } from "./selinux.ts";
+
+export type SecurityFacts = Pick<EngineFacts, "apiMinor" | "apparmorEnabled">;
+
+type SecurityFields = Pick<
+  HostConfig,
+  | "Privileged"
+  | "ReadonlyRootfs"
+  | "CapAdd"
+  | "CapDrop"
+  | "SecurityOpt"
+  | "MaskedPaths"
+  | "ReadonlyPaths"
+>;
+
+const CAPABILITY = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;
+
+/**
+ * Security of a workload container, except users and namespaces. Nothing is added that was not
+ * asked, and lists are sent as given: an empty list of masked paths is procMount Unmasked, where
+ * null would be Docker's defaults. Without any security context Docker's defaults stay.
+ *
+ * @param seccompProfile text of the localhost profile, read by the caller (localhostSeccompPath)
+ */
+export function toContainerSecurity(
+  context: LinuxContainerSecurityContext | undefined,
+  facts: SecurityFacts,
+  seccompProfile?: string,
+): SecurityFields {
+  const privileged = context?.privileged ?? false;
+  const capabilities = toCapabilities(context?.capabilities);
+  return {
+    Privileged: privileged,
+    ReadonlyRootfs: context?.readonlyRootfs ?? false,
+    ...capabilities,
+    ...(context === undefined ? {} : paths(context, privileged)),
+    SecurityOpt: [
+      ...toSelinuxOptions(context?.selinuxOptions, privileged),
+      ...toAppArmorOption(context?.apparmor, context?.apparmorProfile ?? "", facts),
+      ...(context?.noNewPrivs === true ? ["no-new-privileges"] : []),
+      ...toSeccompOption(
+        {
+          profile: context?.seccomp,
+          deprecatedPath: context?.seccompProfilePath ?? "",
+          unset: "unconfined",
+          privileged,
+          localhostText: seccompProfile,
+        },
+        facts,
+      ),
+    ],
+  };
+}
+
+/**
+ * Security of the pause container: as the kubelet asks, always without new privileges, and under
+ * Docker's seccomp profile when nothing is said, since it runs nothing of the user's.
+ */
+export function toSandboxSecurity(
+  context: LinuxSandboxSecurityContext | undefined,
+  facts: SecurityFacts,
+  seccompProfile?: string,
+): SecurityFields {
+  const privileged = context?.privileged ?? false;
+  return {
+    Privileged: privileged,
+    ReadonlyRootfs: context?.readonlyRootfs ?? false,
+    SecurityOpt: [
+      ...toSelinuxOptions(context?.selinuxOptions, privileged),
+      ...toAppArmorOption(context?.apparmor, "", facts),
+      "no-new-privileges",
+      ...toSeccompOption(
+        {
+          profile: context?.seccomp,
+          deprecatedPath: context?.seccompProfilePath ?? "",
+          unset: "default",
+          privileged,
+          localhostText: seccompProfile,
+        },
+        facts,
+      ),
+    ],
+  };
+}
+
+/** Privileged means unmasked, whatever the lists say; Docker would apply them. */
+function paths(
+  context: LinuxContainerSecurityContext,
+  privileged: boolean,
+): Required<Pick<HostConfig, "MaskedPaths" | "ReadonlyPaths">> {
+  const masked = context.maskedPaths.map((path) => requireAbsolutePath("masked_paths", path));
+  const readonly = context.readonlyPaths.map((path) => requireAbsolutePath("readonly_paths", path));
+  return { MaskedPaths: privileged ? [] : masked, ReadonlyPaths: privileged ? [] : readonly };
+}
+
+function toCapabilities(
+  capabilities: Capability | undefined,
+): Required<Pick<HostConfig, "CapAdd" | "CapDrop">> {
+  if ((capabilities?.addAmbientCapabilities.length ?? 0) > 0) {
+    throw invalidArgument(
+      "capabilities.add_ambient_capabilities: Docker has no ambient capabilities",
+    );
+  }
+  return {
+    CapAdd: checked("add_capabilities", capabilities?.addCapabilities ?? []),
+    CapDrop: checked("drop_capabilities", capabilities?.dropCapabilities ?? []),
+  };
+}
+
+function checked(field: string, names: readonly string[]): string[] {
+  for (const name of names) {
+    if (!CAPABILITY.test(name)) {
+      throw invalidArgument(`capabilities.${field}: ${quoted(name)} is not a capability`);
+    }
+  }
+  return [...names];
+}
