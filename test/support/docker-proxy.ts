@@ -1,0 +1,311 @@
+import { createServer, request as httpRequest } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { connect } from "node:net";
+import type { Socket } from "node:net";
+import { performance } from "node:perf_hooks";
+import { Transform } from "node:stream";
+import type { Duplex } from "node:stream";
+import { routeOf } from "../../src/engine/route.ts";
+import { FaultList } from "./proxy-faults.ts";
+import type { Fault } from "./proxy-faults.ts";
+
+/** One request as the proxy saw it. */
+export interface ProxiedRequest {
+  method: string;
+  /** Without version and query, ids and names replaced: "/containers/{id}/json". */
+  route: string;
+  /** As sent. */
+  path: string;
+  /** Container or exec id, or image name, where the route has one. */
+  id: string;
+  /** What the client was answered; 0 while it waits and when it never was. */
+  status: number;
+  /** performance.now() when the request came. */
+  startedAt: number;
+  /** The fault that it met. */
+  fault?: Fault["action"];
+}
+
+export interface DockerProxy {
+  /** In the order of their arrival; the same array for the proxy's life. */
+  readonly requests: ProxiedRequest[];
+  readonly faults: FaultList;
+  /** Forgets the requests seen so far. */
+  reset(): void;
+  /** Requests seen, all or those whose "METHOD /route" matches. */
+  count(filter?: RegExp): number;
+  /** Connections that clients hold open. */
+  readonly connections: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Stands between a client and the engine's socket: counts requests and makes trouble. What it
+ * forwards arrives unchanged, hijacked connections with half-close included. Each request has an
+ * upstream connection of its own, so that an engine's restart shows as what it is.
+ */
+export async function startDockerProxy(options: {
+  upstream: string;
+  listen: string;
+  /** For faults with a probability. */
+  random?: () => number;
+}): Promise<DockerProxy> {
+  const requests: ProxiedRequest[] = [];
+  const faults = new FaultList(options.random ?? Math.random);
+  const sockets = new Set<Duplex>();
+
+  const begin = (
+    message: IncomingMessage,
+  ): { record: ProxiedRequest; fault: Fault | undefined } => {
+    const { method = "", url = "/" } = message;
+    const { route, id } = describe(url);
+    const fault = faults.take(method, route);
+    const record: ProxiedRequest = {
+      method,
+      route,
+      path: url,
+      id,
+      status: 0,
+      startedAt: performance.now(),
+      ...(fault === undefined ? {} : { fault: fault.action }),
+    };
+    requests.push(record);
+    return { record, fault };
+  };
+
+  const server = createServer((message, response) => {
+    const { record, fault } = begin(message);
+    void whenDue(fault).then(() => {
+      if (fault?.action === "cutBefore") message.socket.destroy();
+      else if (fault?.action === "status") answerOurselves(fault, record, message, response);
+      else if (fault?.action !== "hang")
+        forward(options.upstream, faults, fault, record, message, response);
+    });
+  });
+  server.on("upgrade", (message: IncomingMessage, client: Socket, head: Buffer) => {
+    const { record, fault } = begin(message);
+    client.on("error", () => undefined);
+    void whenDue(fault).then(() => {
+      if (fault?.action === "cutBefore") client.destroy();
+      else if (fault?.action === "status") client.end(rawAnswer(fault, record));
+      else if (fault?.action !== "hang")
+        tunnel(options.upstream, fault, record, message, client, head);
+    });
+  });
+  server.on("connection", (socket: Duplex) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  // Requests may wait as long as a test wants them to.
+  server.requestTimeout = 0;
+  server.keepAliveTimeout = 0;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.listen, resolve);
+  });
+
+  return {
+    requests,
+    faults,
+    reset: () => void requests.splice(0),
+    count: (filter) =>
+      filter === undefined
+        ? requests.length
+        : requests.filter((r) => filter.test(`${r.method} ${r.route}`)).length,
+    get connections() {
+      return sockets.size;
+    },
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
+}
+
+function forward(
+  upstream: string,
+  faults: FaultList,
+  fault: Fault | undefined,
+  record: ProxiedRequest,
+  message: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const cut = (): void => void message.socket.destroy();
+  const { method = "", url = "/" } = message;
+  const headers = endToEnd(message.rawHeaders);
+  const outgoing = httpRequest({ socketPath: upstream, method, path: url, headers, agent: false });
+  outgoing.on("error", cut);
+  response.once("close", () => outgoing.destroy());
+  message.on("error", () => outgoing.destroy());
+  message.pipe(outgoing);
+  outgoing.on("response", (answer) => {
+    answer.on("error", cut);
+    if (fault?.action === "cutAfter") {
+      answer.resume();
+      answer.once("end", cut);
+      return;
+    }
+    record.status = answer.statusCode ?? 0;
+    response.sendDate = false;
+    response.writeHead(record.status, answer.statusMessage, endToEnd(answer.rawHeaders));
+    response.flushHeaders();
+    if (fault?.action === "stall") answer.resume();
+    else if (fault?.action === "truncate") truncate(fault, answer, response, cut);
+    else if (fault?.action === "drop")
+      answer.pipe(lineFilter(() => !faults.dropsLine(fault))).pipe(response);
+    else answer.pipe(response);
+  });
+}
+
+function truncate(
+  fault: Fault,
+  answer: IncomingMessage,
+  response: ServerResponse,
+  cut: () => void,
+): void {
+  const length = Number(answer.headers["content-length"] ?? "2");
+  let left = fault.bytes ?? Math.floor(length / 2);
+  answer.on("data", (chunk: Buffer) => {
+    if (left < 0) return;
+    const part = chunk.subarray(0, left);
+    left -= part.length;
+    if (left > 0) {
+      response.write(part);
+      return;
+    }
+    left = -1;
+    // Cut only when the part is on its way, or the client would see less than was promised.
+    response.write(part, cut);
+  });
+  answer.once("end", cut);
+}
+
+/** Raw bytes both ways, each direction ended on its own. */
+function tunnel(
+  upstream: string,
+  fault: Fault | undefined,
+  record: ProxiedRequest,
+  message: IncomingMessage,
+  client: Socket,
+  head: Buffer,
+): void {
+  const engine = connect({ path: upstream, allowHalfOpen: true });
+  client.allowHalfOpen = true;
+  const cut = (): void => {
+    engine.destroy();
+    client.destroy();
+  };
+  engine.on("error", cut);
+  client.once("close", () => engine.destroy());
+  const lines = [`${message.method ?? ""} ${message.url ?? ""} HTTP/${message.httpVersion}`];
+  for (let at = 0; at < message.rawHeaders.length; at += 2) {
+    lines.push(`${message.rawHeaders[at] ?? ""}: ${message.rawHeaders[at + 1] ?? ""}`);
+  }
+  engine.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
+  engine.write(head);
+  client.pipe(engine);
+  let left = fault?.action === "truncate" ? (fault.bytes ?? 1) : Number.POSITIVE_INFINITY;
+  let answered = false;
+  engine.on("data", (chunk: Buffer) => {
+    if (fault?.action === "cutAfter") {
+      cut();
+      return;
+    }
+    if (!answered) {
+      answered = true;
+      record.status = Number(/^HTTP\/1\.1 (\d{3})/.exec(chunk.toString("latin1"))?.[1] ?? "0");
+      // What follows the 101 in the same chunk counts as body, its head does not.
+      left += Math.max(0, chunk.indexOf("\r\n\r\n") + 4);
+    }
+    if (fault?.action === "stall") return;
+    const part = chunk.subarray(0, Math.min(left, chunk.length));
+    left -= part.length;
+    if (left <= 0) client.write(part, cut);
+    else if (!client.write(part)) {
+      engine.pause();
+      client.once("drain", () => engine.resume());
+    }
+  });
+  engine.once("end", () => client.end());
+  engine.once("close", () => {
+    if (!engine.readableEnded) client.destroy();
+  });
+}
+
+function answerOurselves(
+  fault: Fault,
+  record: ProxiedRequest,
+  message: IncomingMessage,
+  response: ServerResponse,
+): void {
+  message.resume();
+  record.status = fault.status ?? 500;
+  response.writeHead(record.status, { "Content-Type": contentTypeOf(fault) });
+  response.end(fault.body ?? '{"message":"made up by the fault proxy"}');
+}
+
+function rawAnswer(fault: Fault, record: ProxiedRequest): string {
+  record.status = fault.status ?? 500;
+  const body = fault.body ?? '{"message":"made up by the fault proxy"}';
+  return (
+    `HTTP/1.1 ${record.status} Fault\r\nContent-Type: ${contentTypeOf(fault)}\r\n` +
+    `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
+  );
+}
+
+function contentTypeOf(fault: Fault): string {
+  if (fault.contentType !== undefined) return fault.contentType;
+  return fault.body?.trimStart().startsWith("<") === true ? "text/html" : "application/json";
+}
+
+async function whenDue(fault: Fault | undefined): Promise<void> {
+  if (fault?.delayMs === undefined) return;
+  const { delayMs } = fault;
+  await new Promise((resolve) => setTimeout(resolve, delayMs).unref());
+}
+
+/** Headers without those that are between two hops only. */
+function endToEnd(raw: string[]): string[] {
+  const kept: string[] = [];
+  for (let at = 0; at < raw.length; at += 2) {
+    const [name = "", value = ""] = [raw[at], raw[at + 1]];
+    if (!["connection", "keep-alive"].includes(name.toLowerCase())) kept.push(name, value);
+  }
+  return kept;
+}
+
+/** Other clients than ours leave the slashes of image names as they are. */
+function describe(url: string): { route: string; id: string } {
+  const path = url.replace(/\?.*$/s, "").replace(/^\/v\d+\.\d+/, "");
+  const image = /^\/images\/(.+?)((?:\/(?:json|tag|history|get|push))?)$/.exec(path);
+  const name = image?.[1] ?? "";
+  const plain = !name.includes("/")
+    ? path
+    : `/images/${encodeURIComponent(name)}${image?.[2] ?? ""}`;
+  const route = routeOf(plain);
+  const placeholder = route.split("/").findIndex((part) => part.startsWith("{"));
+  return {
+    route,
+    id: placeholder < 0 ? "" : decodeURIComponent(plain.split("/")[placeholder] ?? ""),
+  };
+}
+
+/** Passes whole lines, those that `keep` wants. */
+function lineFilter(keep: () => boolean): Transform {
+  let rest = Buffer.alloc(0);
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      rest = Buffer.concat([rest, chunk]);
+      for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
+        if (keep()) this.push(Buffer.from(rest.subarray(0, end + 1)));
+        rest = rest.subarray(end + 1);
+      }
+      done();
+    },
+    flush(done) {
+      if (rest.length > 0) this.push(rest);
+      done();
+    },
+  });
+}
