@@ -56,6 +56,8 @@ export interface Mark {
 export interface FindOptions {
   /** Wants an inspect that began after this call, dirty or not. */
   fresh?: boolean;
+  /** Wants who it is, not how it is: never waits for an inspect. */
+  asKnown?: boolean;
   signal?: AbortSignal | undefined;
 }
 
@@ -115,7 +117,7 @@ export interface IndexDeps {
   listBudgetMs?: number;
   /** Inspects under way at once, those past their budget not counted (16). */
   inspectLimit?: number;
-  /** Lets the events of an own write arrive before the inspect begins (5). */
+  /** Lets the events of an own write arrive before the inspect begins (10). */
   inspectDelayMs?: number;
 }
 
@@ -151,6 +153,8 @@ export interface ContainerIndex {
   byName(name: string): Promise<ContainerEntry | undefined>;
   /** What is in memory right now, whatever its age: for metrics, logs and tombstones. */
   peek(id: string): ContainerEntry | undefined;
+  /** As peek, the containers of one sandbox. */
+  peekMembers(podSandboxId: string): readonly ContainerEntry[];
 
   /** Taken before an engine request whose answer goes to `observed`. */
   mark(): Mark;

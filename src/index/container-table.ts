@@ -24,8 +24,8 @@ import type { Tick } from "./tick.ts";
 const TOMBSTONES = 4096;
 
 export interface TableHooks {
-  /** The object needs an inspect. */
-  onDirty(id: string): void;
+  /** The object needs an inspect; `born`: it was made just now and will soon change again. */
+  onDirty(id: string, born: boolean): void;
   /** An event spoke of an object that may be ours and is not in the table. */
   onUnknown(id: string): void;
   onChange(change: Change): void;
@@ -97,9 +97,11 @@ export class ContainerTable {
     if (this.#tombstones.has(id)) return;
     const record = this.#records.get(id);
     if (record === undefined) {
+      // Only names that can be ours: a busy foreign container must cost nothing.
       if (parseName(event.Actor.Attributes["name"] ?? "") !== undefined) this.#hooks.onUnknown(id);
       return;
     }
+    if (event.Action === "create") return;
     if (event.Action === "oom" && event.timeNano > record.oomNs) {
       record.oomNs = event.timeNano;
       this.#changed(record, event.timeNano);
@@ -126,7 +128,7 @@ export class ContainerTable {
       if (mergeSummary(record, summary, since, this.#tick)) {
         repairs += 1;
         this.#changed(record, since.wallNs);
-      } else if (record.dirty) this.#hooks.onDirty(summary.Id);
+      } else if (record.dirty) this.#hooks.onDirty(summary.Id, false);
     }
     for (const [id, record] of this.#records) {
       // What changed or was made after the list began is for the next list, or an inspect's 404.
@@ -162,7 +164,7 @@ export class ContainerTable {
     const read = this.#read(name, create.Labels, create.Image);
     if (read === undefined) return;
     const mark = this.#tick.mark();
-    this.#add(recordOfCreate(id, name, create, read, mark), mark.wallNs, false);
+    this.#add(recordOfCreate(id, name, create, read, mark), mark.wallNs, false, true);
   }
 
   touched(id: string, now?: "running" | "exited"): void {
@@ -246,12 +248,12 @@ export class ContainerTable {
     return true;
   }
 
-  #add(record: ContainerRecord, atNs: bigint, quiet: boolean): void {
+  #add(record: ContainerRecord, atNs: bigint, quiet: boolean, born = false): void {
     const { id } = record.entry;
     this.#tombstones.delete(id);
     this.#records.set(id, record);
     this.#listed.delete(record.entry.kind);
-    this.#markDirty(record);
+    this.#markDirty(record, born);
     if (quiet) return;
     for (const kind of lifecycleSteps(undefined, record.phase)) {
       this.#hooks.onChange({ kind, entry: record.entry, atNs });
@@ -275,11 +277,11 @@ export class ContainerTable {
     for (const kind of steps) this.#hooks.onChange({ kind, entry: record.entry, atNs });
   }
 
-  #markDirty({ entry: { id }, dirty }: ContainerRecord): void {
+  #markDirty({ entry: { id }, dirty }: ContainerRecord, born = false): void {
     if (!dirty) this.#dirty.delete(id);
     else {
       this.#dirty.add(id);
-      this.#hooks.onDirty(id);
+      this.#hooks.onDirty(id, born);
     }
   }
 }

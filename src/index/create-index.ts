@@ -23,6 +23,12 @@ import { Tick } from "./tick.ts";
 /** A read that must ask the engine for a list gives up after this. */
 const READ_LIST_MS = 5_000;
 
+/**
+ * A start follows most creates at once, and an inspect meanwhile would only wait for the engine's
+ * lock on the container. Reads that want the facts earlier do not wait for this.
+ */
+const BORN_DELAY_MS = 400;
+
 /** Builds the index; nothing is asked of the engine before `start` or the first read. */
 export function createContainerIndex(deps: IndexDeps): ContainerIndex {
   return new LiveIndex(deps);
@@ -40,6 +46,8 @@ class LiveIndex implements ContainerIndex {
   readonly #follower: EngineFollower;
   readonly #changes: Listeners<Change>;
   readonly #events: Listeners<EngineEvent>;
+  /** Spoken of by events, not in the table, to be looked at once. */
+  readonly #unknown = new Set<string>();
   readonly #graceMs: number;
   readonly #statusBudgetMs: number;
   readonly #listBudgetMs: number;
@@ -59,10 +67,12 @@ class LiveIndex implements ContainerIndex {
     const shared = { engine, clock, log, signal, tick: this.#tick, sleeper: this.#sleeper };
     this.images = new ImageTable({ ...shared, source: () => this.#source() });
     this.#table = new ContainerTable(this.#tick, {
-      onDirty: (id) => {
-        this.#inspector.want(id);
+      onDirty: (id, born) => {
+        if (born) this.#inspector.want(id, BORN_DELAY_MS);
+        else this.#inspector.want(id);
       },
       onUnknown: (id) => {
+        this.#unknown.add(id);
         this.#inspector.want(id);
       },
       onChange: (change) => {
@@ -82,9 +92,11 @@ class LiveIndex implements ContainerIndex {
       ...shared,
       limit: deps.inspectLimit ?? 16,
       budgetMs: this.#statusBudgetMs,
-      delayMs: deps.inspectDelayMs ?? 5,
+      delayMs: deps.inspectDelayMs ?? 10,
       engineReady: () => this.#follower.reachable !== false,
       onFlight: (id, mark) => {
+        // One try is enough for an object that may not be ours; a list would show it, too.
+        if (mark === undefined) this.#unknown.delete(id);
         this.#table.inFlight(id, mark);
       },
       onAnswer: async (inspect, mark) => {
@@ -94,7 +106,7 @@ class LiveIndex implements ContainerIndex {
       onGone: (id) => {
         this.#table.remove(id, clock.nowNs());
       },
-      wanted: (id) => this.#table.dirtyIds.has(id),
+      wanted: (id) => this.#table.dirtyIds.has(id) || this.#unknown.has(id),
     });
     this.#follower = new EngineFollower({
       ...shared,
@@ -165,8 +177,7 @@ class LiveIndex implements ContainerIndex {
   }
 
   async membersOf(podSandboxId: string): Promise<readonly ContainerEntry[]> {
-    const isMember = ({ identity }: ContainerEntry): boolean =>
-      identity.kind === "container" && identity.podSandboxId === podSandboxId;
+    const isMember = isMemberOf(podSandboxId);
     return (await this.#list("container", isMember)).filter(isMember);
   }
 
@@ -189,6 +200,10 @@ class LiveIndex implements ContainerIndex {
 
   peek(id: string): ContainerEntry | undefined {
     return this.#table.get(id);
+  }
+
+  peekMembers(podSandboxId: string): readonly ContainerEntry[] {
+    return this.#table.list("container").filter(isMemberOf(podSandboxId));
   }
 
   mark(): Mark {
@@ -258,10 +273,10 @@ class LiveIndex implements ContainerIndex {
 
   async #settled(
     entry: ContainerEntry,
-    { fresh = false, signal }: FindOptions,
+    { fresh = false, asKnown = false, signal }: FindOptions,
   ): Promise<ContainerEntry | undefined> {
     const { id } = entry;
-    if ((!entry.dirty && !fresh) || this.#follower.reachable === false) return entry;
+    if (asKnown || (!entry.dirty && !fresh) || this.#follower.reachable === false) return entry;
     const since = fresh ? this.#tick.next() : this.#table.changedAt(id);
     const budgetMs = this.#statusBudgetMs;
     // The budget belongs to the object: who comes later does not wait for it all over again.
@@ -306,6 +321,10 @@ class LiveIndex implements ContainerIndex {
     if (this.#follower.staleMs <= this.#graceMs) return false;
     throw new CriError("Unavailable", "docker engine: its list takes too long");
   }
+}
+
+function isMemberOf(podSandboxId: string): (entry: ContainerEntry) => boolean {
+  return ({ identity }) => identity.kind === "container" && identity.podSandboxId === podSandboxId;
 }
 
 /** Waits until `work` is done or the signal aborts, whichever is first. */

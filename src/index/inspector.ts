@@ -42,6 +42,8 @@ interface Job {
   readonly wantedAtMs: number;
   readonly failures: number;
   cancelTimer: () => void;
+  /** Clock.monotonicMs() at which its timer ends. */
+  dueMs: number;
   readonly settled: Promise<void>;
   readonly settle: () => void;
 }
@@ -73,10 +75,16 @@ export class Inspector {
     return this.#slow;
   }
 
-  /** Asks for an inspect soon; the delay lets what belongs together arrive before it begins. */
-  want(id: string): void {
-    if (this.#deps.signal.aborted || this.#jobs.has(id)) return;
-    this.#schedule(this.#newJob(id, "delayed"), this.#deps.delayMs);
+  /**
+   * Asks for an inspect soon; the delay lets what belongs together arrive before it begins, and
+   * makes it needless where somebody else's inspect comes first.
+   */
+  want(id: string, delayMs = this.#deps.delayMs): void {
+    if (this.#deps.signal.aborted) return;
+    const job = this.#jobs.get(id);
+    const dueMs = this.#deps.clock.monotonicMs() + delayMs;
+    if (job === undefined) this.#schedule(this.#newJob(id, "delayed"), delayMs);
+    else if (job.state === "delayed" && job.dueMs > dueMs) this.#schedule(job, delayMs);
   }
 
   /**
@@ -121,6 +129,7 @@ export class Inspector {
       wantedAtMs: after?.wantedAtMs ?? this.#deps.clock.monotonicMs(),
       failures: after === undefined ? 0 : after.failures + 1,
       cancelTimer: () => undefined,
+      dueMs: 0,
       settled,
       settle,
     };
@@ -136,8 +145,12 @@ export class Inspector {
   }
 
   #schedule(job: Job, ms: number): void {
+    job.cancelTimer();
+    job.dueMs = this.#deps.clock.monotonicMs() + ms;
     job.cancelTimer = this.#deps.sleeper.after(ms, () => {
-      if (this.#jobs.get(job.id) === job) this.#enqueue(job, false);
+      if (this.#jobs.get(job.id) !== job) return;
+      if (this.#deps.wanted(job.id)) this.#enqueue(job, false);
+      else this.#end(job);
     });
   }
 
