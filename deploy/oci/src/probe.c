@@ -1,0 +1,73 @@
+#define _GNU_SOURCE
+#include "probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "report.h"
+#include "runtime.h"
+#include "userns.h"
+
+static const char *place;
+
+static void clean(void)
+{
+	static const char *const names[] = { "lower/file", "lower",	 "upper", "work/work",
+					     "work/index", "work",	 "mount", "" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *path = text("%s/%s", place, names[i]);
+
+		if (unlink(path) != 0)
+			rmdir(path);
+	}
+}
+
+static void clean_and_answer(void)
+{
+	if (place != NULL)
+		clean();
+	printf("{\"userNamespaces\":false}\n");
+	fflush(stdout);
+}
+
+int probe(const char *folder)
+{
+	static const char *const folders[] = { "lower", "upper", "work", "mount" };
+	const struct user_namespace wanted = { .host_id = 65536, .size = 65536 };
+	struct overlay overlay = { .lowers = 1, .others = "" };
+	struct stat st;
+	int fd, tree;
+
+	on_failure(clean_and_answer);
+	if (!runtime_maps_mounts())
+		fail("the real runtime does not map the ids of mounts; user namespaces need runc 1.2 or "
+		     "crun 1.9");
+	place = mkdtemp(text("%s/dockline-probe-XXXXXX", folder));
+	if (place == NULL)
+		fail("cannot write to %s: %s", folder, strerror(errno));
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		if (mkdir(text("%s/%s", place, folders[i]), 0755) != 0)
+			fail("cannot write to %s: %s", place, strerror(errno));
+	overlay.lower[0] = text("%s/lower", place);
+	overlay.upper = text("%s/upper", place);
+	overlay.work = text("%s/work", place);
+	fd = open(text("%s/file", overlay.lower[0]), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		fail("cannot write to %s: %s", place, strerror(errno));
+	close(fd);
+	fd = open_user_namespace(&wanted);
+	tree = detached_overlay(text("%s/mount", place), &overlay, fd, NULL);
+	if (fstatat(tree, "file", &st, 0) != 0 || st.st_uid != wanted.host_id)
+		fail("an overlay with id-mapped layers does not show mapped owners");
+	close(tree);
+	on_failure(NULL);
+	clean();
+	printf("{\"userNamespaces\":true}\n");
+	return 0;
+}
