@@ -53,10 +53,7 @@ export class CriLogFile {
   async append(bytes: Buffer): Promise<void> {
     const file = this.#file;
     if (file === undefined) throw new Error("container log is closed");
-    if (this.#torn) {
-      if ((await file.stat()).size > this.#length) await file.truncate(this.#length);
-      this.#torn = false;
-    }
+    await this.#repair(file);
     this.#torn = true;
     for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await file.write(bytes, done, bytes.length - done, null);
@@ -66,10 +63,15 @@ export class CriLogFile {
     this.#length += bytes.length;
   }
 
-  /** A new handle at the path; the old file gets no byte after this. */
+  /**
+   * A new handle at the path; the old file gets no byte after this. When it throws the old one is
+   * still in use: the kubelet then renames it back to the path.
+   */
   async reopen(): Promise<void> {
-    await this.close();
+    const old = this.#file;
+    if (old !== undefined) await this.#repair(old);
     await this.open();
+    await old?.close();
   }
 
   async close(): Promise<void> {
@@ -77,10 +79,17 @@ export class CriLogFile {
     if (file === undefined) return;
     this.#file = undefined;
     try {
-      if (this.#torn && (await file.stat()).size > this.#length) await file.truncate(this.#length);
+      await this.#repair(file);
     } finally {
       await file.close();
     }
+  }
+
+  /** Cuts off the part of a batch that was written before the disk was full. */
+  async #repair(file: FileHandle): Promise<void> {
+    if (!this.#torn) return;
+    if ((await file.stat()).size > this.#length) await file.truncate(this.#length);
+    this.#torn = false;
   }
 
   /** The kubelet renames a full log to `<name>.<time>` before it asks for the reopening. */

@@ -106,3 +106,27 @@ export class JsonFileWriter {
     this.#size = 0;
   }
 }
+
+/** With `max-file=1` older engines empty the file in place. */
+export class TruncatingWriter {
+  readonly #path: string;
+  readonly #fd: number;
+
+  constructor(path: string) {
+    this.#path = path;
+    mkdirSync(dirname(path), { recursive: true });
+    this.#fd = openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, 0o640);
+  }
+
+  line(text: string): void {
+    writeSync(this.#fd, entry(Buffer.from(text)));
+  }
+
+  empty(): void {
+    closeSync(openSync(this.#path, constants.O_WRONLY | constants.O_TRUNC));
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}

@@ -10,19 +10,10 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
-import { entry, JsonFileWriter } from "./json-file-writer.ts";
-import { contents, ID, makeNode, openFiles, until, type Node } from "./setup.ts";
+import { entry, JsonFileWriter, TruncatingWriter } from "./json-file-writer.ts";
+import { contents, ID, makeNode, openFiles, rejection, until, type Node } from "./setup.ts";
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function rejection(work: Promise<unknown>): Promise<{ kind?: string; message: string }> {
-  try {
-    await work;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("did not reject");
-}
 
 describe("container logs", () => {
   let node: Node;
@@ -93,9 +84,9 @@ describe("container logs", () => {
     mkdirSync(dirname(node.target.sourcePath), { recursive: true });
     const logs = node.make();
     await logs.start(node.target);
-    const writer = docker(2_000_000, 4);
+    const writer = docker(1_500_000, 4);
     const padding = "x".repeat(150);
-    const count = 40_000;
+    const count = 24_000;
     for (let i = 0; i < count; i += 1) {
       writer.line(`${String(i)} ${padding}`);
       if (i % 500 === 499) await pause(1);
@@ -259,11 +250,24 @@ describe("container logs", () => {
 
   it("answers false when the time for draining is over, and goes on", async () => {
     const writer = docker();
-    for (let i = 0; i < 30_000; i += 1) writer.line(`${String(i)} ${"y".repeat(200)}`);
+    for (let i = 0; i < 12_000; i += 1) writer.line(`${String(i)} ${"y".repeat(200)}`);
     const logs = node.make();
     await logs.start(node.target);
     expect(await logs.drain(ID, 0)).to.equal(false);
-    await until("the rest", () => contents(node.logFile).length === 30_000);
+    await until("the rest", () => contents(node.logFile).length === 12_000);
+    writer.close();
+  });
+
+  it("lets go of what Docker deleted in place, which max-file=1 does, and goes on", async () => {
+    const logs = node.make();
+    const writer = new TruncatingWriter(node.target.sourcePath);
+    await logs.start(node.target);
+    writer.line("before");
+    await until("the first line", () => contents(node.logFile).length === 1);
+    writer.empty();
+    writer.line("x");
+    expect(await logs.drain(ID, 2000)).to.equal(true);
+    expect(contents(node.logFile)).to.deep.equal(["before", "x"]);
     writer.close();
   });
 

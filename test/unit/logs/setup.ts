@@ -78,3 +78,15 @@ export async function until(what: string, test: () => boolean, ms = 4000): Promi
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/** What the promise rejects with. */
+export async function rejection(
+  work: Promise<unknown>,
+): Promise<{ kind?: string; message: string }> {
+  try {
+    await work;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("did not reject");
+}
