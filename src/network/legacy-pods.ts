@@ -5,6 +5,7 @@ import type { NetworkAttachment, PortMapping } from "./attachment.ts";
 import { podCniArgs } from "./cni-args.ts";
 import type { ConfigLookup } from "./config-source.ts";
 import { isCniName } from "./conflist.ts";
+import type { JsonObject, NetworkConfig } from "./conflist.ts";
 import { readLegacyCache, removeLegacyCache } from "./legacy-cache.ts";
 import type { LegacyCacheEntry } from "./legacy-cache.ts";
 import { podIps } from "./result.ts";
@@ -23,6 +24,13 @@ export interface LegacyPod {
 export interface LegacyPods {
   tearDown(pod: LegacyPod): Promise<void>;
   ips(containerId: string): Promise<string[]>;
+}
+
+/** The result is in the version that was spoken at ADD; a file may offer newer ones beside it. */
+function versionAtAdd(config: NetworkConfig, result: JsonObject | undefined): string {
+  const spoken = result?.["cniVersion"];
+  const offered = config.versions.find((version) => version === spoken) ?? config.versions[0];
+  return offered ?? "0.3.1";
 }
 
 /** The networks of pods that were taken over, by what their maker's libcni wrote down. */
@@ -46,7 +54,7 @@ export function createLegacyPods(options: {
     if (config === undefined) return lookup?.problem ?? "no CNI configuration";
     return {
       networkName: config.name,
-      cniVersion: lookup?.config?.cniVersion ?? config.versions[0] ?? "0.3.1",
+      cniVersion: lookup?.config?.cniVersion ?? versionAtAdd(config, entry?.result),
       ifName,
       containerId: pod.containerId,
       netns: pod.netns,
