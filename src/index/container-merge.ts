@@ -12,19 +12,16 @@ import type { Tick } from "./tick.ts";
 /** An event that no inspect has seen yet: the state moves on if the event is newer, never back. */
 export function mergeEvent(record: ContainerRecord, event: EngineEvent, tick: Tick): void {
   record.dirty = true;
-  if (record.flight === undefined || !tick.covers(record.flight, event.timeNano)) {
-    record.changedAt = tick.next();
-  }
+  const covered = record.flight !== undefined && tick.covers(record.flight, event.timeNano);
+  if (!covered) record.changedAt = tick.next();
   const next = stateAfter(record.state, event);
   if (next === undefined) return;
   if (event.timeNano > record.stateNs) {
-    record.state = next;
     record.stateNs = event.timeNano;
-    record.exitUnknown = false;
-  } else if (event.Action === "die" && record.exitUnknown) {
-    record.state = next;
-    record.exitUnknown = false;
-  }
+  } else if (event.Action !== "die" || !record.exitUnknown) return;
+  record.state = next;
+  record.exitUnknown = false;
+  if (!covered) record.stateAt = record.changedAt;
 }
 
 /** Returns true when the list, begun at `since`, shows something the record did not have. */
@@ -40,7 +37,7 @@ export function mergeSummary(
   record.changedAt = tick.next();
   record.dirty = true;
   // The engine refreshes its list a moment after it tells of an exit: a list never revives.
-  if (rank(summary.State) > rank(record.state.Status)) {
+  if (isLater(summary.State, record.state.Status)) {
     setStatus(record, summary.State, since);
     const exitCode = exitCodeIn(summary.Status);
     if (exitCode !== undefined) record.state = { ...record.state, ExitCode: exitCode };
@@ -56,14 +53,14 @@ export function mergeInspect(
 ): boolean {
   if (record.inspected !== undefined && record.inspected.order > since.order) return false;
   record.inspect = inspect;
-  if (since.order > record.changedAt) {
+  record.seenAt = Math.max(record.seenAt, since.order);
+  if (since.order > record.stateAt) {
     record.inspected = since;
-    record.seenAt = Math.max(record.seenAt, since.order);
     record.state = inspect.State;
     record.stateNs = stateTimeNs(inspect.State);
     record.exitUnknown = false;
-    record.dirty = false;
   }
+  record.dirty = since.order <= record.changedAt;
   return true;
 }
 
@@ -73,6 +70,7 @@ export function setStatus(
   status: ContainerState["Status"],
   mark: Mark,
 ): void {
+  record.stateAt = record.changedAt;
   record.state = withStatus(record.state, status);
   record.exitUnknown = phaseOf(record.state) === "stopped";
   if (mark.wallNs > record.stateNs) record.stateNs = mark.wallNs;
@@ -97,6 +95,7 @@ const order: ContainerState["Status"][] = [
   "dead",
 ];
 
-function rank(status: ContainerState["Status"]): number {
-  return order.indexOf(status);
+/** True when a container that lives once comes to this status after the other. */
+export function isLater(status: ContainerState["Status"], than: ContainerState["Status"]): boolean {
+  return order.indexOf(status) > order.indexOf(than);
 }

@@ -14,8 +14,10 @@ export interface ContainerRecord {
   /** Legacy object whose image could not be asked for its labels yet. */
   imageLabelsMissing: boolean;
   dirty: boolean;
-  /** Order of the last change: answers to requests that began before it are not the last word. */
+  /** Order of the last change, known or suspected: only an inspect that began later is the last word. */
   changedAt: number;
+  /** Order of what `state` was last told by anything but an inspect: older inspects cannot undo it. */
+  stateAt: number;
   /** Order of the newest sign of its existence. */
   seenAt: number;
   /** When the newest applied inspect began. */
@@ -69,6 +71,7 @@ export function newRecord(fields: {
     imageLabelsMissing,
     dirty: true,
     changedAt: fields.order,
+    stateAt: fields.order,
     seenAt: fields.order,
     inspected: undefined,
     flight: undefined,

@@ -5,7 +5,7 @@ import type {
   EngineEvent,
 } from "../engine/types.ts";
 import type { Change, ContainerEntry, Mark, ObjectKind } from "./container-index.ts";
-import { mergeEvent, mergeInspect, mergeSummary, setStatus } from "./container-merge.ts";
+import { isLater, mergeEvent, mergeInspect, mergeSummary, setStatus } from "./container-merge.ts";
 import { recordOfCreate, recordOfInspect, recordOfSummary } from "./container-birth.ts";
 import {
   nameOf,
@@ -148,7 +148,8 @@ export class ContainerTable {
     const name = nameOf(inspect.Name);
     if (name !== record.entry.name || record.imageLabelsMissing) {
       if (!this.#identify(record, name)) {
-        this.#forget(record);
+        // Renamed to what is none of ours: for the CRI it is gone.
+        this.remove(id, since.wallNs);
         return;
       }
     }
@@ -173,8 +174,8 @@ export class ContainerTable {
     const mark = this.#tick.mark();
     record.changedAt = mark.order;
     record.dirty = true;
-    const expected = now === "running" ? "running" : "stopped";
-    if (now !== undefined && phaseOf(record.state) !== expected) setStatus(record, now, mark);
+    // Only forward: a container that died at once has been heard of before its start's answer.
+    if (now !== undefined && isLater(now, record.state.Status)) setStatus(record, now, mark);
     this.#changed(record, mark.wallNs);
   }
 
@@ -205,7 +206,9 @@ export class ContainerTable {
     }
     const record = this.#records.get(id);
     if (record === undefined) return;
-    this.#forget(record);
+    this.#records.delete(id);
+    this.#dirty.delete(id);
+    this.#listed.delete(record.entry.kind);
     for (const kind of lifecycleSteps(record.phase, "deleted")) {
       this.#hooks.onChange({ kind, entry: record.entry, atNs });
     }
@@ -258,12 +261,6 @@ export class ContainerTable {
     for (const kind of lifecycleSteps(undefined, record.phase)) {
       this.#hooks.onChange({ kind, entry: record.entry, atNs });
     }
-  }
-
-  #forget(record: ContainerRecord): void {
-    this.#records.delete(record.entry.id);
-    this.#dirty.delete(record.entry.id);
-    this.#listed.delete(record.entry.kind);
   }
 
   #changed(record: ContainerRecord, atNs: bigint): void {

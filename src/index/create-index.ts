@@ -211,18 +211,22 @@ class LiveIndex implements ContainerIndex {
   }
 
   created(id: string, name: string, create: ContainerCreate): void {
+    this.#follower.contact();
     this.#table.created(id, name, create);
   }
 
   observed(inspect: ContainerInspect, since: Mark): void {
+    this.#follower.contact();
     this.#table.applyInspect(inspect, since);
   }
 
   touched(id: string, now?: "running" | "exited"): void {
+    if (now !== undefined) this.#follower.contact();
     this.#table.touched(id, now);
   }
 
   removed(id: string): void {
+    this.#follower.contact();
     this.#table.remove(id, this.#deps.clock.nowNs());
   }
 
@@ -279,8 +283,8 @@ class LiveIndex implements ContainerIndex {
     if (asKnown || (!entry.dirty && !fresh) || this.#follower.reachable === false) return entry;
     const since = fresh ? this.#tick.next() : this.#table.changedAt(id);
     const budgetMs = this.#statusBudgetMs;
-    // The budget belongs to the object: who comes later does not wait for it all over again.
-    const leftMs = fresh ? budgetMs : budgetMs - this.#inspector.waitingMs(id);
+    // The budget belongs to the request: who comes later does not wait for it all over again.
+    const leftMs = fresh ? budgetMs : budgetMs - this.#inspector.flyingMs(id);
     if (leftMs > 0) {
       const settled = this.#inspector.settle(id, since, leftMs);
       await (signal === undefined ? settled : untilAborted(settled, signal));

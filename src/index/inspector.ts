@@ -39,7 +39,7 @@ interface Job {
   state: "delayed" | "retry" | "queued" | "flying";
   mark: Mark | undefined;
   /** Clock.monotonicMs() since when an inspect is wanted and none has succeeded. */
-  readonly wantedAtMs: number;
+  wantedAtMs: number;
   readonly failures: number;
   cancelTimer: () => void;
   /** Clock.monotonicMs() at which its timer ends. */
@@ -103,15 +103,26 @@ export class Inspector {
     }
   }
 
-  /** How long the object's inspect has been wanted in vain; 0 when there is none. */
+  /** How long an inspect of the object has been wanted in vain; 0 when none is wanted. */
   waitingMs(id: string): number {
     const job = this.#jobs.get(id);
     return job === undefined ? 0 : this.#deps.clock.monotonicMs() - job.wantedAtMs;
   }
 
+  /** Age of the object's request under way; 0 when there is none. */
+  flyingMs(id: string): number {
+    const job = this.#jobs.get(id);
+    if (job?.state !== "flying" || job.mark === undefined) return 0;
+    return this.#deps.clock.monotonicMs() - job.mark.monotonicMs;
+  }
+
   /** Failed inspects waiting for another try are tried now: the engine is back. */
   retryNow(): void {
-    for (const job of this.#jobs.values()) if (job.state === "retry") this.#enqueue(job, false);
+    for (const job of this.#jobs.values()) {
+      if (job.state !== "retry") continue;
+      job.wantedAtMs = this.#deps.clock.monotonicMs();
+      this.#enqueue(job, false);
+    }
   }
 
   /** Every wait ends; requests under way end with the owner's signal. */
