@@ -22,6 +22,8 @@ export class Follower {
   failures = 0;
   /** Events since the last look. */
   events = 0;
+  /** Looks through the positions that passed this one by. */
+  unsavedRounds = 0;
 
   constructor(pump: Pump, onEvent: (follower: Follower) => void) {
     this.pump = pump;

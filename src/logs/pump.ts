@@ -15,6 +15,12 @@ const SLICE_BYTES = 256 * 1024;
 /** Slices in one round, so that a reopen waits for little. */
 const ROUND_SLICES = 8;
 
+/**
+ * Source bytes after which the position is saved at once. What a killed process had not saved has
+ * to be read again and must still be in Docker's few files then.
+ */
+const UNSAVED_BYTES = 4 * 1024 * 1024;
+
 /** The buffers that one round works in; shared by all containers, one after the other. */
 export interface Workspace {
   input: Buffer;
@@ -51,6 +57,7 @@ export class Pump {
   readonly #mostUnlinkedBytes: number;
   #source: SourceChain;
   #dirty = false;
+  #unsavedBytes = 0;
   #drained = false;
 
   constructor(
@@ -74,6 +81,11 @@ export class Pump {
   /** There is something that the saved position does not know. */
   get dirty(): boolean {
     return this.#dirty;
+  }
+
+  /** Source bytes dealt with since the position was saved. */
+  get unsavedBytes(): number {
+    return this.#unsavedBytes;
   }
 
   /** The container has exited and its output was read to the end; no file is held. */
@@ -112,6 +124,7 @@ export class Pump {
    * where it was, and the round can be tried again.
    */
   async round(space: Workspace): Promise<Round> {
+    if (this.#unsavedBytes >= UNSAVED_BYTES) await this.#saveOrStayDirty();
     let bytes = 0;
     const known = this.#source.hasFiles;
     const rotated = await this.#source.discover();
@@ -140,6 +153,7 @@ export class Pump {
       }
       this.#source.advance(done, given);
       bytes += done;
+      this.#unsavedBytes += done;
       if (done > 0) this.#dirty = true;
       if (complete && done === 0) {
         await this.#source.shift();
@@ -157,6 +171,7 @@ export class Pump {
       drained: this.#drained,
     });
     this.#dirty = false;
+    this.#unsavedBytes = 0;
   }
 
   /** The container has exited and a round met the end: keeps the position and no open file. */

@@ -11,8 +11,11 @@ const TICK_MS = 20;
 const HURRIED_TICK_MS = 2;
 /** All containers are looked at this often, should an event have been lost or no watch be possible. */
 const SWEEP_MS = 5000;
-/** A changed position is on disk after this time at the latest. */
+/** Positions are looked through this often and saved when much was written since, */
 const SAVE_MS = 1000;
+const MUCH_BYTES = 256 * 1024;
+/** or after so many rounds: with hundreds of containers that print little, saving is the main cost. */
+const SAVE_ROUNDS = 5;
 /** Rounds at once: two of libuv's four I/O threads stay free of a disk that hangs. */
 const WORKSPACES = 2;
 
@@ -119,9 +122,10 @@ export class Schedule {
       if (follower.failures > 0)
         this.#log.info({ container: follower.pump.target.containerId }, "container log resumed");
       follower.succeeded();
-      // What is written between the last look and the watch is met by one more look.
-      quiet = bytes === 0 && follower.watch.isOn && follower.events === 0;
-      if (!quiet && bytes === 0 && !follower.closed) quiet = !follower.watch.turnOn();
+      // With the watch on, what comes after the last read makes an event. With a watch just turned
+      // on there is one more look; where none is possible the sweep has to do.
+      if (follower.watch.isOn) quiet = follower.events === 0;
+      else if (bytes === 0 && !follower.closed) quiet = !follower.watch.turnOn();
     } catch (error) {
       follower.failed(this.#clock.monotonicMs());
       if (follower.failures === 1)
@@ -170,8 +174,16 @@ export class Schedule {
 
   readonly #onSave = (): void => {
     this.#saving = undefined;
-    const due = [...this.#dirty];
-    this.#dirty.clear();
+    if (this.#closed) return;
+    const due: Follower[] = [];
+    for (const follower of this.#dirty) {
+      follower.unsavedRounds += 1;
+      if (follower.pump.unsavedBytes < MUCH_BYTES && follower.unsavedRounds < SAVE_ROUNDS) continue;
+      this.#dirty.delete(follower);
+      follower.unsavedRounds = 0;
+      due.push(follower);
+    }
+    if (this.#dirty.size > 0) this.#saving = setTimeout(this.#onSave, SAVE_MS);
     this.#inBackground(this.#saveAll(due));
   };
 

@@ -1,0 +1,72 @@
+import { CriError } from "../errors.ts";
+import { flagName, isSwitch, keyOfFlag } from "./load.ts";
+import { options } from "./options.ts";
+import type { Option, OptionKey } from "./options.ts";
+
+/** Flags of the daemon's table, in text form; `--help` and `--config` beside them. */
+export interface ParsedArguments {
+  flags: Record<string, string>;
+  configFile: string | undefined;
+  help: boolean;
+}
+
+/** `--flag value`, `--flag=value` and `--switch`; anything else is an InvalidArgument by name. */
+export function parseArguments(args: readonly string[]): ParsedArguments {
+  const parsed: ParsedArguments = { flags: {}, configFile: undefined, help: false };
+  for (let at = 0; at < args.length; at += 1) {
+    const argument = args[at] ?? "";
+    if (argument === "--help" || argument === "-h") {
+      parsed.help = true;
+      continue;
+    }
+    if (!argument.startsWith("--")) {
+      throw new CriError("InvalidArgument", `unexpected argument ${JSON.stringify(argument)}`);
+    }
+    const [flag = "", given] = splitOnce(argument.slice(2));
+    // Refuses unknown names before their value is looked for.
+    if (flag !== "config") keyOfFlag(flag);
+    let value = given;
+    if (value === undefined && isSwitch(flag)) value = "true";
+    if (value === undefined) {
+      at += 1;
+      value = args[at];
+    }
+    if (value === undefined) throw new CriError("InvalidArgument", `--${flag} needs a value`);
+    if (flag === "config") parsed.configFile = value;
+    else parsed.flags[flag] = value;
+  }
+  return parsed;
+}
+
+/** The options of `dockline serve`, from the table, grouped, in 80 columns. */
+export function optionsHelp(): string {
+  const table: Record<OptionKey, Option> = options;
+  const groups = new Map<string, string[]>();
+  for (const key of Object.keys(options) as OptionKey[]) {
+    const option = table[key];
+    const shown = option.default === "" ? "" : ` (default ${option.default})`;
+    const lines = [
+      `  --${flagName(key)}`,
+      ...wrap(`${option.help}${shown}`, 72).map((l) => `        ${l}`),
+    ];
+    groups.set(option.group, [...(groups.get(option.group) ?? []), ...lines]);
+  }
+  return [...groups].map(([group, lines]) => `${group}:\n${lines.join("\n")}`).join("\n\n");
+}
+
+function splitOnce(text: string): [string, string | undefined] {
+  const at = text.indexOf("=");
+  return at === -1 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + word.length + 1 > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}

@@ -1,0 +1,158 @@
+import { CriError } from "../errors.ts";
+import { acceptedFlags, options, refusedFlags } from "./options.ts";
+import type { Config, Option, OptionKey } from "./options.ts";
+
+const table: Record<OptionKey, Option> = options;
+const keys = Object.keys(options) as OptionKey[];
+
+/** Where a value came from, for `dockline config` and for error messages. */
+export type Source = "default" | "file" | "environment" | "flag";
+
+export interface LoadedConfig {
+  config: Config;
+  sources: Record<OptionKey, Source>;
+}
+
+/** The values that were given, in text form, weakest source first. */
+export interface Sources {
+  /** Parsed configuration file: keys of the table with text, numbers, booleans or lists. */
+  file?: Record<string, unknown>;
+  environment?: Record<string, string | undefined>;
+  flags?: Record<string, string>;
+}
+
+export const flagName = (key: OptionKey): string =>
+  key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+export const environmentName = (key: OptionKey): string =>
+  `DOCKLINE_${flagName(key).replaceAll("-", "_").toUpperCase()}`;
+
+/**
+ * Merges defaults, file, environment and flags, the later winning. Unknown keys and flags are errors
+ * that name the nearest known one; so are values of the wrong form. Throws InvalidArgument.
+ */
+export function loadConfig(sources: Sources): LoadedConfig {
+  const texts = new Map<OptionKey, { text: string; source: Source }>();
+  for (const key of keys) texts.set(key, { text: table[key].default, source: "default" });
+  for (const [name, value] of Object.entries(sources.file ?? {})) {
+    texts.set(knownKey(name), { text: textOf(name, value), source: "file" });
+  }
+  for (const key of keys) {
+    const text = sources.environment?.[environmentName(key)];
+    if (text !== undefined) texts.set(key, { text, source: "environment" });
+  }
+  for (const [flag, text] of Object.entries(sources.flags ?? {})) {
+    const key = keyOfFlag(flag);
+    if (key !== undefined) texts.set(key, { text, source: "flag" });
+  }
+  const config: Record<string, unknown> = {};
+  const from: Record<string, Source> = {};
+  for (const [key, { text, source }] of texts) {
+    config[key] = parseValue(key, text);
+    from[key] = source;
+  }
+  return {
+    config: Object.freeze(config) as Config,
+    sources: from as Record<OptionKey, Source>,
+  };
+}
+
+/** The table's key for a flag; undefined for a flag that is accepted without effect. */
+export function keyOfFlag(flag: string): OptionKey | undefined {
+  const found = keys.find((key) => flagName(key) === flag || table[key].alias === flag);
+  if (found !== undefined) return found;
+  if (flag in acceptedFlags) return undefined;
+  const instead = refusedFlags[flag];
+  if (instead !== undefined) throw bad(`--${flag} is not supported: ${instead}`);
+  throw bad(`unknown flag --${flag}${nearest(flag, keys.map(flagName), "--")}`);
+}
+
+/** Whether a flag stands alone (`--shim-per-container`) or wants a value. */
+export function isSwitch(flag: string): boolean {
+  if (flag in acceptedFlags) return true;
+  const key = keys.find((candidate) => flagName(candidate) === flag);
+  return key !== undefined && table[key].type === "boolean";
+}
+
+function knownKey(name: string): OptionKey {
+  const found = keys.find((key) => key === name);
+  if (found === undefined) {
+    throw bad(`unknown key ${JSON.stringify(name)} in the configuration file${nearest(name, keys, "")}`);
+  }
+  return found;
+}
+
+function textOf(name: string, value: unknown): string {
+  if (typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
+    return value.join(",");
+  }
+  throw bad(`configuration file: ${name} must be text, a number, true/false or a list of texts`);
+}
+
+function parseValue(key: OptionKey, text: string): unknown {
+  const option = table[key];
+  const flag = `--${flagName(key)}`;
+  switch (option.type) {
+    case "string":
+      if (key === "networkPlugin" && text !== "cni") {
+        throw bad(
+          `${flag}=${text}: only cni is supported; install a CNI configuration in --cni-conf-dir (kubenet: use the bridge plugin with host-local and --pod-cidr)`,
+        );
+      }
+      if (option.choices !== undefined && !option.choices.includes(text)) {
+        throw bad(`${flag}=${text}: want one of ${option.choices.join(", ")}`);
+      }
+      return text;
+    case "boolean":
+      if (text !== "true" && text !== "false") throw bad(`${flag}=${text}: want true or false`);
+      return text === "true";
+    case "integer":
+      if (!/^\d{1,9}$/.test(text)) throw bad(`${flag}=${text}: want a whole number`);
+      return Number(text);
+    case "duration":
+      return parseDurationMs(flag, text);
+    case "list":
+      return text
+        .split(",")
+        .map((item) => item.trim())
+        .filter((item) => item !== "");
+  }
+}
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** Go's duration form ("1m30s", "500ms"; a bare 0), as cri-dockerd's flags take it. */
+export function parseDurationMs(flag: string, text: string): number {
+  if (text === "0") return 0;
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+  if (parts.length === 0 || parts.map((part) => part[0]).join("") !== text) {
+    throw bad(`${flag}=${text}: want a duration such as 90s or 1m30s`);
+  }
+  return parts.reduce((sum, part) => sum + Number(part[1]) * (unitMs[part[2] ?? ""] ?? 0), 0);
+}
+
+function nearest(name: string, known: readonly string[], prefix: string): string {
+  const ranked = known
+    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
+    .sort((a, b) => a.distance - b.distance)[0];
+  return ranked !== undefined && ranked.distance <= Math.max(3, name.length / 3)
+    ? `; did you mean ${prefix}${ranked.candidate}?`
+    : "";
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+const bad = (message: string): CriError => new CriError("InvalidArgument", message);

@@ -1,0 +1,203 @@
+/** How an option's text becomes a value. Durations are milliseconds inside. */
+export type OptionType = "string" | "boolean" | "integer" | "duration" | "list";
+
+export interface Option {
+  type: OptionType;
+  /** Default value in text form, as it would be given on the command line. */
+  default: string;
+  help: string;
+  /** Allowed values of a string option. */
+  choices?: readonly string[];
+  /** A name that cri-dockerd used for the same thing; accepted as a flag. */
+  alias?: string;
+  group: "endpoints" | "network" | "images" | "logs" | "streaming" | "node" | "diagnosis";
+}
+
+/**
+ * THE table of options. The key in kebab case is the flag (`--docker-endpoint`), in upper snake case
+ * behind DOCKLINE_ the environment variable, and as it stands the key of the configuration file.
+ * Help, validation and the reference page are printed from it. Names that cri-dockerd has are kept,
+ * so that its unit file can be pointed here.
+ */
+export const options = {
+  containerRuntimeEndpoint: {
+    type: "string",
+    default: "unix:///run/dockline/dockline.sock",
+    help: "where to serve the CRI: unix:///path, or fd:// for a socket passed by systemd",
+    group: "endpoints",
+  },
+  dockerEndpoint: {
+    type: "string",
+    default: "unix:///var/run/docker.sock",
+    help: "Docker Engine's socket",
+    group: "endpoints",
+  },
+  runtimeRequestTimeout: {
+    type: "duration",
+    default: "2m",
+    help: "how long one ordinary Docker request may take",
+    group: "endpoints",
+  },
+  stateDir: {
+    type: "string",
+    default: "/var/lib/dockline",
+    help: "folder of sandbox records and log positions; survives a reboot",
+    group: "node",
+  },
+  runDir: {
+    type: "string",
+    default: "/run/dockline",
+    help: "folder of what a reboot may forget: lock, edits for dockline-oci",
+    group: "node",
+  },
+  drainTimeout: {
+    type: "duration",
+    default: "5s",
+    help: "how long running calls may take to end after SIGTERM",
+    group: "node",
+  },
+  shimPerContainer: {
+    type: "boolean",
+    default: "false",
+    help: "give every container a containerd shim of its own instead of one for each pod",
+    group: "node",
+  },
+  networkPlugin: {
+    type: "string",
+    default: "cni",
+    choices: ["cni"],
+    help: "only cni; kubenet and Docker's own bridge are not offered",
+    group: "network",
+  },
+  cniConfDir: {
+    type: "string",
+    default: "/etc/cni/net.d",
+    help: "folder with the CNI configuration; the first valid file by name is used",
+    group: "network",
+  },
+  cniBinDir: {
+    type: "list",
+    default: "/opt/cni/bin,/usr/lib/cni",
+    help: "folders searched for CNI plugins, in order",
+    group: "network",
+  },
+  cniCacheDir: {
+    type: "string",
+    default: "/var/lib/cni/cache",
+    help: "where cri-dockerd's CNI results are read for pods taken over",
+    group: "network",
+  },
+  podCidr: {
+    type: "string",
+    default: "",
+    help: "pod address ranges for plugins that ask for ipRanges; the kubelet's UpdateRuntimeConfig wins",
+    group: "network",
+  },
+  podInfraContainerImage: {
+    type: "string",
+    default: "registry.k8s.io/pause:3.10.2",
+    help: "image of the pause container; the embedded one is loaded when it cannot be pulled",
+    group: "images",
+  },
+  imagePullProgressDeadline: {
+    type: "duration",
+    default: "5m",
+    help: "a pull without any progress while connecting or downloading ends after this",
+    group: "images",
+  },
+  pinnedImages: {
+    type: "list",
+    default: "",
+    help: "references (with * at the end for a prefix) that the kubelet must never collect",
+    group: "images",
+  },
+  containerLogFormat: {
+    type: "string",
+    default: "cri",
+    choices: ["cri", "docker-json"],
+    help: "cri: CRI log files with rotation; docker-json: dockershim's symlinks to Docker's files",
+    group: "logs",
+  },
+  containerLogMaxSize: {
+    type: "string",
+    default: "16m",
+    help: "size of one file of Docker's own log of a container, the pump's buffer",
+    group: "logs",
+  },
+  containerLogMaxFiles: {
+    type: "integer",
+    default: "4",
+    help: "number of those files",
+    group: "logs",
+  },
+  streamingBindAddr: {
+    type: "string",
+    default: "127.0.0.1:0",
+    help: "address of the exec, attach and port-forward server",
+    group: "streaming",
+  },
+  streamingTlsCert: {
+    type: "string",
+    default: "",
+    help: "certificate file of the streaming server; needed when it is not on loopback",
+    group: "streaming",
+  },
+  streamingTlsKey: {
+    type: "string",
+    default: "",
+    help: "key file that belongs to it",
+    group: "streaming",
+  },
+  streamingInsecure: {
+    type: "boolean",
+    default: "false",
+    help: "allow the streaming server beyond loopback without TLS",
+    group: "streaming",
+  },
+  metricsBindAddr: {
+    type: "string",
+    default: "",
+    help: "where to serve /metrics and /healthz: 127.0.0.1:port or unix:///path; empty: nowhere",
+    group: "diagnosis",
+  },
+  logLevel: {
+    type: "string",
+    default: "info",
+    choices: ["debug", "info", "warn", "error", "silent"],
+    help: "what to log, as JSON lines on stdout",
+    group: "diagnosis",
+  },
+  traceFile: {
+    type: "string",
+    default: "",
+    help: "append each CRI call with its Docker requests and times to this file, a JSON line each",
+    group: "diagnosis",
+  },
+} as const satisfies Record<string, Option>;
+
+export type OptionKey = keyof typeof options;
+
+type ValueOf<T extends OptionType> = T extends "string"
+  ? string
+  : T extends "boolean"
+    ? boolean
+    : T extends "list"
+      ? readonly string[]
+      : number;
+
+/** The configuration in force: every option of the table, validated. */
+export type Config = { readonly [K in OptionKey]: ValueOf<(typeof options)[K]["type"]> };
+
+/** cri-dockerd's flags that have no meaning here, with what takes their place. */
+export const refusedFlags: Readonly<Record<string, string>> = {
+  "cri-dockerd-root-directory":
+    "sandbox records live under --state-dir; cri-dockerd's checkpoints are not needed",
+  "hairpin-mode": "set hairpinMode in the CNI bridge plugin's configuration",
+  "network-plugin-mtu": "set mtu in the CNI plugin's configuration",
+  "runtime-cgroups": "put docker.service and containerd.service into a slice of your own",
+};
+
+/** cri-dockerd's flags that are taken and change nothing, because it is always so here. */
+export const acceptedFlags: Readonly<Record<string, string>> = {
+  "ipv6-dual-stack": "all addresses of a pod are always reported",
+};

@@ -1,0 +1,95 @@
+import type { Observer, ObservedCall } from "./bind.ts";
+import type { Logger } from "../log.ts";
+import { codeName, kindOf } from "./status.ts";
+import { withCallTrace } from "../sys/call-trace.ts";
+import type { CallTrace } from "../sys/call-trace.ts";
+import { errorText } from "../errors.ts";
+
+/** What metrics and traces learn of a call when it has ended. */
+export interface CallListener {
+  (trace: CallTrace & { code: string; durationMs: number }): void;
+}
+
+/** RPCs that change something are worth a line each; the kubelet asks the others all the time. */
+const changes =
+  /^(Run|Stop|Remove|Create|Start|Update|Reopen|Pull|Checkpoint|Restore|Exec|Attach|PortForward)/;
+
+/**
+ * The one wrapper around every RPC: counts it, times it, gives it a trace that its Docker requests
+ * and plugin calls are recorded on, and logs one line: info for changes, debug for reads, warn for
+ * what the caller did wrong, error only for what we did.
+ */
+export function createObserver(options: { log: Logger; onCall?: CallListener }): {
+  observe: Observer;
+  inFlight: () => number;
+} {
+  let running = 0;
+  const observe: Observer = async (call, work) => {
+    running += 1;
+    const startedAtMs = performance.now();
+    const traceparent = call.context.metadata("traceparent");
+    const trace: CallTrace = {
+      rpc: call.rpc,
+      subject: subjectOf(call.request),
+      startedAtMs,
+      steps: [],
+      ...(traceparent === undefined ? {} : { traceparent }),
+    };
+    let failure: { error: unknown } | undefined;
+    try {
+      return await withCallTrace(trace, work);
+    } catch (error) {
+      failure = { error };
+      throw error;
+    } finally {
+      running -= 1;
+      const durationMs = performance.now() - startedAtMs;
+      const code = failure === undefined ? "OK" : codeName(failure.error);
+      logCall(options.log, call, trace, durationMs, failure);
+      options.onCall?.(Object.assign(trace, { code, durationMs }));
+    }
+  };
+  return { observe, inFlight: () => running };
+}
+
+function logCall(
+  log: Logger,
+  call: ObservedCall,
+  trace: CallTrace,
+  durationMs: number,
+  failure: { error: unknown } | undefined,
+): void {
+  const fields = {
+    rpc: call.rpc,
+    subject: trace.subject,
+    durMs: Math.round(durationMs * 10) / 10,
+    docker: trace.steps.filter((step) => step.kind === "docker").length,
+  };
+  if (failure === undefined) {
+    if (changes.test(call.rpc)) log.info(fields, "call");
+    else log.debug(fields, "call");
+    return;
+  }
+  const failed = { ...fields, code: codeName(failure.error), error: errorText(failure.error) };
+  const kind = kindOf(failure.error);
+  if (kind === "Internal") log.error({ ...failed, err: failure.error }, "call failed");
+  else if (kind === "Unimplemented" || kind === "Cancelled") log.debug(failed, "call failed");
+  else log.warn(failed, "call failed");
+}
+
+/** The pod, container or image that a request is about, for people; never credentials or commands. */
+export function subjectOf(request: object): string {
+  const fields = request as Record<string, unknown>;
+  for (const key of ["containerId", "podSandboxId"]) {
+    const value = fields[key];
+    if (typeof value === "string" && value !== "") return value.slice(0, 12);
+  }
+  const config = fields["config"] as { metadata?: { name?: string; namespace?: string } } | undefined;
+  if (config?.metadata?.name !== undefined) {
+    const { name, namespace } = config.metadata;
+    return namespace === undefined ? name : `${namespace}/${name}`;
+  }
+  const image = fields["image"] as { image?: string } | undefined;
+  // A reference may carry userinfo that somebody pasted into it (T17).
+  return image?.image === undefined ? "" : image.image.replace(/^[^/@]*@/, "");
+}

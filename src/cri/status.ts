@@ -1,0 +1,84 @@
+import { status as GrpcCode } from "@grpc/grpc-js";
+import { CriError, errorText } from "../errors.ts";
+import type { ErrorKind } from "../errors.ts";
+
+const codeOfKind: Record<ErrorKind, GrpcCode> = {
+  NotFound: GrpcCode.NOT_FOUND,
+  InvalidArgument: GrpcCode.INVALID_ARGUMENT,
+  AlreadyExists: GrpcCode.ALREADY_EXISTS,
+  FailedPrecondition: GrpcCode.FAILED_PRECONDITION,
+  PermissionDenied: GrpcCode.PERMISSION_DENIED,
+  Unavailable: GrpcCode.UNAVAILABLE,
+  DeadlineExceeded: GrpcCode.DEADLINE_EXCEEDED,
+  Cancelled: GrpcCode.CANCELLED,
+  ResourceExhausted: GrpcCode.RESOURCE_EXHAUSTED,
+  Unimplemented: GrpcCode.UNIMPLEMENTED,
+  // PullImage failures: the kubelet strips "rpc error: …" only from UNKNOWN before it compares.
+  Unknown: GrpcCode.UNKNOWN,
+  Internal: GrpcCode.INTERNAL,
+};
+
+/** The kind of anything thrown by a handler; engine failures by HTTP status. */
+export function kindOf(error: unknown): ErrorKind {
+  if (error instanceof CriError) return error.kind;
+  if (isEngineShaped(error)) return kindOfEngine(error);
+  if (errnoOf(error) === "ENOSPC" || errnoOf(error) === "EMFILE" || errnoOf(error) === "ENFILE") {
+    return "ResourceExhausted";
+  }
+  return "Internal";
+}
+
+/** The one place where an error becomes what a gRPC caller sees. Details stay under 4 KiB. */
+export function toStatusObject(error: unknown): { code: GrpcCode; details: string } {
+  const details = errorText(error);
+  return {
+    code: codeOfKind[kindOf(error)],
+    details: details.length > 4096 ? `${details.slice(0, 4093)}...` : details,
+  };
+}
+
+/** The name of the code as logs and metrics show it. */
+export function codeName(error: unknown): string {
+  return GrpcCode[codeOfKind[kindOf(error)]];
+}
+
+/** Recognised by shape: this folder knows nothing of Docker's client. */
+interface EngineShaped {
+  name: "EngineError";
+  failure: string;
+  status: number;
+}
+
+function isEngineShaped(error: unknown): error is EngineShaped {
+  return error instanceof Error && error.name === "EngineError" && "failure" in error;
+}
+
+function kindOfEngine(error: EngineShaped): ErrorKind {
+  switch (error.failure) {
+    case "unreachable":
+      return "Unavailable";
+    case "timeout":
+      return "DeadlineExceeded";
+    case "aborted":
+      return "Cancelled";
+    case "status":
+      return kindOfHttp(error.status);
+    default:
+      return "Internal";
+  }
+}
+
+function kindOfHttp(status: number): ErrorKind {
+  if (status === 400) return "InvalidArgument";
+  if (status === 401 || status === 403) return "PermissionDenied";
+  if (status === 404) return "NotFound";
+  if (status === 409) return "FailedPrecondition";
+  if (status === 501) return "Unimplemented";
+  if (status === 503) return "Unavailable";
+  return "Internal";
+}
+
+function errnoOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null | undefined)?.code;
+  return typeof code === "string" ? code : undefined;
+}

@@ -1,0 +1,85 @@
+import type { Config } from "./config/options.ts";
+import { createGrpcServer, listen } from "./cri/listener.ts";
+import type { Listener } from "./cri/listener.ts";
+import { bindService } from "./cri/bind.ts";
+import { createObserver } from "./cri/observe.ts";
+import { errorText } from "./errors.ts";
+import { ImageService, RuntimeService } from "./gen/runtime/v1/api_pb.js";
+import { createLogger } from "./log.ts";
+import type { Logger } from "./log.ts";
+import { buildParts } from "./parts.ts";
+import type { Parts } from "./parts.ts";
+import { imageHandlers, runtimeHandlers } from "./services.ts";
+import { keepHouse } from "./housekeeping.ts";
+import { createTraceFile } from "./trace-file.ts";
+import { ensurePrivateFolder } from "./sys/fs.ts";
+import { lockFolder } from "./sys/instance-lock.ts";
+import { version } from "./version.ts";
+
+/**
+ * `dockline serve`: builds every part, serves until SIGTERM or SIGINT, ends in the opposite order.
+ * Serves before Docker is there: the kubelet's first probes are answered, NotReady.
+ */
+export async function runDaemon(config: Config): Promise<number> {
+  const log = createLogger({ level: config.logLevel as "info" });
+  installCrashHandlers(log);
+  // Ours are written 0600 and 0640 whatever the starter's umask was.
+  process.umask(0o022);
+  let parts: Parts | undefined;
+  let listener: Listener | undefined;
+  let release: (() => void) | undefined;
+  try {
+    await ensurePrivateFolder(config.stateDir);
+    release = lockFolder(config.stateDir).release;
+    parts = await buildParts(config, log);
+    const traceFile = config.traceFile === "" ? undefined : createTraceFile(config.traceFile, log);
+    const { observe, inFlight } = createObserver({
+      log,
+      ...(traceFile === undefined ? {} : { onCall: traceFile.record }),
+    });
+    const server = createGrpcServer();
+    for (const [service, handlers] of [
+      [RuntimeService, runtimeHandlers(parts)],
+      [ImageService, imageHandlers(parts)],
+    ] as const) {
+      const bound = bindService(service, handlers, { log, observe });
+      server.addService(bound.definition, bound.implementation);
+    }
+    await parts.streaming.start();
+    parts.index.start();
+    const house = keepHouse(parts);
+    listener = await listen(server, config.containerRuntimeEndpoint, inFlight, log);
+    log.info({ version, pid: process.pid, docker: config.dockerEndpoint }, "dockline is up");
+    const signal = await untilSignalled();
+    log.info({ signal }, "stopping");
+    await listener.close(config.drainTimeout);
+    listener = undefined;
+    house.stop();
+    traceFile?.close();
+    return 0;
+  } catch (error) {
+    log.error({ err: error }, "dockline cannot run");
+    process.stderr.write(`dockline: ${errorText(error)}\n`);
+    return 1;
+  } finally {
+    await listener?.close(0);
+    await parts?.close();
+    release?.();
+  }
+}
+
+function untilSignalled(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.once(signal, () => resolve(signal));
+    }
+    // systemd's own way to ask a daemon for its configuration again; ours needs a restart for that.
+    process.on("SIGHUP", () => undefined);
+  });
+}
+
+/** A promise nobody waited for is a defect, not a reason to take a node's runtime down. */
+function installCrashHandlers(log: Logger): void {
+  process.on("unhandledRejection", (err) => log.error({ err }, "unhandled rejection"));
+  process.on("uncaughtException", (err) => log.error({ err }, "uncaught exception"));
+}

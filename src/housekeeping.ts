@@ -1,0 +1,62 @@
+import { errorText } from "./errors.ts";
+import { scratchLabel } from "./images/accounts.ts";
+import type { Parts } from "./parts.ts";
+import { logTargetOf } from "./rpc/container-start.ts";
+
+/**
+ * What happens between calls: facts of a new connection are fetched before somebody waits for them,
+ * logs are followed again after our own restart, and what belongs to vanished containers is dropped.
+ */
+export function keepHouse(parts: Parts): { stop(): void } {
+  let seenResyncs = 0;
+  let resumed = false;
+  let busy = false;
+  const look = async (): Promise<void> => {
+    const { resyncs } = parts.index.counters;
+    if (resyncs !== seenResyncs || parts.info.stale) {
+      await parts.info.get();
+      seenResyncs = resyncs;
+    }
+    if (!resumed && parts.index.health.synced) {
+      await resume(parts);
+      resumed = true;
+    }
+  };
+  const timer = setInterval(() => {
+    if (busy || !parts.index.health.engineReady) return;
+    busy = true;
+    look()
+      .catch((error: unknown) => {
+        parts.log.warn({ error: errorText(error) }, "housekeeping will be tried again");
+      })
+      .finally(() => {
+        busy = false;
+      });
+  }, 250);
+  const unsubscribe = parts.index.onChange(({ kind, entry }) => {
+    if (kind !== "deleted" || entry.kind !== "container") return;
+    Promise.all([parts.logs.remove(entry.id), parts.resources.delete(entry.id)]).catch(
+      (error: unknown) => {
+        parts.log.warn({ error: errorText(error), containerId: entry.id }, "clean-up failed");
+      },
+    );
+  });
+  return {
+    stop: () => {
+      clearInterval(timer);
+      unsubscribe();
+    },
+  };
+}
+
+async function resume(parts: Parts): Promise<void> {
+  const containers = await parts.index.containers();
+  const targets = await Promise.all(containers.map((entry) => logTargetOf(parts, entry)));
+  await parts.logs.resume(targets.filter((target) => target !== undefined));
+  const known = new Set(containers.map((entry) => entry.id));
+  await parts.resources.keepOnly((id) => known.has(id));
+  // Left by a kill in the middle of reading an image's accounts.
+  for (const { Id } of await parts.engine.listContainers([scratchLabel])) {
+    await parts.engine.removeContainer(Id);
+  }
+}

@@ -1,0 +1,86 @@
+import { readFileSync } from "node:fs";
+import { parse as parseYaml } from "yaml";
+import { optionsHelp, parseArguments } from "./config/argv.ts";
+import { loadConfig } from "./config/load.ts";
+import type { Config } from "./config/options.ts";
+import { errorText } from "./errors.ts";
+import { version } from "./version.ts";
+
+const usage = `dockline ${version}: a CRI runtime for Kubernetes nodes that run Docker Engine
+
+usage: dockline [serve] [options]        serve the CRI (what the kubelet needs)
+       dockline play POD.yaml [options]  run a Kubernetes Pod manifest through the CRI
+       dockline version                  print versions, the server's too if it runs
+       dockline COMMAND --help           help of one command
+`;
+
+/** Exit codes: 0 done, 1 failed, 2 the command line or configuration is wrong. */
+async function main(argv: readonly string[]): Promise<number> {
+  const [first, ...rest] = argv;
+  const command = first === undefined || first.startsWith("-") ? "serve" : first;
+  const args = command === first ? rest : argv;
+  switch (command) {
+    case "serve":
+      return await serve(args);
+    case "play": {
+      const { play } = await import("./cli/play.ts");
+      return await play(args);
+    }
+    case "version": {
+      const { printVersion } = await import("./cli/version.ts");
+      return await printVersion(args);
+    }
+    case "help":
+      process.stdout.write(usage);
+      return 0;
+    case "__port-forward-dialler": {
+      const { runDiallerChild } = await import("./streaming/dialler-child.ts");
+      await runDiallerChild();
+      return 0;
+    }
+    default:
+      process.stderr.write(`dockline: unknown command ${JSON.stringify(command)}\n\n${usage}`);
+      return 2;
+  }
+}
+
+async function serve(args: readonly string[]): Promise<number> {
+  let config: Config;
+  try {
+    if (args.includes("--version")) {
+      process.stdout.write(`dockline ${version}\n`);
+      return 0;
+    }
+    const parsed = parseArguments(args);
+    if (parsed.help) {
+      process.stdout.write(`${usage}\noptions of serve:\n\n${optionsHelp()}\n`);
+      return 0;
+    }
+    const file = parsed.configFile === undefined ? {} : readConfigFile(parsed.configFile);
+    config = loadConfig({ file, environment: process.env, flags: parsed.flags }).config;
+  } catch (error) {
+    process.stderr.write(`dockline: ${errorText(error)}\n`);
+    return 2;
+  }
+  const { runDaemon } = await import("./daemon.ts");
+  return await runDaemon(config);
+}
+
+function readConfigFile(path: string): Record<string, unknown> {
+  const parsed: unknown = parseYaml(readFileSync(path, "utf8"));
+  if (parsed === null || parsed === undefined) return {};
+  if (typeof parsed !== "object" || Array.isArray(parsed)) {
+    throw new Error(`${path}: want keys and values`);
+  }
+  return parsed as Record<string, unknown>;
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    process.stderr.write(`dockline: ${errorText(error)}\n`);
+    process.exitCode = 1;
+  },
+);

@@ -1,0 +1,209 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "./config/options.ts";
+import { lookupReference, pullTarget } from "./convert/image-ref.ts";
+import type { EngineFacts } from "./convert/engine-facts.ts";
+import { createDockerEngine } from "./engine/docker-engine.ts";
+import type { DockerEngine } from "./engine/docker-engine.ts";
+import { InfoCache } from "./engine/info-cache.ts";
+import type { EngineSelf } from "./engine/info-cache.ts";
+import { createAccountReader } from "./images/accounts.ts";
+import type { AccountFiles } from "./images/accounts.ts";
+import { createPauseImage } from "./images/ensure-pause.ts";
+import { pauseImageArchive } from "./images/pause-image.ts";
+import { pauseProgram } from "./images/pause-program.ts";
+import { createPuller } from "./images/pull.ts";
+import type { Puller } from "./images/pull.ts";
+import type { ContainerIndex } from "./index/container-index.ts";
+import { createContainerIndex } from "./index/create-index.ts";
+import { EventsFeed } from "./index/events-feed.ts";
+import type { Logger } from "./log.ts";
+import { createContainerLogs } from "./logs/pumps.ts";
+import { createForwardPolicySource } from "./network/forward-policy.ts";
+import type { ForwardPolicySource } from "./network/forward-policy.ts";
+import { createNetwork } from "./network/network.ts";
+import type { LogChoice } from "./rpc/container-start.ts";
+import { SandboxSetups } from "./rpc/deps.ts";
+import type { PodDeps } from "./rpc/deps.ts";
+import { LogDrains } from "./rpc/log-drains.ts";
+import { engineFacts } from "./rpc/node-facts.ts";
+import { oomScoreFloor } from "./rpc/oom-score.ts";
+import { Views } from "./rpc/views.ts";
+import { ResourceUpdates } from "./state/resource-updates.ts";
+import { SandboxRecords } from "./state/sandbox-records.ts";
+import { createStreamingServer } from "./streaming/server.ts";
+import type { StreamingServer } from "./streaming/server.ts";
+import { systemClock } from "./sys/clock.ts";
+import { KeyedMutex } from "./sys/mutex.ts";
+import { killExecTree } from "./sys/process-tree.ts";
+
+/** Everything that lives as long as the daemon. */
+export interface Parts extends PodDeps {
+  config: Config;
+  engine: DockerEngine;
+  index: ContainerIndex;
+  feed: EventsFeed;
+  views: Views;
+  drains: LogDrains;
+  resources: ResourceUpdates;
+  puller: Puller;
+  streaming: StreamingServer;
+  forward: ForwardPolicySource;
+  logChoice: LogChoice;
+  oomFloor: number;
+  factsNow(): EngineFacts;
+  imageAccounts(imageId: string): Promise<AccountFiles>;
+  close(): Promise<void>;
+}
+
+/** The composition root: the only place where parts meet. Nothing is asked of Docker yet. */
+export async function buildParts(config: Config, log: Logger): Promise<Parts> {
+  const clock = systemClock;
+  const records = await SandboxRecords.open(config.stateDir, log);
+  const resources = await ResourceUpdates.open(config.stateDir);
+  const engine = createDockerEngine({
+    endpoint: config.dockerEndpoint,
+    log,
+    requestTimeoutMs: config.runtimeRequestTimeout,
+  });
+  const index = createContainerIndex({ engine, clock, log });
+  const info = new InfoCache({ engine, generation: () => index.counters.resyncs });
+  const network = createNetwork({
+    confDir: config.cniConfDir,
+    binDirs: config.cniBinDir,
+    legacyCacheDir: config.cniCacheDir,
+    log,
+    clock,
+  });
+  if (config.podCidr !== "") network.setPodCidr(config.podCidr);
+  const logs = createContainerLogs({ stateDir: config.stateDir, clock, log });
+  const puller = createPuller({
+    engine,
+    clock,
+    progressDeadlineMs: config.imagePullProgressDeadline,
+  });
+  const oomFloor = oomScoreFloor();
+  const nodeOptions = {
+    logMaxSize: config.containerLogMaxSize,
+    logMaxFiles: config.containerLogMaxFiles,
+    shimPerPod: !config.shimPerContainer,
+    oomScoreFloor: oomFloor,
+  };
+  const factsOf = (self: EngineSelf): EngineFacts => engineFacts(self, nodeOptions);
+  const factsNow = (): EngineFacts => factsOf(info.peek() ?? unknownEngine);
+  const views = new Views({ index, records, resources, network, factsNow });
+  const drains = new LogDrains(logs, index);
+  const feed = new EventsFeed({ index, log });
+  const streaming = createStreamingServer({
+    engine,
+    bindAddress: config.streamingBindAddr,
+    ...(config.streamingTlsCert === ""
+      ? {}
+      : { tls: { certFile: config.streamingTlsCert, keyFile: config.streamingTlsKey } }),
+    allowInsecureBind: config.streamingInsecure,
+    sandboxNetns: (id) => sandboxNetns({ index, records }, id),
+    killExec: (pid, containerId) => {
+      killExecTree(pid, containerId);
+      return Promise.resolve();
+    },
+    clock,
+    log,
+  });
+  return {
+    config,
+    engine,
+    index,
+    records,
+    resources,
+    network,
+    logs,
+    info,
+    puller,
+    views,
+    drains,
+    feed,
+    streaming,
+    clock,
+    log,
+    oomFloor,
+    factsNow,
+    facts: async () => factsOf(await info.get()),
+    forward: createForwardPolicySource({ clock, log }),
+    pause: pauseImage(config, { engine, puller, index, log }),
+    imageAccounts: createAccountReader(engine),
+    logChoice: {
+      format: config.containerLogFormat === "docker-json" ? "docker-json" : "cri",
+      sourcePath: async (id) =>
+        join((await info.get()).info.DockerRootDir, "containers", id, `${id}-json.log`),
+    },
+    locks: new KeyedMutex(),
+    setups: new SandboxSetups(),
+    close: async () => {
+      await streaming.close(1000);
+      feed.close();
+      await index.close();
+      await logs.close();
+      network.close();
+      engine.close();
+    },
+  };
+}
+
+function pauseImage(
+  config: Config,
+  deps: { engine: DockerEngine; puller: Puller; index: ContainerIndex; log: Logger },
+): PodDeps["pause"] {
+  const architecture = process.arch === "arm64" ? "arm64" : "amd64";
+  const { repository, tagOrDigest } = pullTarget(config.podInfraContainerImage);
+  return createPauseImage({
+    ...deps,
+    reference: lookupReference(config.podInfraContainerImage),
+    target: { repository, tagOrDigest },
+    credentials: () => Promise.resolve(undefined),
+    archive: async (reference) =>
+      pauseImageArchive({ binary: await pauseProgram(architecture), architecture, reference }),
+    onChanged: () => deps.index.images.touched(),
+    pullBudgetMs: 30_000,
+  });
+}
+
+/** Where a port-forward dials: the pod's namespace by its bind mount, or the host's. */
+async function sandboxNetns(
+  deps: Pick<PodDeps, "index" | "records">,
+  podSandboxId: string,
+): Promise<{ netns: string | undefined }> {
+  const sandbox = await deps.index.find("podsandbox", podSandboxId);
+  const record = deps.records.byId(podSandboxId);
+  const host =
+    record?.hostNetwork ?? sandbox?.inspect?.HostConfig.NetworkMode === "host";
+  if (host) return { netns: undefined };
+  const netns = record?.netns ?? sandbox?.inspect?.NetworkSettings.SandboxKey ?? "";
+  if (netns === "" || !existsSync(netns) || sandbox?.state.Running !== true) {
+    throw new Error(`pod sandbox ${podSandboxId} has no network namespace`);
+  }
+  return { netns };
+}
+
+/** Before the first contact: only shown, never acted on. */
+const unknownEngine: EngineSelf = {
+  apiMinor: 41,
+  version: { Version: "", ApiVersion: "1.41", Os: "linux", Arch: "", KernelVersion: "" },
+  info: {
+    ID: "",
+    ServerVersion: "",
+    Driver: "",
+    DriverStatus: null,
+    DockerRootDir: "/var/lib/docker",
+    CgroupDriver: "cgroupfs",
+    KernelVersion: "",
+    OperatingSystem: "",
+    Architecture: "",
+    NCPU: 0,
+    MemTotal: 0,
+    LoggingDriver: "",
+    LiveRestoreEnabled: false,
+    SecurityOptions: null,
+    DefaultRuntime: "runc",
+    Runtimes: null,
+  },
+};

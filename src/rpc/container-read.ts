@@ -1,0 +1,100 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { isContainer } from "../convert/container-facts.ts";
+import { matchesContainer } from "../convert/filters.ts";
+import { containerRun } from "../convert/state.ts";
+import { Encoded } from "../cri/bind.ts";
+import type { Handlers } from "../cri/bind.ts";
+import { invalidArgument, notFound } from "../errors.ts";
+import { ContainerSchema } from "../gen/runtime/v1/api_pb.js";
+import type { ContainerFilter, RuntimeService } from "../gen/runtime/v1/api_pb.js";
+import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
+import { FragmentCache } from "../index/encoded.ts";
+import type { LogDrains } from "./log-drains.ts";
+import type { Views } from "./views.ts";
+
+export interface ContainerReadDeps {
+  index: ContainerIndex;
+  views: Views;
+  drains: LogDrains;
+}
+
+/** Field number of `containers` in both list responses. */
+const containersField = 1;
+/** A list is asked for every second: it waits less for a log than a status does. */
+const listDrainMs = 250;
+const statusDrainMs = 2_000;
+
+/** ListContainers, StreamContainers, ContainerStatus. */
+export function containerRead(
+  deps: ContainerReadDeps,
+): Pick<
+  Handlers<typeof RuntimeService>,
+  "listContainers" | "streamContainers" | "containerStatus"
+> {
+  let cache = newCache(deps.views);
+  let imagesRevision = deps.index.images.revision;
+  const fragments = (): FragmentCache<ContainerEntry> => {
+    // A container shows its image's names, which are not part of its entry.
+    if (deps.index.images.revision !== imagesRevision) {
+      imagesRevision = deps.index.images.revision;
+      cache = newCache(deps.views);
+    }
+    return cache;
+  };
+  const list = async (filter: ContainerFilter | undefined): Promise<ContainerEntry[]> => {
+    const entries = await deps.index.containers();
+    await deps.drains.settle(entries, listDrainMs);
+    return filter === undefined ? [...entries] : entries.filter((entry) => matches(entry, filter));
+  };
+  return {
+    listContainers: async (request) => new Encoded(fragments().list(await list(request.filter))),
+    streamContainers: async function* (request) {
+      for (const chunk of fragments().chunks(await list(request.filter))) yield new Encoded(chunk);
+    },
+    containerStatus: async (request) => {
+      const id = request.containerId;
+      if (id === "") throw invalidArgument("container id is empty");
+      const found = await deps.index.find("container", id);
+      if (found === undefined) throw notFound(`no container ${id}`);
+      await deps.drains.settle([found], statusDrainMs);
+      return {
+        status: deps.views.containerStatus(found),
+        info: request.verbose ? verboseInfo(found) : {},
+      };
+    },
+  };
+}
+
+function newCache(views: Views): FragmentCache<ContainerEntry> {
+  return new FragmentCache(containersField, (entry: ContainerEntry) =>
+    toBinary(ContainerSchema, views.container(entry)),
+  );
+}
+
+function matches(entry: ContainerEntry, filter: ContainerFilter): boolean {
+  if (!isContainer(entry)) return false;
+  return matchesContainer(
+    {
+      id: entry.id,
+      podSandboxId: entry.identity.podSandboxId,
+      state: containerRun(entry.state, entry.createdAtNs).state,
+      labels: entry.identity.labels,
+    },
+    filter,
+  );
+}
+
+/** For `crictl inspect`: no environment and no command, which may hold secrets (T18). */
+function verboseInfo(entry: ContainerEntry): Record<string, string> {
+  const { identity, inspect } = entry;
+  return {
+    info: JSON.stringify({
+      sandboxID: identity.kind === "container" ? identity.podSandboxId : "",
+      pid: entry.state.Pid,
+      name: entry.name,
+      legacy: identity.legacy,
+      runtime: inspect?.HostConfig.Runtime ?? "",
+      dockerLogPath: inspect?.LogPath ?? "",
+    }),
+  };
+}

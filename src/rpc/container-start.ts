@@ -1,0 +1,102 @@
+import { posix } from "node:path";
+import { decodeSandboxSpec } from "../convert/stored-spec.ts";
+import type { Handlers } from "../cri/bind.ts";
+import { CriError, errorText, invalidArgument, notFound } from "../errors.ts";
+import { isStatus, isUncertain } from "../engine/errors.ts";
+import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
+import type { ContainerEntry } from "../index/container-index.ts";
+import type { LogTarget } from "../logs/container-logs.ts";
+import type { PodDeps } from "./deps.ts";
+import { applyHostWrites } from "./host-writes.ts";
+
+/** Which form new containers' logs take. */
+export interface LogChoice {
+  format: LogTarget["format"];
+  /** `<root>/containers/<id>/<id>-json.log`, known without an inspect. */
+  sourcePath(containerId: string): Promise<string>;
+}
+
+/** StartContainer and ReopenContainerLog. */
+export function containerStart(
+  deps: PodDeps & { logChoice: LogChoice },
+): Pick<Handlers<typeof RuntimeService>, "startContainer" | "reopenContainerLog"> {
+  return {
+    startContainer: async (request) => {
+      const container = await find(deps, request.containerId, "start");
+      return await deps.locks.run(`container:${container.name}`, async () => {
+        await start(deps, container);
+        return {};
+      });
+    },
+    reopenContainerLog: async (request) => {
+      const container = await find(deps, request.containerId, "reopen log");
+      if (!container.state.Running) {
+        throw new CriError(
+          "FailedPrecondition",
+          `reopen log: container ${container.id} is not running`,
+        );
+      }
+      await deps.logs.reopen(container.id);
+      return {};
+    },
+  };
+}
+
+async function start(
+  deps: PodDeps & { logChoice: LogChoice },
+  container: ContainerEntry,
+): Promise<void> {
+  const target = await logTargetOf(deps, container);
+  // Before the start: a container that dies at once is still read from its first line.
+  if (target !== undefined) await deps.logs.start(target);
+  try {
+    await deps.engine.startContainer(container.id);
+  } catch (error) {
+    if (isStatus(error, 404)) {
+      deps.index.removed(container.id);
+      throw notFound(`start: no container ${container.id}`);
+    }
+    if (!isUncertain(error)) {
+      throw new CriError("Internal", `start container ${container.id}: ${errorText(error)}`, {
+        cause: error,
+      });
+    }
+    // The answer was lost: what the container does now is the answer.
+    const now = await deps.index.find("container", container.id, { fresh: true });
+    if (now?.state.Running !== true) throw error;
+  } finally {
+    deps.index.touched(container.id);
+  }
+  await applyHostWrites(deps, container);
+}
+
+async function find(deps: PodDeps, containerId: string, what: string): Promise<ContainerEntry> {
+  if (containerId === "") throw invalidArgument(`${what}: container id is empty`);
+  const container = await deps.index.find("container", containerId);
+  if (container === undefined) throw notFound(`${what}: no container ${containerId}`);
+  return container;
+}
+
+/** Where a container's output goes; undefined when no log was asked for. */
+export async function logTargetOf(
+  deps: Pick<PodDeps, "index"> & { logChoice: LogChoice },
+  container: ContainerEntry,
+): Promise<LogTarget | undefined> {
+  const { identity } = container;
+  if (identity.kind !== "container" || identity.logPath === "") return undefined;
+  const sandbox = deps.index.peek(identity.podSandboxId);
+  const stored = decodeSandboxSpec(sandbox?.identity.extra.spec)?.logDirectory ?? "";
+  // A pod taken over has no stored directory: the kubelet's form is <directory>/<container>/<n>.log.
+  const directory =
+    stored !== "" && identity.logPath.startsWith(`${posix.resolve(stored)}/`)
+      ? posix.resolve(stored)
+      : posix.dirname(posix.dirname(identity.logPath));
+  return {
+    containerId: container.id,
+    sourcePath: await deps.logChoice.sourcePath(container.id),
+    logDirectory: directory,
+    logPath: posix.relative(directory, identity.logPath),
+    // Pods taken over stay in dockershim's form for their life.
+    format: identity.legacy ? "docker-json" : deps.logChoice.format,
+  };
+}

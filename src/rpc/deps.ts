@@ -1,0 +1,73 @@
+import type { EngineFacts } from "../convert/engine-facts.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { InfoCache } from "../engine/info-cache.ts";
+import type { ContainerIndex } from "../index/container-index.ts";
+import type { Logger } from "../log.ts";
+import type { ContainerLogs } from "../logs/container-logs.ts";
+import type { Network } from "../network/network.ts";
+import type { SandboxRecords } from "../state/sandbox-records.ts";
+import type { Clock } from "../sys/clock.ts";
+import type { KeyedMutex } from "../sys/mutex.ts";
+
+/** What the handlers of pods and containers work with; each group picks what it needs. */
+export interface PodDeps {
+  engine: Engine;
+  index: ContainerIndex;
+  records: SandboxRecords;
+  network: Network;
+  logs: ContainerLogs;
+  info: InfoCache;
+  /** What convert/ must know of the engine; Unavailable while nothing is known yet. */
+  facts(): Promise<EngineFacts>;
+  pause: PauseImages;
+  clock: Clock;
+  log: Logger;
+  /** Serialises work on one object: keys are "sandbox:<name>" and "container:<name>". */
+  locks: KeyedMutex;
+  setups: SandboxSetups;
+}
+
+/** The image of the pause container. */
+export interface PauseImages {
+  /** The reference to create pause containers from. */
+  readonly reference: string;
+  /** The engine said 404: pulls it, or loads the embedded one under that name. */
+  ensure(signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * RunPodSandbox calls under way and finished ones whose caller had gone, by sandbox name. Stop and
+ * Remove end the former (a CNI ADD may take minutes), and whoever uses a sandbox claims the latter.
+ */
+export class SandboxSetups {
+  readonly #running = new Map<string, AbortController>();
+  readonly #abandoned = new Map<string, () => void>();
+
+  begin(name: string): AbortController {
+    const controller = new AbortController();
+    this.#running.set(name, controller);
+    return controller;
+  }
+  end(name: string, controller: AbortController): void {
+    if (this.#running.get(name) === controller) this.#running.delete(name);
+  }
+  /** Stop or Remove of a sandbox that is still being set up. */
+  interrupt(name: string, reason: Error): void {
+    this.#running.get(name)?.abort(reason);
+  }
+
+  /** Nobody got this result: `discard` runs unless somebody claims the sandbox within `afterMs`. */
+  abandon(name: string, afterMs: number, discard: () => void): void {
+    this.claim(name);
+    const timer = setTimeout(() => {
+      this.#abandoned.delete(name);
+      discard();
+    }, afterMs);
+    timer.unref();
+    this.#abandoned.set(name, () => clearTimeout(timer));
+  }
+  claim(name: string): void {
+    this.#abandoned.get(name)?.();
+    this.#abandoned.delete(name);
+  }
+}

@@ -1,0 +1,34 @@
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { isErrno } from "../sys/fs.ts";
+import { inContainer } from "../sys/process-tree.ts";
+
+/**
+ * Sets oom_score_adj of every process of a container: Docker's update has no field for it, and
+ * children keep what they inherited.
+ */
+export function writeOomScore(pid: number, containerId: string, score: number): Promise<void> {
+  const pids = readdirSync("/proc")
+    .map(Number)
+    .filter((candidate) => Number.isInteger(candidate) && candidate >= pid);
+  for (const candidate of pids) {
+    if (!inContainer(candidate, containerId)) continue;
+    try {
+      writeFileSync(`/proc/${candidate}/oom_score_adj`, String(score));
+    } catch (error) {
+      if (!isErrno(error, "ENOENT", "ESRCH")) return Promise.reject(error as Error);
+    }
+  }
+  return Promise.resolve();
+}
+
+/**
+ * The lowest oom_score_adj that containers can be given here. Lowering it below one's own takes
+ * CAP_SYS_RESOURCE (bit 24); without it runc fails the whole start, so requests are clamped to the
+ * daemon's own value, as containerd's restrict_oom_score_adj does.
+ */
+export function oomScoreFloor(): number {
+  const status = readFileSync("/proc/self/status", "utf8");
+  const bounding = /^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
+  if ((BigInt(`0x${bounding}`) & (1n << 24n)) !== 0n) return -1000;
+  return Number(readFileSync("/proc/self/oom_score_adj", "utf8").trim());
+}

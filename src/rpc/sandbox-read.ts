@@ -1,0 +1,162 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { isSandbox } from "../convert/container-facts.ts";
+import { matchesPodSandbox } from "../convert/filters.ts";
+import { parseName } from "../convert/names.ts";
+import { Encoded } from "../cri/bind.ts";
+import type { Handlers } from "../cri/bind.ts";
+import { invalidArgument, notFound } from "../errors.ts";
+import {
+  PodSandboxConfigSchema,
+  PodSandboxSchema,
+  PodSandboxState,
+  PodSandboxStatusSchema,
+} from "../gen/runtime/v1/api_pb.js";
+import type {
+  PodSandbox,
+  PodSandboxFilter,
+  PodSandboxStatus,
+  RuntimeService,
+} from "../gen/runtime/v1/api_pb.js";
+import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
+import { FragmentCache, framed } from "../index/encoded.ts";
+import type { SandboxRecord, SandboxRecords } from "../state/sandbox-records.ts";
+import type { Clock } from "../sys/clock.ts";
+import type { LogDrains } from "./log-drains.ts";
+import type { Views } from "./views.ts";
+
+export interface SandboxReadDeps {
+  index: ContainerIndex;
+  records: SandboxRecords;
+  views: Views;
+  drains: LogDrains;
+  clock: Clock;
+}
+
+/** Field number of the sandboxes in both list responses. */
+const itemsField = 1;
+
+/** ListPodSandbox, StreamPodSandboxes, PodSandboxStatus. */
+export function sandboxRead(
+  deps: SandboxReadDeps,
+): Pick<
+  Handlers<typeof RuntimeService>,
+  "listPodSandbox" | "streamPodSandboxes" | "podSandboxStatus"
+> {
+  const cache = new FragmentCache(itemsField, (entry: ContainerEntry) =>
+    toBinary(PodSandboxSchema, deps.views.podSandbox(entry)),
+  );
+  const list = async (
+    filter: PodSandboxFilter | undefined,
+  ): Promise<{ entries: readonly ContainerEntry[]; lost: PodSandbox[] }> => {
+    const entries = await deps.index.sandboxes();
+    const lost = lostSandboxes(deps, entries);
+    if (filter === undefined) return { entries, lost };
+    return {
+      entries: entries.filter((entry) => matches(deps.views, entry, filter)),
+      lost: lost.filter((sandbox) => matchesPodSandbox(sandbox, filter)),
+    };
+  };
+  return {
+    listPodSandbox: async (request) => {
+      const { entries, lost } = await list(request.filter);
+      return new Encoded(Buffer.concat([cache.list(entries), encodeAll(lost)]));
+    },
+    streamPodSandboxes: async function* (request) {
+      const { entries, lost } = await list(request.filter);
+      for (const chunk of cache.chunks(entries)) yield new Encoded(chunk);
+      if (lost.length > 0) yield new Encoded(encodeAll(lost));
+    },
+    podSandboxStatus: async (request) => {
+      const id = request.podSandboxId;
+      if (id === "") throw invalidArgument("pod sandbox id is empty");
+      const found = await deps.index.find("podsandbox", id);
+      if (found === undefined) {
+        const record = deps.records.all().find((candidate) => candidate.id?.startsWith(id));
+        if (record?.id === undefined) throw notFound(`no pod sandbox ${id}`);
+        return { status: lostStatus(record), timestamp: deps.clock.nowNs() };
+      }
+      const members = await deps.index.membersOf(found.id);
+      await deps.drains.settle(members, 250);
+      return {
+        status: await deps.views.podSandboxStatus(found),
+        containersStatuses: members.map((member) => deps.views.containerStatus(member)),
+        timestamp: deps.clock.nowNs(),
+        info: request.verbose ? verboseInfo(found, deps.records.byId(found.id)) : {},
+      };
+    },
+  };
+}
+
+function encodeAll(sandboxes: readonly PodSandbox[]): Uint8Array {
+  return Buffer.concat(
+    sandboxes.map((sandbox) => framed(itemsField, toBinary(PodSandboxSchema, sandbox))),
+  );
+}
+
+function matches(views: Views, entry: ContainerEntry, filter: PodSandboxFilter): boolean {
+  if (!isSandbox(entry)) return false;
+  return matchesPodSandbox(
+    { id: entry.id, state: views.podSandbox(entry).state, labels: entry.identity.labels },
+    filter,
+  );
+}
+
+/**
+ * Sandboxes whose pause container was removed behind our back while CNI DEL is owed: listed NOTREADY
+ * from the record, so that the kubelet stops and removes them and the address is freed.
+ */
+function lostSandboxes(deps: SandboxReadDeps, entries: readonly ContainerEntry[]): PodSandbox[] {
+  const known = new Set(entries.map((entry) => entry.id));
+  return deps.records
+    .all()
+    .filter((record) => record.id !== undefined && !known.has(record.id))
+    .flatMap((record) => {
+      const status = lostStatus(record);
+      return [
+        create(PodSandboxSchema, {
+          id: status.id,
+          ...(status.metadata === undefined ? {} : { metadata: status.metadata }),
+          state: PodSandboxState.SANDBOX_NOTREADY,
+          createdAt: status.createdAt,
+          labels: status.labels,
+          annotations: status.annotations,
+          runtimeHandler: status.runtimeHandler,
+        }),
+      ];
+    });
+}
+
+function lostStatus(record: SandboxRecord): PodSandboxStatus {
+  const config = fromBinary(PodSandboxConfigSchema, Buffer.from(record.config, "base64"));
+  const parsed = parseName(record.name);
+  const options = config.linux?.securityContext?.namespaceOptions;
+  return create(PodSandboxStatusSchema, {
+    id: record.id ?? "",
+    ...(parsed?.kind === "podsandbox" ? { metadata: { ...parsed.metadata } } : {}),
+    state: PodSandboxState.SANDBOX_NOTREADY,
+    createdAt: BigInt(record.createdAtNs),
+    labels: config.labels,
+    annotations: config.annotations,
+    runtimeHandler: record.runtimeHandler,
+    network: { ip: "" },
+    ...(options === undefined ? {} : { linux: { namespaces: { options } } }),
+  });
+}
+
+function verboseInfo(
+  entry: ContainerEntry,
+  record: SandboxRecord | undefined,
+): Record<string, string> {
+  return {
+    info: JSON.stringify({
+      pid: entry.state.Pid,
+      name: entry.name,
+      legacy: entry.identity.legacy,
+      phase: record?.phase ?? "unknown",
+      netns: record?.netns ?? entry.inspect?.NetworkSettings.SandboxKey ?? "",
+      network: record?.network ?? null,
+      runtime: entry.inspect?.HostConfig.Runtime ?? "",
+      image: entry.image,
+    }),
+  };
+}

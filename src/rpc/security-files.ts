@@ -1,0 +1,72 @@
+import { readFileSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { localhostAppArmorProfile } from "../convert/apparmor.ts";
+import type { EngineFacts } from "../convert/engine-facts.ts";
+import { localhostSeccompPath } from "../convert/seccomp.ts";
+import { CriError, invalidArgument } from "../errors.ts";
+import type { SELinuxOption, SecurityProfile } from "../gen/runtime/v1/api_pb.js";
+import { isErrno } from "../sys/fs.ts";
+
+/** Profiles are some kilobytes; a log file named by mistake is not read into memory. */
+const profileLimitBytes = 1 << 20;
+
+/** Text of a localhost seccomp profile; undefined when none is asked. Read once, at create. */
+export async function readSeccompProfile(
+  profile: SecurityProfile | undefined,
+  deprecatedPath = "",
+  privileged = false,
+): Promise<string | undefined> {
+  const path = localhostSeccompPath(profile, deprecatedPath, privileged);
+  if (path === undefined) return undefined;
+  try {
+    const file = await open(path, "r");
+    try {
+      const { size } = await file.stat();
+      if (size > profileLimitBytes) {
+        throw invalidArgument(`seccomp: profile ${path} is larger than ${profileLimitBytes} bytes`);
+      }
+      return await file.readFile("utf8");
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "EISDIR", "EACCES")) {
+      throw invalidArgument(`seccomp: profile ${path} cannot be read`);
+    }
+    throw error;
+  }
+}
+
+/** An AppArmor profile that is not loaded is refused at create: Docker would fail only at start. */
+export function requireAppArmorProfile(
+  profile: SecurityProfile | undefined,
+  deprecated: string,
+): void {
+  const name = localhostAppArmorProfile(profile, deprecated);
+  if (name === undefined) return;
+  let loaded: string;
+  try {
+    loaded = readFileSync("/sys/kernel/security/apparmor/profiles", "utf8");
+  } catch (error) {
+    // Without AppArmor the translation refuses the profile itself.
+    if (isErrno(error, "ENOENT", "EACCES", "ENOTDIR")) return;
+    throw error;
+  }
+  const known = loaded.split("\n").some((line) => line.slice(0, line.lastIndexOf(" (")) === name);
+  if (!known) {
+    throw new CriError("InvalidArgument", `apparmor: profile ${name} is not loaded on this node`);
+  }
+}
+
+/** The kernel itself says whether a level is well formed: writing it to selinuxfs `context` fails. */
+export function requireSelinuxLabel(
+  options: SELinuxOption | undefined,
+  facts: Pick<EngineFacts, "selinuxEnabled">,
+): void {
+  if (options === undefined || !facts.selinuxEnabled) return;
+  for (const part of [options.user, options.role, options.type, options.level]) {
+    if (!/^[A-Za-z0-9_.:,-]*$/.test(part)) {
+      throw invalidArgument(`selinux_options: ${JSON.stringify(part)} is not part of a label`);
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import { readFileSync } from "node:fs";
+import { fromBinary } from "@bufbuild/protobuf";
+import { isContainer, isSandbox } from "../convert/container-facts.ts";
+import { toContainer, toContainerStatus } from "../convert/container-out.ts";
+import type { ProcessIds } from "../convert/container-out.ts";
+import type { EngineFacts } from "../convert/engine-facts.ts";
+import { toPodSandbox, toPodSandboxStatus } from "../convert/sandbox-out.ts";
+import type { SandboxNetwork } from "../convert/sandbox-out.ts";
+import { LinuxContainerResourcesSchema } from "../gen/runtime/v1/api_pb.js";
+import type {
+  Container,
+  ContainerStatus,
+  PodSandbox,
+  PodSandboxStatus,
+} from "../gen/runtime/v1/api_pb.js";
+import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
+import { addressesOfProcess } from "../network/netns-addresses.ts";
+import type { Network } from "../network/network.ts";
+import type { ResourceUpdates } from "../state/resource-updates.ts";
+import type { SandboxRecords } from "../state/sandbox-records.ts";
+
+export interface ViewDeps {
+  index: Pick<ContainerIndex, "images" | "onChange">;
+  records: SandboxRecords;
+  resources: ResourceUpdates;
+  network: Pick<Network, "legacyIps">;
+  /** Facts as last known; never asks. */
+  factsNow(): EngineFacts;
+}
+
+/** Entries of the index as the CRI's messages, with what lies beside the engine put in. */
+export class Views {
+  readonly #deps: ViewDeps;
+  /** Ids of each container's first process, read once: it may change them itself later. */
+  readonly #users = new Map<string, ProcessIds>();
+  readonly #legacyIps = new Map<string, readonly string[]>();
+
+  constructor(deps: ViewDeps) {
+    this.#deps = deps;
+    deps.index.onChange(({ kind, entry }) => {
+      if (kind !== "deleted") return;
+      this.#users.delete(entry.id);
+      this.#legacyIps.delete(entry.id);
+    });
+  }
+
+  container(entry: ContainerEntry): Container {
+    if (!isContainer(entry)) throw new TypeError(`${entry.id} is no container`);
+    return toContainer(entry, this.#deps.index.images.peek(entry.imageId));
+  }
+
+  containerStatus(entry: ContainerEntry): ContainerStatus {
+    if (!isContainer(entry)) throw new TypeError(`${entry.id} is no container`);
+    const updated = this.#deps.resources.get(entry.id);
+    return toContainerStatus(entry, {
+      image: this.#deps.index.images.peek(entry.imageId),
+      engine: this.#deps.factsNow(),
+      user: this.#userOf(entry),
+      ...(updated === undefined
+        ? {}
+        : { resources: fromBinary(LinuxContainerResourcesSchema, updated) }),
+    });
+  }
+
+  podSandbox(entry: ContainerEntry): PodSandbox {
+    if (!isSandbox(entry)) throw new TypeError(`${entry.id} is no sandbox`);
+    return toPodSandbox(entry, { ready: this.#networkReady(entry) });
+  }
+
+  async podSandboxStatus(entry: ContainerEntry): Promise<PodSandboxStatus> {
+    if (!isSandbox(entry)) throw new TypeError(`${entry.id} is no sandbox`);
+    return toPodSandboxStatus(entry, await this.sandboxNetwork(entry));
+  }
+
+  async sandboxNetwork(entry: ContainerEntry): Promise<SandboxNetwork> {
+    const record = this.#deps.records.byId(entry.id);
+    if (record !== undefined) return { ready: record.phase === "ready", ips: record.ips };
+    if (entry.inspect?.HostConfig.NetworkMode === "host") return { ready: true, ips: [] };
+    let ips = this.#legacyIps.get(entry.id);
+    if (ips === undefined || ips.length === 0) {
+      // Taken over, or our own with its record lost: a kubelet that got no address would rebuild it.
+      ips = await this.#deps.network.legacyIps(entry.id);
+      if (ips.length === 0 && entry.state.Pid > 0) ips = await addressesOfProcess(entry.state.Pid);
+      this.#legacyIps.set(entry.id, ips);
+    }
+    return { ready: true, ips };
+  }
+
+  #networkReady(entry: ContainerEntry): boolean {
+    const record = this.#deps.records.byId(entry.id);
+    return record === undefined || record.phase === "ready";
+  }
+
+  #userOf(entry: ContainerEntry): ProcessIds | undefined {
+    const known = this.#users.get(entry.id);
+    if (known !== undefined || !entry.state.Running || entry.state.Pid === 0) return known;
+    const read = readProcessIds(entry.state.Pid, entry.id);
+    if (read !== undefined) this.#users.set(entry.id, read);
+    return read;
+  }
+}
+
+/** Uid, Gid and Groups of `/proc/<pid>/status`, if the process is this container's. */
+export function readProcessIds(pid: number, containerId: string): ProcessIds | undefined {
+  try {
+    if (!readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(containerId)) return undefined;
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const numbers = (key: string): bigint[] =>
+      (new RegExp(`^${key}:(.*)$`, "m").exec(status)?.[1] ?? "")
+        .split(/\s+/)
+        .filter((text) => text !== "")
+        .map(BigInt);
+    const [uid] = numbers("Uid");
+    const [gid] = numbers("Gid");
+    if (uid === undefined || gid === undefined) return undefined;
+    return { uid, gid, supplementalGroups: numbers("Groups") };
+  } catch {
+    // It ended meanwhile.
+    return undefined;
+  }
+}

@@ -1,0 +1,87 @@
+import type { Handlers } from "./cri/bind.ts";
+import type { ImageService, RuntimeService } from "./gen/runtime/v1/api_pb.js";
+import { isPinned } from "./images/pinned.ts";
+import type { PinPolicy } from "./images/pinned.ts";
+import type { Parts } from "./parts.ts";
+import { containerCreate } from "./rpc/container-create.ts";
+import { containerEvents } from "./rpc/container-events.ts";
+import { containerRead } from "./rpc/container-read.ts";
+import { containerStart } from "./rpc/container-start.ts";
+import { containerStop } from "./rpc/container-stop.ts";
+import { execSync } from "./rpc/exec-sync.ts";
+import { handlerFeatures } from "./rpc/handler-features.ts";
+import { imageChange } from "./rpc/image-change.ts";
+import { imageRead } from "./rpc/image-read.ts";
+import { usesContainerdStore } from "./rpc/node-facts.ts";
+import { runtimeStatus } from "./rpc/runtime-status.ts";
+import { sandboxRead } from "./rpc/sandbox-read.ts";
+import { sandboxRun } from "./rpc/sandbox-run.ts";
+import { sandboxStop } from "./rpc/sandbox-stop.ts";
+import { streamingUrls } from "./rpc/streaming-urls.ts";
+import { updateResources } from "./rpc/update-resources.ts";
+import { createImageFs } from "./stats/image-fs.ts";
+import { killExecTree } from "./sys/process-tree.ts";
+
+/** RuntimeService; what is not here yet answers UNIMPLEMENTED. */
+export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
+  return {
+    ...runtimeStatus({
+      ...parts,
+      forwardPolicy: () => parts.forward.current(),
+      oomScoreFloor: parts.oomFloor,
+      verboseInfo: () => ({
+        pulls: parts.puller.running(),
+        logs: parts.logs.lag(),
+        streams: parts.streaming.sessions(),
+      }),
+      handlerFeatures,
+    }),
+    ...sandboxRun(parts),
+    ...sandboxStop(parts),
+    ...sandboxRead(parts),
+    ...containerCreate(parts),
+    ...containerStart(parts),
+    ...containerStop(parts),
+    ...containerRead(parts),
+    ...containerEvents(parts),
+    ...updateResources(parts),
+    ...execSync({ ...parts, killExecTree }),
+    ...streamingUrls(parts),
+  };
+}
+
+export function imageHandlers(parts: Parts): Handlers<typeof ImageService> {
+  const policy = (): PinPolicy => {
+    const self = parts.info.peek();
+    return {
+      pauseReference: parts.pause.reference,
+      patterns: parts.config.pinnedImages,
+      containerdStore: self !== undefined && usesContainerdStore(self),
+    };
+  };
+  const imageFs = createImageFs({
+    imagesPath: () => parts.factsNow().dockerRootDir,
+    containersPath: () => parts.factsNow().dockerRootDir,
+    layersBytes: async () => (await parts.engine.diskUsage()).LayersSize ?? 0,
+    revision: () => parts.index.images.revision,
+    clock: parts.clock,
+    log: parts.log,
+  });
+  return {
+    ...imageRead({
+      images: parts.index.images,
+      pinned: (image) => isPinned(image, policy()),
+      fsInfo: imageFs,
+    }),
+    ...imageChange({
+      engine: parts.engine,
+      images: parts.index.images,
+      puller: parts.puller,
+      locks: parts.locks,
+      inUse: async (imageId) =>
+        [...(await parts.index.containers()), ...(await parts.index.sandboxes())].some(
+          (entry) => entry.imageId === imageId,
+        ),
+    }),
+  };
+}

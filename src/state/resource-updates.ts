@@ -1,0 +1,49 @@
+import { readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { ensurePrivateFolder, unlinkIfExists, writeFileAtomic } from "../sys/fs.ts";
+
+const idPattern = /^[0-9a-f]{64}$/;
+
+/**
+ * Resources as UpdateContainerResources last asked for them: Docker's labels cannot be changed after
+ * create, and its own fields hold only a part. One small file for each resized container, opaque
+ * bytes inside.
+ */
+export class ResourceUpdates {
+  readonly #folder: string;
+  readonly #known = new Map<string, Uint8Array>();
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  static async open(stateDir: string): Promise<ResourceUpdates> {
+    const folder = join(stateDir, "resources");
+    await ensurePrivateFolder(folder);
+    const updates = new ResourceUpdates(folder);
+    for (const file of await readdir(folder)) {
+      if (idPattern.test(file)) updates.#known.set(file, await readFile(join(folder, file)));
+      else await unlinkIfExists(join(folder, file));
+    }
+    return updates;
+  }
+
+  get(containerId: string): Uint8Array | undefined {
+    return this.#known.get(containerId);
+  }
+
+  async save(containerId: string, resources: Uint8Array): Promise<void> {
+    await writeFileAtomic(join(this.#folder, containerId), resources);
+    this.#known.set(containerId, resources);
+  }
+
+  async delete(containerId: string): Promise<void> {
+    if (!this.#known.delete(containerId)) return;
+    await unlinkIfExists(join(this.#folder, containerId));
+  }
+
+  /** Drops what belongs to containers that are gone. */
+  async keepOnly(exists: (containerId: string) => boolean): Promise<void> {
+    for (const id of [...this.#known.keys()]) if (!exists(id)) await this.delete(id);
+  }
+}

@@ -1,0 +1,81 @@
+import type { Duplex } from "node:stream";
+import type { Engine } from "../engine/engine.ts";
+import type { ExecInspect } from "../engine/types.ts";
+import type { Clock } from "../sys/clock.ts";
+
+export interface ExecExitDeps {
+  engine: Pick<Engine, "inspectExec">;
+  clock: Pick<Clock, "sleep">;
+}
+
+const soonMs = [0, 10, 20, 50, 100, 200, 500];
+const laterMs = 1_000;
+const silenceMs = 2_000;
+const firstLookMs = 3_000;
+const maxLookMs = 30_000;
+
+/**
+ * Waits for the exit code. Output may end long before the process (which may close its stdout), and
+ * Docker notes the exit a moment after the output's end: never guess 0. Rejects with EngineError, or
+ * with the signal's reason. Undefined when the process has ended but Docker does not say how.
+ */
+export async function waitExitCode(
+  deps: ExecExitDeps,
+  execId: string,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  for (let round = 0; ; round += 1) {
+    await deps.clock.sleep(soonMs[round] ?? laterMs, signal);
+    const found = await deps.engine.inspectExec(execId, { signal });
+    if (!found.Running) return found.ExitCode ?? undefined;
+  }
+}
+
+/**
+ * Resolves when the process has ended although its output has not: a child in the background holds
+ * the pipe. Looks rarely, and takes silence for the end only while the client keeps up, so that no
+ * output is cut. Never rejects.
+ */
+export async function waitOutputLeftOpen(
+  deps: ExecExitDeps,
+  execId: string,
+  stream: Duplex,
+  clientKeepsUp: () => boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let pauseMs = firstLookMs; ; pauseMs = Math.min(2 * pauseMs, maxLookMs)) {
+    try {
+      await deps.clock.sleep(pauseMs, signal);
+      const found = await deps.engine.inspectExec(execId, { signal });
+      if (found.Running) continue;
+      for (;;) {
+        const before = bytesRead(stream);
+        await deps.clock.sleep(silenceMs, signal);
+        if (before === undefined) return;
+        if (bytesRead(stream) === before && clientKeepsUp()) return;
+      }
+    } catch {
+      // The engine is away, or the exec is held by its own wait for the output: look again later.
+      if (signal.aborted) return;
+    }
+  }
+}
+
+function bytesRead(stream: Duplex): number | undefined {
+  return (stream as { bytesRead?: number }).bytesRead;
+}
+
+/** The exec's pid on the host once it has one; undefined when it has ended or never comes up. */
+export async function findExecPid(
+  deps: ExecExitDeps,
+  execId: string,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  for (const pauseMs of [0, 50, 200, 1_000]) {
+    await deps.clock.sleep(pauseMs, signal);
+    const found: ExecInspect = await deps.engine.inspectExec(execId, { signal });
+    if (found.Running && found.Pid > 0) return found.Pid;
+    if (found.ExitCode !== null && !found.Running) return undefined;
+  }
+  return undefined;
+}

@@ -1,0 +1,137 @@
+import type { Duplex, Readable, Writable } from "node:stream";
+import { demux } from "../engine/demux.ts";
+import type { Logger } from "../log.ts";
+
+/**
+ * Copies a hijacked connection to the client until it ends, no faster than the client takes it; what
+ * a missing or departed client does not take is dropped. Rejects when the connection breaks off.
+ */
+export async function copyOutput(
+  source: Duplex,
+  tty: boolean,
+  sinks: { stdout: Writable | undefined; stderr: Writable | undefined },
+): Promise<void> {
+  if (!tty) {
+    await demux(source, sinks);
+    return;
+  }
+  const sink = sinks.stdout;
+  for await (const chunk of source) {
+    if (sink?.writable === true && !sink.write(chunk)) await roomIn(sink);
+  }
+}
+
+function roomIn(sink: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    if (!sink.writable || !sink.writableNeedDrain) {
+      resolve();
+      return;
+    }
+    const done = (): void => {
+      for (const event of ["drain", "close", "finish"]) sink.off(event, done);
+      resolve();
+    };
+    for (const event of ["drain", "close", "finish"]) sink.on(event, done);
+  });
+}
+
+/**
+ * The client's stdin to the container. Its end is passed on only where Docker takes that as the end
+ * of stdin: with a tty, or for an attach that does not close stdin, Docker would end the output too.
+ */
+export function copyInput(stdin: Readable | undefined, target: Duplex, passEnd: boolean): void {
+  stdin?.pipe(target, { end: passEnd });
+}
+
+/** Watches a signal for as long as a session needs it. */
+export function untilAborted(signal: AbortSignal): { promise: Promise<void>; release(): void } {
+  let release = (): void => undefined;
+  const promise = new Promise<void>((resolve) => {
+    if (signal.aborted) {
+      resolve();
+      return;
+    }
+    const onAbort = (): void => resolve();
+    signal.addEventListener("abort", onAbort, { once: true });
+    release = () => signal.removeEventListener("abort", onAbort);
+  });
+  return { promise, release: () => release() };
+}
+
+/**
+ * Docker drops the keys of the detach sequence from a tty's input, by default ctrl-p ctrl-q, and
+ * holds back the first of them until the next key. There is no way to switch that off, so: a
+ * sequence that nobody types, beginning with a key that hardly anything uses.
+ */
+export const unusedDetachKeys = [
+  ...["ctrl-^", "ctrl-_", "ctrl-]", "ctrl-^", "ctrl-@", "ctrl-^", "ctrl-_", "ctrl-@"],
+  ...["ctrl-]", "ctrl-]", "ctrl-^", "ctrl-_", "ctrl-_", "ctrl-@", "ctrl-^", "ctrl-]"],
+].join(",");
+
+const maxSizeBytes = 256;
+
+/**
+ * Applies the window sizes that come as JSON objects one after the other. Only the latest counts:
+ * while Docker works on one, those between are skipped. Returns what stops it.
+ */
+export function followResize(
+  source: Readable | undefined,
+  apply: (width: number, height: number) => Promise<void>,
+  log: Logger,
+): () => void {
+  if (source === undefined) return () => undefined;
+  let text = "";
+  let next: { width: number; height: number } | undefined;
+  let busy = false;
+  let stopped = false;
+
+  const work = async (): Promise<void> => {
+    while (next !== undefined && !stopped) {
+      const size = next;
+      next = undefined;
+      try {
+        await apply(size.width, size.height);
+      } catch (err) {
+        // The process may be gone by now; a wrong width is no reason to end a session.
+        log.debug({ err }, "resize failed");
+      }
+    }
+    busy = false;
+  };
+  const onData = (chunk: Buffer): void => {
+    if (stopped) return;
+    text += chunk.toString("latin1");
+    for (let end = text.indexOf("}"); end >= 0; end = text.indexOf("}")) {
+      next = parseSize(text.slice(0, end + 1)) ?? next;
+      text = text.slice(end + 1);
+    }
+    if (text.length > maxSizeBytes) text = "";
+    if (next !== undefined && !busy) {
+      busy = true;
+      void work();
+    }
+  };
+  source.on("data", onData);
+  return () => {
+    stopped = true;
+    source.off("data", onData);
+    source.resume();
+  };
+}
+
+function parseSize(text: string): { width: number; height: number } | undefined {
+  let value: { Width?: unknown; Height?: unknown } | null;
+  try {
+    value = JSON.parse(text) as typeof value;
+  } catch {
+    return undefined;
+  }
+  const width = sideOf(value?.Width);
+  const height = sideOf(value?.Height);
+  return width === undefined || height === undefined ? undefined : { width, height };
+}
+
+function sideOf(value: unknown): number | undefined {
+  if (typeof value !== "number" || !Number.isInteger(value)) return undefined;
+  return value > 0 && value <= 0xffff ? value : undefined;
+}

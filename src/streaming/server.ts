@@ -1,0 +1,240 @@
+import { readFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
+import type { IncomingMessage, Server, ServerOptions } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Engine } from "../engine/engine.ts";
+import { CriError, invalidArgument } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import type { Clock } from "../sys/clock.ts";
+import type { AttachGrant } from "./attach.ts";
+import type { DiallerOptions } from "./dialler.ts";
+import type { ExecGrant } from "./exec.ts";
+import { parseListenAddress, urlHost } from "./listen-address.ts";
+import type { PortForwardGrant } from "./port-forward.ts";
+import { createSessions } from "./session.ts";
+import { createTokenStore } from "./tokens.ts";
+import type { StreamKind } from "./tokens.ts";
+import { isRefusal, readUpgrade, refuse } from "./upgrade.ts";
+
+export interface StreamingServer {
+  /**
+   * One-time URLs, good for a minute. Throw InvalidArgument for requests that the CRI forbids,
+   * ResourceExhausted with 1000 unused URLs in flight, Unavailable when the server is not up.
+   */
+  execUrl(request: ExecGrant): string;
+  attachUrl(request: AttachGrant): string;
+  portForwardUrl(request: PortForwardGrant): string;
+  start(): Promise<void>;
+  /** Takes no new sessions, waits `graceMs` for those under way, then ends them. */
+  close(graceMs: number): Promise<void>;
+  /** Undefined before `start` and after `close`. */
+  readonly address: AddressInfo | undefined;
+  /** Sessions under way, execs included whose client has left while their output is drained. */
+  sessions(): number;
+}
+
+export interface StreamingServerDeps {
+  engine: Pick<
+    Engine,
+    | "createExec"
+    | "startExec"
+    | "inspectExec"
+    | "resizeExec"
+    | "attachContainer"
+    | "resizeContainer"
+    | "inspectContainer"
+  >;
+  /** "host:port"; default 127.0.0.1 and a random port. */
+  bindAddress?: string;
+  tls?: { certFile: string; keyFile: string } | undefined;
+  /** Serves other machines without TLS. */
+  allowInsecureBind?: boolean;
+  /** Path of a sandbox's network namespace, undefined for the host's; throws when it is not ready. */
+  sandboxNetns(podSandboxId: string): Promise<{ netns: string | undefined }>;
+  /** Kills an exec's process and its descendants, by its pid on the host. */
+  killExec(pid: number, containerId: string): Promise<void>;
+  clock: Pick<Clock, "monotonicMs" | "sleep">;
+  log: Logger;
+  /** Goes before "/exec/…" instead of the listener's own address, without a slash at the end. */
+  baseUrl?: string | undefined;
+  /** How the port-forward helper is started; for programs whose argv does not lead to it. */
+  dialler?: Pick<DiallerOptions, "helper" | "nsenterPath">;
+  /** How long a client has to open its streams. Default 30 s, as the Go server. */
+  streamCreationTimeoutMs?: number;
+}
+
+interface Grants extends Record<StreamKind, unknown> {
+  exec: ExecGrant;
+  attach: AttachGrant;
+  portforward: PortForwardGrant;
+}
+
+const httpLimits: ServerOptions = {
+  insecureHTTPParser: false,
+  requireHostHeader: true,
+  maxHeaderSize: 16 << 10,
+  headersTimeout: 10_000,
+  requestTimeout: 15_000,
+  keepAliveTimeout: 1_000,
+  connectionsCheckingInterval: 2_000,
+  noDelay: true,
+  // Finds clients that vanished with their machine.
+  keepAlive: true,
+  keepAliveInitialDelay: 30_000,
+};
+
+/** A descriptor for each: enough for every pod of a node, too few to starve the daemon. */
+const maxConnections = 2048;
+
+/** Throws InvalidArgument for an address that would serve other machines in the clear. */
+export function createStreamingServer(deps: StreamingServerDeps): StreamingServer {
+  const bind = parseListenAddress(deps.bindAddress ?? "127.0.0.1:0");
+  if (!bind.loopback && deps.tls === undefined && deps.allowInsecureBind !== true) {
+    throw invalidArgument(
+      `streaming address "${deps.bindAddress ?? ""}" is open to other machines: give it a ` +
+        "certificate, or allow it without",
+    );
+  }
+  const tokens = createTokenStore<Grants>({ clock: deps.clock });
+  const sessions = createSessions(deps);
+  let server: Server | undefined;
+  let address: AddressInfo | undefined;
+  /** Connections that have been answered: nothing more is taken from them. */
+  const answered = new WeakSet<Duplex>();
+
+  const urlOf = (kind: StreamKind, token: string): string => {
+    const scheme = deps.tls === undefined ? "http" : "https";
+    const base = deps.baseUrl ?? (address === undefined ? "" : `${scheme}://${urlHost(address)}`);
+    return `${base}/${kind}/${token}`;
+  };
+  const issue = <K extends StreamKind>(kind: K, grant: Grants[K]): string => {
+    if (address === undefined) {
+      throw new CriError("Unavailable", `${kind}: the streaming server is not running`);
+    }
+    return urlOf(kind, tokens.issue(kind, grant));
+  };
+
+  const onUpgrade = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    socket.on("error", () => undefined);
+    if (answered.has(socket)) {
+      socket.destroy();
+      return;
+    }
+    answered.add(socket);
+    const request = readUpgrade(req);
+    if (isRefusal(request)) {
+      refuse(socket, request);
+      return;
+    }
+    const grant = tokens.take(request.kind, request.token);
+    if (grant === undefined) {
+      refuse(socket, { code: 404, message: "not found" });
+      return;
+    }
+    const client = { req, socket, head, request };
+    switch (request.kind) {
+      case "exec":
+        sessions.exec(client, grant as ExecGrant);
+        break;
+      case "attach":
+        sessions.attach(client, grant as AttachGrant);
+        break;
+      case "portforward":
+        sessions.portForward(client, grant as PortForwardGrant);
+        break;
+    }
+  };
+
+  const start = async (): Promise<void> => {
+    const created =
+      deps.tls === undefined
+        ? createHttpServer(httpLimits)
+        : createHttpsServer({
+            ...httpLimits,
+            cert: readFileSync(deps.tls.certFile),
+            key: readFileSync(deps.tls.keyFile),
+            minVersion: "TLSv1.2",
+          });
+    // Silently dropping the rest, as Node would, could hide the header that matters.
+    created.maxHeadersCount = 0;
+    created.maxConnections = maxConnections;
+    created.on("upgrade", onUpgrade);
+    created.on("request", (req, res) => {
+      const code = readUpgrade(req);
+      answered.add(req.socket);
+      res.writeHead(isRefusal(code) ? code.code : 400, { connection: "close" });
+      res.end("only upgrades are served here\n");
+    });
+    created.on("clientError", (_error, socket) => {
+      if (socket.writable && !answered.has(socket)) {
+        answered.add(socket);
+        refuse(socket, { code: 400, message: "bad request" });
+      } else socket.destroy();
+    });
+    await new Promise<void>((resolve, reject) => {
+      created.once("error", reject);
+      created.listen({ host: bind.host, port: bind.port }, () => {
+        created.off("error", reject);
+        resolve();
+      });
+    });
+    created.on("error", (err) => deps.log.error({ err }, "streaming listener failed"));
+    server = created;
+    address = created.address() as AddressInfo;
+    deps.log.info({ address: urlHost(address) }, "streaming server listens");
+  };
+
+  const close = async (graceMs: number): Promise<void> => {
+    const closing = server;
+    server = undefined;
+    address = undefined;
+    tokens.clear();
+    const closed = new Promise<void>((resolve) => {
+      if (closing === undefined) resolve();
+      else closing.close(() => resolve());
+    });
+    await sessions.close(graceMs);
+    closing?.closeAllConnections();
+    await closed;
+  };
+
+  return {
+    execUrl(request) {
+      checkCommand("exec", request);
+      if (request.cmd.length === 0) throw invalidArgument("exec: cmd is empty");
+      return issue("exec", { ...request, cmd: [...request.cmd] });
+    },
+    attachUrl(request) {
+      checkCommand("attach", request);
+      return issue("attach", { ...request });
+    },
+    portForwardUrl(request) {
+      if (request.podSandboxId === "")
+        throw invalidArgument("port forward: pod_sandbox_id is empty");
+      for (const port of request.ports) {
+        if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+          throw invalidArgument(`port forward: ${port} is not a port`);
+        }
+      }
+      return issue("portforward", { ...request, ports: [...request.ports] });
+    },
+    start,
+    close,
+    get address() {
+      return address;
+    },
+    sessions: () => sessions.count(),
+  };
+}
+
+function checkCommand(kind: "exec" | "attach", request: AttachGrant): void {
+  if (request.containerId === "") throw invalidArgument(`${kind}: container_id is empty`);
+  if (request.tty && request.stderr) {
+    throw invalidArgument(`${kind}: tty and stderr cannot both be true`);
+  }
+  if (!request.stdin && !request.stdout && !request.stderr) {
+    throw invalidArgument(`${kind}: one of stdin, stdout, or stderr must be set`);
+  }
+}
