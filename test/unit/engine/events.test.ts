@@ -28,7 +28,7 @@ describe("parseEvent", () => {
       ["constructor", "c"],
       ["name", "n"],
     ]);
-    expect(found?.Actor.Attributes["toString"]).to.equal(undefined);
+    expect("toString" in (found?.Actor.Attributes ?? {})).to.equal(false);
   });
 
   it("reads an event without attributes", () => {
