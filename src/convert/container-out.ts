@@ -1,9 +1,8 @@
-import { create } from "@bufbuild/protobuf";
+import { clone, create } from "@bufbuild/protobuf";
 import type { ContainerInspect } from "../engine/types.ts";
 import {
   ContainerSchema,
   ContainerStatusSchema,
-  ImageSpecSchema,
   MountPropagation,
   MountSchema,
   type Container,
@@ -117,10 +116,9 @@ function shownMount(mount: Mount): Mount {
   if (mount.image === undefined || mount.image.imageRef !== "") return mount;
   const imageRef = parseImageId(mount.image.image);
   if (imageRef === undefined) return mount;
-  return create(MountSchema, {
-    ...mount,
-    image: create(ImageSpecSchema, { ...mount.image, imageRef }),
-  });
+  const shown = clone(MountSchema, mount);
+  if (shown.image !== undefined) shown.image.imageRef = imageRef;
+  return shown;
 }
 
 /** cri-dockerd kept no mounts: Docker's list, made of its Binds or Mounts, is all there is. */

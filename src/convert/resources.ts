@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { clone, create } from "@bufbuild/protobuf";
 import { invalidArgument } from "../errors.ts";
 import type { HostConfig, ResourceConfig } from "../engine/types.ts";
 import {
@@ -84,7 +84,7 @@ export function mergeResources(
   before: LinuxContainerResources | undefined,
   update: LinuxContainerResources,
 ): LinuxContainerResources {
-  if (before === undefined) return create(LinuxContainerResourcesSchema, update);
+  if (before === undefined) return clone(LinuxContainerResourcesSchema, update);
   const pick = (next: bigint, previous: bigint): bigint => (next === 0n ? previous : next);
   const hugepages = new Map(before.hugepageLimits.map((limit) => [limit.pageSize, limit]));
   for (const limit of update.hugepageLimits) hugepages.set(limit.pageSize, limit);
@@ -103,7 +103,7 @@ export function mergeResources(
     oomScoreAdj: pick(update.oomScoreAdj, before.oomScoreAdj),
     cpusetCpus: update.cpusetCpus === "" ? before.cpusetCpus : update.cpusetCpus,
     cpusetMems: update.cpusetMems === "" ? before.cpusetMems : update.cpusetMems,
-    hugepageLimits: [...hugepages.values()].map((limit) => create(HugepageLimitSchema, limit)),
+    hugepageLimits: [...hugepages.values()].map((limit) => clone(HugepageLimitSchema, limit)),
     unified,
   });
 }
@@ -119,7 +119,8 @@ export function fromHostConfig(
   requested: LinuxContainerResources | undefined,
   facts: ResourceFacts,
 ): LinuxContainerResources {
-  const asked = create(LinuxContainerResourcesSchema, requested ?? {});
+  const schema = LinuxContainerResourcesSchema;
+  const asked = requested === undefined ? create(schema) : clone(schema, requested);
   const expected = plannedOrNothing(requested, facts);
   const changed = (field: keyof ResourceConfig): boolean =>
     (hostConfig[field] || 0) !== (expected.docker[field] || 0);
