@@ -20,6 +20,8 @@ const ESCAPES = new Map([
 
 /** JSON text of bytes as the engine's json-file driver escapes them: broken UTF-8 is U+FFFD. */
 function quote(content: Uint8Array): string {
+  const ascii = Buffer.from(content).toString("latin1");
+  if (/^[\w .:/=-]*$/.test(ascii)) return ascii;
   let text = "";
   // Each invalid byte is one replacement character there, but not always in TextDecoder.
   for (let i = 0; i < content.length;) {
