@@ -117,7 +117,9 @@ export class Transport {
 
   async #withRetry(call: EngineCall, prepared: PreparedRequest, life: CallLife): Promise<unknown> {
     for (let again = false; ; again = true) {
-      const [major, minor] = await this.#versioning.current(life.signal);
+      const [major, minor] = await this.#versioning
+        .current(life.signal)
+        .catch((error: unknown) => Promise.reject(inTheNameOf(call.operation, error)));
       const path = `/v${major}.${minor}${prepared.path}`;
       try {
         return await this.#once(call, { ...prepared, path }, life.signal);
@@ -268,6 +270,19 @@ export function toEngineError(error: unknown, operation: string): EngineError {
   const text = oneLine(error instanceof Error ? error.message : String(error));
   const message = `${operation}: no connection to docker: ${text}`;
   return new EngineError({ failure: "unreachable", operation, message }, { cause: error });
+}
+
+/** The negotiation's failure as the failure of the request that needed it. */
+function inTheNameOf(operation: string, error: unknown): EngineError {
+  const found = toEngineError(error, operation);
+  if (found.operation === operation) return found;
+  const prefix = `${found.operation}: `;
+  const text = found.message.startsWith(prefix)
+    ? found.message.slice(prefix.length)
+    : found.message;
+  const { failure, status } = found;
+  const message = `${operation}: ${text}`;
+  return new EngineError({ failure, status, operation, message }, { cause: found });
 }
 
 export function protocolError(operation: string, what: string, cause?: unknown): EngineError {

@@ -235,6 +235,9 @@ describe("transport against servers that misbehave", () => {
     expect((await failureOf(engine.ping())).failure).to.equal("unreachable");
     expect(engine.connection).to.deep.equal({ connected: false, apiVersion: undefined });
     expect(engine.supports(41)).to.equal(false);
+    const error = await failureOf(engine.listImages());
+    expect(error.operation).to.equal("list images");
+    expect(error.message).to.match(/^list images: no connection to docker: connect ENOENT /);
     const server = await startRawServer(path, (socket) => socket.write(httpAnswer(200, "[]")));
     open.push({ engine, server });
     expect(await engine.listImages()).to.deep.equal([]);
