@@ -1,7 +1,7 @@
 import { CriError, invalidArgument } from "../errors.ts";
 
 /** C0 controls and DEL: no name, path or option that goes to Docker or into a file may hold one. */
-// eslint-disable-next-line no-control-regex -- control characters are what is looked for
+
 const CONTROL = /[\u0000-\u001f\u007f]/;
 
 /** PATH_MAX of Linux, the trailing NUL included. */

@@ -47,11 +47,13 @@ export function toContainerSecurity(
     ...(context === undefined ? {} : paths(context, privileged)),
     SecurityOpt: [
       ...toSelinuxOptions(context?.selinuxOptions, privileged),
+      // eslint-disable-next-line @typescript-eslint/no-deprecated -- kubelets and critest still send it
       ...toAppArmorOption(context?.apparmor, context?.apparmorProfile ?? "", facts),
       ...(context?.noNewPrivs === true ? ["no-new-privileges"] : []),
       ...toSeccompOption(
         {
           profile: context?.seccomp,
+          // eslint-disable-next-line @typescript-eslint/no-deprecated -- older kubelets send only this
           deprecatedPath: context?.seccompProfilePath ?? "",
           unset: "unconfined",
           privileged,
@@ -83,6 +85,7 @@ export function toSandboxSecurity(
       ...toSeccompOption(
         {
           profile: context?.seccomp,
+          // eslint-disable-next-line @typescript-eslint/no-deprecated -- older kubelets send only this
           deprecatedPath: context?.seccompProfilePath ?? "",
           unset: "default",
           privileged,

@@ -60,8 +60,7 @@ export function fromDockerSignal(stopSignal: string | undefined): Signal {
   const name = (text.startsWith("SIG") ? text : `SIG${text}`)
     .replace("+", "PLUS")
     .replace("-", "MINUS");
-  const value = (Signal as unknown as Readonly<Record<string, unknown>>)[name];
-  return typeof value === "number" ? (value as Signal) : Signal.RUNTIME_DEFAULT;
+  return Object.hasOwn(Signal, name) ? Signal[name as keyof typeof Signal] : Signal.RUNTIME_DEFAULT;
 }
 
 function fromNumber(number: number): Signal {

@@ -68,7 +68,7 @@ describe("convert/mounts", () => {
     ],
   ] as const) {
     it(`translates ${what}`, () => {
-      expect(one(fields as Init, facts)).to.deep.equal(expected);
+      expect(one(fields, facts)).to.deep.equal(expected);
     });
   }
 

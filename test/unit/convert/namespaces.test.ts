@@ -6,7 +6,7 @@ import {
   toSandboxNamespaces,
 } from "../../../src/convert/namespaces.ts";
 import { NamespaceMode, NamespaceOptionSchema } from "../../../src/gen/runtime/v1/api_pb.js";
-import { modern, old, refuses } from "./support.ts";
+import { modern, old, refuses, unknownEnum } from "./support.ts";
 
 const { POD, CONTAINER, NODE, TARGET } = NamespaceMode;
 const options = (network: NamespaceMode, pid: NamespaceMode, ipc: NamespaceMode, targetId = "") =>
@@ -106,7 +106,7 @@ describe("convert/namespaces", () => {
   for (const [what, given, message] of [
     ["network CONTAINER", options(CONTAINER, POD, POD), /network: CONTAINER/],
     ["network TARGET", options(TARGET, POD, POD), /network: TARGET/],
-    ["an unknown network", options(9 as NamespaceMode, POD, POD), /network: 9/],
+    ["an unknown network", options(unknownEnum(9), POD, POD), /network: 9/],
     ["ipc TARGET", options(POD, POD, TARGET), /ipc: TARGET/],
   ] as const) {
     it(`refuses ${what}`, () => {
@@ -127,7 +127,7 @@ describe("convert/namespaces", () => {
       );
     }
     refuses(
-      () => toContainerNamespaces(options(POD, 9 as NamespaceMode, POD), "s", modern, false),
+      () => toContainerNamespaces(options(POD, unknownEnum(9), POD), "s", modern, false),
       /pid: mode 9/,
     );
   });

@@ -9,7 +9,7 @@ import {
   SecurityProfile_ProfileType,
   SecurityProfileSchema,
 } from "../../../src/gen/runtime/v1/api_pb.js";
-import { modern, old, refuses } from "./support.ts";
+import { modern, old, refuses, unknownEnum } from "./support.ts";
 
 const { RuntimeDefault, Unconfined, Localhost } = SecurityProfile_ProfileType;
 type Init = Parameters<typeof create<typeof LinuxContainerSecurityContextSchema>>[1];
@@ -130,6 +130,7 @@ describe("convert/security-context", () => {
         { seccompProfilePath: "localhost//etc/p.json" },
       ]) {
         expect(options(fields, modern, text)).to.deep.equal(expected);
+        // eslint-disable-next-line @typescript-eslint/no-deprecated -- still to be understood
         const { seccomp, seccompProfilePath } = context(fields);
         expect(localhostSeccompPath(seccomp, seccompProfilePath)).to.equal("/etc/p.json");
         expect(localhostSeccompPath(seccomp, seccompProfilePath, true)).to.equal(undefined);
@@ -144,7 +145,7 @@ describe("convert/security-context", () => {
       ["a profile that is no object", { seccomp: profile(Localhost, "/p") }, "[]"],
       ["a relative profile", { seccomp: profile(Localhost, "p") }, "{}"],
       ["no profile", { seccomp: profile(Localhost) }, "{}"],
-      ["an unknown type", { seccomp: profile(9 as SecurityProfile_ProfileType) }, "{}"],
+      ["an unknown type", { seccomp: profile(unknownEnum(9)) }, "{}"],
       ["an unknown path form", { seccompProfilePath: "/p" }, "{}"],
     ] as [string, Init, string | undefined][]) {
       it(`refuses ${what}`, () => {
@@ -178,6 +179,7 @@ describe("convert/security-context", () => {
     ] as [string, Init, string[], string | undefined][]) {
       it(`translates ${what}`, () => {
         expect(options(fields)).to.deep.equal(expected);
+        // eslint-disable-next-line @typescript-eslint/no-deprecated -- still to be understood
         const { apparmor, apparmorProfile } = context(fields);
         expect(localhostAppArmorProfile(apparmor, apparmorProfile)).to.equal(name);
       });
@@ -186,7 +188,7 @@ describe("convert/security-context", () => {
     for (const [what, fields] of [
       ["no name", { apparmor: profile(Localhost) }],
       ["a newline", { apparmor: profile(Localhost, "a\nb") }],
-      ["an unknown type", { apparmor: profile(9 as SecurityProfile_ProfileType) }],
+      ["an unknown type", { apparmor: profile(unknownEnum(9)) }],
       ["an unknown word", { apparmorProfile: "mine" }],
       ["an empty localhost/", { apparmorProfile: "localhost/" }],
     ] as [string, Init][]) {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { fromDockerSignal, toDockerSignal } from "../../../src/convert/signals.ts";
 import { Signal } from "../../../src/gen/runtime/v1/api_pb.js";
-import { refuses } from "./support.ts";
+import { refuses, unknownEnum } from "./support.ts";
 
 describe("convert/signals", () => {
   it("gives back every signal of the CRI", () => {
@@ -40,6 +40,6 @@ describe("convert/signals", () => {
 
   it("leaves the image's signal unless asked, and refuses unknown ones", () => {
     expect(toDockerSignal(Signal.RUNTIME_DEFAULT)).to.equal(undefined);
-    refuses(() => toDockerSignal(999 as Signal), /stop_signal: 999/);
+    refuses(() => toDockerSignal(unknownEnum(999)), /stop_signal: 999/);
   });
 });

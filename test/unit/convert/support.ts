@@ -35,3 +35,6 @@ export function refuses(
 ): void {
   expect(act).to.throw(CriError, message).with.property("kind", kind);
 }
+
+/** A number that an enum of the CRI does not have, as a newer client may send it. */
+export const unknownEnum = (value: number): never => value as never;
