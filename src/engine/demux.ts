@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { EngineError } from "./errors.ts";
 import { oneLine } from "./error-text.ts";
-import { toEngineError } from "./transport.ts";
+import { toEngineError } from "./failures.ts";
 
 /** "system" carries an error of the engine itself, after which it closes the stream. */
 export type FrameStream = "stdin" | "stdout" | "stderr" | "system";

@@ -4,7 +4,7 @@ import { isStatus } from "./errors.ts";
 import { hijackedOf, listOf, objectWith, responseOf } from "./requests.ts";
 import type { Request, Requests } from "./requests.ts";
 import { pathSegment } from "./route.ts";
-import { protocolError } from "./transport.ts";
+import { protocolError } from "./failures.ts";
 import type { ContainerInspect, ContainerSummary } from "./types.ts";
 
 type ContainerCalls = Pick<

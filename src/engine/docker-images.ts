@@ -7,7 +7,7 @@ import { LineTooLong, readLines } from "./ndjson.ts";
 import { listOf, objectWith, responseOf } from "./requests.ts";
 import type { Requests } from "./requests.ts";
 import { pathSegment } from "./route.ts";
-import { protocolError, toEngineError } from "./transport.ts";
+import { protocolError, toEngineError } from "./failures.ts";
 import type { ImageInspect, ImageSummary, PullProgress } from "./types.ts";
 
 type ImageCalls = Pick<

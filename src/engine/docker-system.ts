@@ -6,7 +6,7 @@ import { maxEventBytes, parseEvent } from "./events.ts";
 import { LineTooLong, readLines } from "./ndjson.ts";
 import { objectWith, responseOf } from "./requests.ts";
 import type { Requests } from "./requests.ts";
-import { protocolError, toEngineError } from "./transport.ts";
+import { protocolError, toEngineError } from "./failures.ts";
 import type { Transport } from "./transport.ts";
 import type { EngineInfo, EngineVersion } from "./types.ts";
 

@@ -3,7 +3,7 @@ import { Duplex } from "node:stream";
 import type Docker from "dockerode";
 import type { EngineCall } from "./call.ts";
 import type { RequestOptions } from "./engine.ts";
-import { protocolError, toEngineError } from "./transport.ts";
+import { protocolError, toEngineError } from "./failures.ts";
 import type { Transport } from "./transport.ts";
 
 /** A call as the engine's methods write it: the budget is a default that the caller may replace. */

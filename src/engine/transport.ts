@@ -10,7 +10,8 @@ import { CallLife } from "./call-life.ts";
 import type { EngineCall, Lane, RequestInfo } from "./call.ts";
 import { checkSocketOwner } from "./endpoint.ts";
 import { EngineError } from "./errors.ts";
-import { errorBodyText, maxErrorBodyBytes, oneLine } from "./error-text.ts";
+import { errorBodyText, maxErrorBodyBytes } from "./error-text.ts";
+import { inTheNameOf, protocolError, toEngineError } from "./failures.ts";
 import { ConnectionFault, exchange, readText } from "./exchange.ts";
 import type { WireAnswer } from "./exchange.ts";
 import { InFlightCap } from "./in-flight.ts";
@@ -262,32 +263,6 @@ export class Transport {
       }
     };
   }
-}
-
-/** Whatever a request failed with, as the one error that leaves this folder. */
-export function toEngineError(error: unknown, operation: string): EngineError {
-  if (error instanceof EngineError) return error;
-  const text = oneLine(error instanceof Error ? error.message : String(error));
-  const message = `${operation}: no connection to docker: ${text}`;
-  return new EngineError({ failure: "unreachable", operation, message }, { cause: error });
-}
-
-/** The negotiation's failure as the failure of the request that needed it. */
-function inTheNameOf(operation: string, error: unknown): EngineError {
-  const found = toEngineError(error, operation);
-  if (found.operation === operation) return found;
-  const prefix = `${found.operation}: `;
-  const text = found.message.startsWith(prefix)
-    ? found.message.slice(prefix.length)
-    : found.message;
-  const { failure, status } = found;
-  const message = `${operation}: ${text}`;
-  return new EngineError({ failure, status, operation, message }, { cause: found });
-}
-
-export function protocolError(operation: string, what: string, cause?: unknown): EngineError {
-  const message = `${operation}: unexpected answer from docker: ${what}`;
-  return new EngineError({ failure: "protocol", operation, message }, { cause });
 }
 
 function isStream(value: unknown): value is Duplex | IncomingMessage {
