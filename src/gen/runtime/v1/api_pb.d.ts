@@ -44,24 +44,28 @@ export declare const VersionRequestSchema: GenMessage<VersionRequest>;
  */
 export declare type VersionResponse = Message<"runtime.v1.VersionResponse"> & {
   /**
-   * Version of the kubelet's runtime API, as dockershim gave it ("0.1.0").
+   * "0.1.0", or the kubelet refuses the runtime.
    *
    * @generated from field: string version = 1;
    */
   version: string;
 
   /**
+   * "docker", which becomes the scheme of container ids in pod statuses.
+   *
    * @generated from field: string runtime_name = 2;
    */
   runtimeName: string;
 
   /**
+   * The engine's.
+   *
    * @generated from field: string runtime_version = 3;
    */
   runtimeVersion: string;
 
   /**
-   * "v1".
+   * The engine's API, with three numbers.
    *
    * @generated from field: string runtime_api_version = 4;
    */
@@ -5747,7 +5751,7 @@ export declare const CgroupDriverSchema: GenEnum<CgroupDriver>;
  */
 export declare const RuntimeService: GenService<{
   /**
-   * Says who answers. The runtime_api_version "v1" is what the kubelet goes by.
+   * Says who answers. No part may be empty; the kubelet goes by version.
    *
    * @generated from rpc runtime.v1.RuntimeService.Version
    */
