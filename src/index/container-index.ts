@@ -107,6 +107,8 @@ export interface IndexDeps {
   reconcileMs?: number;
   /** Milliseconds between reconcile lists of images (60 000). */
   imageReconcileMs?: number;
+  /** Age from which one inspect is renewed at each reconcile, the oldest first (300 000). */
+  refreshMs?: number;
   /** Milliseconds of silence before a ping (5000), and how long it may take (3000). */
   pingMs?: number;
   pingTimeoutMs?: number;

@@ -82,6 +82,18 @@ export class ContainerTable {
     return this.#records.get(id)?.changedAt ?? 0;
   }
 
+  /** The object whose inspect is the oldest, if it began before this (Clock.monotonicMs()). */
+  oldestInspected(beforeMs: number): string | undefined {
+    let oldest: string | undefined;
+    let oldestMs = beforeMs;
+    for (const [id, { inspected }] of this.#records) {
+      if (inspected === undefined || inspected.monotonicMs >= oldestMs) continue;
+      oldest = id;
+      oldestMs = inspected.monotonicMs;
+    }
+    return oldest;
+  }
+
   /** Tells the table which request may answer for the object, so that events can be compared. */
   inFlight(id: string, mark: Mark | undefined): void {
     const record = this.#records.get(id);

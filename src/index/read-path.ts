@@ -1,0 +1,120 @@
+import { CriError, errorText, invalidArgument } from "../errors.ts";
+import type { ContainerEntry, FindOptions, ObjectKind } from "./container-index.ts";
+import type { ContainerLister } from "./container-lister.ts";
+import type { ContainerTable } from "./container-table.ts";
+import type { EngineFollower } from "./engine-follower.ts";
+import type { ReadSource } from "./image-table.ts";
+import type { Inspector } from "./inspector.ts";
+import type { Sleeper } from "./sleeper.ts";
+import type { Tick } from "./tick.ts";
+
+/** A read that must ask the engine for a list gives up after this. */
+const READ_LIST_MS = 5_000;
+
+export interface ReadPathDeps {
+  table: ContainerTable;
+  inspector: Inspector;
+  lister: ContainerLister;
+  follower: EngineFollower;
+  sleeper: Sleeper;
+  tick: Tick;
+  graceMs: number;
+  statusBudgetMs: number;
+  listBudgetMs: number;
+}
+
+/** How reads get their answer: when memory will do, when to wait, and when there is none. */
+export class ReadPath {
+  readonly #deps: ReadPathDeps;
+  constructor(deps: ReadPathDeps) {
+    this.#deps = deps;
+  }
+
+  /** All of one kind, or those of them that `only` picks (the others are not waited for). */
+  async list(
+    kind: ObjectKind,
+    only?: (entry: ContainerEntry) => boolean,
+  ): Promise<readonly ContainerEntry[]> {
+    await this.current();
+    const budgetMs = this.#deps.listBudgetMs;
+    const waits: Promise<void>[] = [];
+    if (this.#deps.follower.reachable !== false) {
+      for (const id of this.#deps.table.dirtyIds) {
+        const entry = this.#deps.table.get(id);
+        if (entry?.kind !== kind || only?.(entry) === false) continue;
+        // One that was waited for already is late or hung: it must not delay every list.
+        if (this.#deps.inspector.waitingMs(id) >= budgetMs) continue;
+        waits.push(this.#deps.inspector.settle(id, this.#deps.table.changedAt(id), budgetMs));
+      }
+    }
+    if (waits.length > 0) await Promise.all(waits);
+    return this.#deps.table.list(kind);
+  }
+
+  /** The entry after an inspect of what changed, or as last known when that takes too long. */
+  async settled(
+    entry: ContainerEntry,
+    { fresh = false, asKnown = false, signal }: FindOptions,
+  ): Promise<ContainerEntry | undefined> {
+    const { id } = entry;
+    if (asKnown || (!entry.dirty && !fresh) || this.#deps.follower.reachable === false)
+      return entry;
+    const since = fresh ? this.#deps.tick.next() : this.#deps.table.changedAt(id);
+    const budgetMs = this.#deps.statusBudgetMs;
+    // The budget belongs to the request: who comes later does not wait for it all over again.
+    const leftMs = fresh ? budgetMs : budgetMs - this.#deps.inspector.flyingMs(id);
+    if (leftMs > 0) {
+      const settled = this.#deps.inspector.settle(id, since, leftMs);
+      await (signal === undefined ? settled : untilAborted(settled, signal));
+    }
+    return this.#deps.table.get(id);
+  }
+
+  lookUp(kind: ObjectKind, idOrPrefix: string): ContainerEntry | undefined {
+    const exact = this.#deps.table.get(idOrPrefix);
+    if (exact !== undefined) return exact.kind === kind ? exact : undefined;
+    if (idOrPrefix === "") return undefined;
+    const found = this.#deps.table.list(kind).filter((entry) => entry.id.startsWith(idOrPrefix));
+    if (found.length > 1) throw invalidArgument(`${kind} id "${idOrPrefix}": ambiguous prefix`);
+    return found[0];
+  }
+
+  /** What a read may rely on at this moment. */
+  source(): ReadSource {
+    if (this.#deps.follower.live) return "followed";
+    if (this.#deps.follower.reachable !== false) return "engine";
+    if (this.#deps.follower.staleMs <= this.#deps.graceMs) return "memory";
+    throw new CriError("Unavailable", `docker engine: ${this.#deps.follower.reason}`);
+  }
+
+  /** True when memory is in step; otherwise a list was asked for, or the grace time holds. */
+  async current(): Promise<boolean> {
+    const source = this.source();
+    if (source === "followed") return true;
+    if (source === "memory") return false;
+    try {
+      const outcome = await this.#deps.sleeper.within(this.#deps.lister.list(0), READ_LIST_MS);
+      if (outcome !== "late") return false;
+    } catch (error) {
+      if (this.#deps.follower.staleMs > this.#deps.graceMs) {
+        throw new CriError("Unavailable", `docker engine: ${errorText(error)}`, { cause: error });
+      }
+      return false;
+    }
+    if (this.#deps.follower.staleMs <= this.#deps.graceMs) return false;
+    throw new CriError("Unavailable", "docker engine: its list takes too long");
+  }
+}
+
+/** Waits until `work` is done or the signal aborts, whichever is first. */
+function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", done, { once: true });
+    void work.then(done);
+  });
+}
