@@ -182,6 +182,33 @@ exec ${runc} "$@"
     expect(() => inside(id, "mknod /tmp/null c 1 3")).to.throw("not permitted");
   });
 
+  it("starts again on a root that the engine kept mounted", () => {
+    const [bundle, id] = [engine.folder("bundle"), `dltest-${String(process.pid)}`];
+    for (const name of ["lower", "upper", "work", "root"])
+      mkdirSync(`${bundle}/${name}`, { recursive: true });
+    writeFileSync(`${bundle}/lower/file`, "");
+    writeFileSync(
+      `${bundle}/runc`,
+      `#!/bin/sh\n[ "$1" != features ] || exec ${runc ?? ""} features\nstat -c %u ${editsFolder}/${id}/rootfs/file\n`,
+      { mode: 0o755 },
+    );
+    writeEdits(id, { userNamespace: { hostId, size } });
+    const layers = ["lower", "upper", "work"].map((name) => `${name}dir=${bundle}/${name}`);
+    execFileSync("mount", ["-t", "overlay", "overlay", "-o", layers.join(), `${bundle}/root`]);
+    try {
+      for (const time of ["first", "second"]) {
+        writeFileSync(`${bundle}/config.json`, JSON.stringify({ root: { path: "root" } }));
+        const args = [`--real-runtime=${bundle}/runc`, "create", `--bundle=${bundle}`, id];
+        expect(execFileSync(docklineOci, args, { encoding: "utf8" }), time).to.equal("131072\n");
+        expect(mountsUnder(bundle)).to.deep.equal([`${bundle}/root`]);
+      }
+    } finally {
+      for (const at of mountsUnder(bundle)) execFileSync("umount", [at]);
+      rmSync(`${editsFolder}/${id}`, { recursive: true });
+      removeEdits(id);
+    }
+  });
+
   describe("faults", () => {
     const refused: readonly [string, object, string][] = [
       ["the host's ids", { hostId: 0, size }, "hostId must be 65536 or more"],

@@ -141,6 +141,18 @@ void mount_root(const char *root, const struct overlay *overlay, int namespace_f
 	const char *folder = claimed_folder();
 	int first, second;
 
+	if (overlay->ours) {
+		struct stat st;
+
+		if (stat(overlay->upper, &st) != 0 || st.st_uid != wanted->host_id)
+			fail("the container's root was mounted for other ids than those from %u on",
+			     wanted->host_id);
+		second = clone_tree(root);
+		if (second < 0 || attach(second, text("%s/rootfs", folder)) != 0)
+			fail("cannot mount at %s/rootfs: %s", folder, strerror(errno));
+		close(second);
+		return;
+	}
 	/* The writable layer may be used by one overlay at a time. */
 	if (umount2(root, MNT_DETACH) != 0)
 		fail("cannot unmount %s: %s", root, strerror(errno));

@@ -113,7 +113,8 @@ void parse_overlay(char *options, const char *root, struct overlay *overlay)
 	base = dirname(dirname(text("%s", upper[0] == '/' ? upper : root)));
 	overlay->upper = resolve(upper, base);
 	overlay->work = resolve(work, base);
-	for (int i = 0; i < overlay->lowers; i++)
+	overlay->ours = strcmp(raw[0], "0") == 0;
+	for (int i = 0; i < overlay->lowers && !overlay->ours; i++)
 		overlay->lower[i] = resolve(raw[i], base);
 }
 

@@ -1,6 +1,8 @@
 #ifndef DOCKLINE_OVERLAY_H
 #define DOCKLINE_OVERLAY_H
 
+#include <stdbool.h>
+
 enum { MAX_LAYERS = 500 };
 
 /* What an overlay mount was made of, with absolute paths. */
@@ -11,6 +13,8 @@ struct overlay {
 	char *work;
 	/* Options that a mount made anew must have too (index=off, context="…"), joined by commas. */
 	char *others;
+	/* Made by mount_root at an earlier start: the engine held it over a stop (docker cp). */
+	bool ours;
 };
 
 /* Reads the topmost mount at `root` from mountinfo; fails the start when it is no overlay with an upper. */
