@@ -62,11 +62,13 @@ export function containerRun(
   }
   const criState = containerStateOf(state.Status);
   if (criState === ContainerState.CONTAINER_EXITED) {
+    // Without an end the kubelet takes the container for one that never ran and restarts at once.
+    const endedAtNs = finishedAtNs === 0n ? createdAtNs : finishedAtNs;
     return {
       state: criState,
-      startedAtNs,
-      // Without an end the kubelet takes the container for one that never ran and restarts at once.
-      finishedAtNs: finishedAtNs === 0n ? createdAtNs : finishedAtNs,
+      // Docker notes the start after the fact: a process of milliseconds ends "before" it.
+      startedAtNs: startedAtNs > endedAtNs ? endedAtNs : startedAtNs,
+      finishedAtNs: endedAtNs,
       exitCode: state.ExitCode,
       reason: exitReason(state, oomEvidence),
       message: state.Error,

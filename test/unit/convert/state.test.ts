@@ -102,6 +102,11 @@ describe("convert/state", () => {
     expect(odd).to.include({ exitCode: 128, startedAtNs: startedNs, finishedAtNs: finishedNs });
   });
 
+  it("lets no container end before it started", () => {
+    const run = containerRun(docker({ StartedAt: finished, FinishedAt: started }), 7n);
+    expect(run).to.include({ startedAtNs: startedNs, finishedAtNs: startedNs });
+  });
+
   it("gives an exited container an end even when Docker has none", () => {
     expect(containerRun(docker({ FinishedAt: never }), 7n).finishedAtNs).to.equal(7n);
   });
