@@ -3,7 +3,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { pack } from "tar-stream";
-import type { Header } from "tar-stream";
+
+type Header = Parameters<ReturnType<typeof pack>["entry"]>[0];
 
 /** One entry of an image's only layer. */
 export interface ImageFile {
@@ -87,14 +88,15 @@ function headerOf(file: ImageFile): Header {
   if (file.directory === true) {
     return { ...base, name: `${file.path}/`, type: "directory", mode: file.mode ?? 0o755 };
   }
-  if (file.hardLinkTo !== undefined) return { ...base, type: "link", linkname: file.hardLinkTo };
+  if (file.hardLinkTo !== undefined) {
+    // A link entry carries the mode of the file that it names.
+    return { ...base, type: "link", linkname: file.hardLinkTo, mode: file.mode ?? 0o755 };
+  }
   if (file.symlinkTo !== undefined) return { ...base, type: "symlink", linkname: file.symlinkTo };
   return { ...base, mode: file.mode ?? 0o644 };
 }
 
-async function tar(
-  entries: { header: Header; body: string | Uint8Array }[],
-): Promise<Buffer> {
+async function tar(entries: { header: Header; body: string | Uint8Array }[]): Promise<Buffer> {
   const packed = pack();
   for (const { header, body } of entries) {
     const linked = header.type === "link" || header.type === "symlink";

@@ -26,7 +26,8 @@ export class TraceReader {
     const lines = shown.flatMap((call) => [
       `  ${`${call.rpc} ${call.subject}`.padEnd(46)} ${ms(call.durationMs)}  ${call.code}`,
       ...call.steps.map(
-        (step) => `      ${`${step.kind} ${step.name}`.padEnd(42).slice(0, 56)} ${ms(step.durationMs)}`,
+        (step) =>
+          `      ${`${step.kind} ${step.name}`.padEnd(42).slice(0, 56)} ${ms(step.durationMs)}`,
       ),
     ]);
     return [...lines, `  and ${quiet} reads without any Docker request`].join("\n");

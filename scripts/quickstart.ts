@@ -47,7 +47,10 @@ async function main(): Promise<void> {
   const trace = new TraceReader(`${folder}/trace`);
   const server = await step("serving the CRI", () => serve());
   undo.push({ name: "stop dockline", run: () => endChild(server) });
-  undo.push({ name: "remove the pod", run: async () => void (await dockline("play", manifest, "--down")) });
+  undo.push({
+    name: "remove the pod",
+    run: async () => void (await dockline("play", manifest, "--down")),
+  });
 
   say("\n$ dockline play deploy/examples/web.yaml --detach");
   const code = await dockline("play", manifest, "--detach");
@@ -57,7 +60,9 @@ async function main(): Promise<void> {
 
   const page = await fetchPage();
   say(`\n$ curl ${url}\n${page.trim()}`);
-  say(`\nServed ${((Date.now() - startedAt) / 1000).toFixed(1)} s after the start. Logs of the pod:`);
+  say(
+    `\nServed ${((Date.now() - startedAt) / 1000).toFixed(1)} s after the start. Logs of the pod:`,
+  );
   say(await podLogs());
   say(`
 Go on from here:
@@ -188,7 +193,13 @@ async function podLogs(): Promise<string> {
   for (const container of readdirSync(join(base, pod))) {
     const { readFile } = await import("node:fs/promises");
     const text = await readFile(join(base, pod, container, "0.log"), "utf8");
-    lines.push(...text.trim().split("\n").slice(0, 3).map((line) => `  ${container}: ${line}`));
+    lines.push(
+      ...text
+        .trim()
+        .split("\n")
+        .slice(0, 3)
+        .map((line) => `  ${container}: ${line}`),
+    );
   }
   return lines.join("\n");
 }

@@ -20,7 +20,11 @@ import type { PodDeps } from "./deps.ts";
 import { requireHostPaths } from "./host-paths.ts";
 import { inspectByName } from "./sandbox-create.ts";
 import { removeContainer } from "./sandbox-teardown.ts";
-import { readSeccompProfile, requireAppArmorProfile, requireSelinuxLabel } from "./security-files.ts";
+import {
+  readSeccompProfile,
+  requireAppArmorProfile,
+  requireSelinuxLabel,
+} from "./security-files.ts";
 import { requireTarget } from "./target-container.ts";
 
 export interface ContainerCreateDeps extends PodDeps {

@@ -31,5 +31,7 @@ function mountOptions(status: string | undefined): unknown[] {
 
 function kernelAtLeast(version: string, major: number, minor: number): boolean {
   const [, foundMajor = "0", foundMinor = "0"] = /^(\d+)\.(\d+)/.exec(version) ?? [];
-  return Number(foundMajor) > major || (Number(foundMajor) === major && Number(foundMinor) >= minor);
+  return (
+    Number(foundMajor) > major || (Number(foundMajor) === major && Number(foundMinor) >= minor)
+  );
 }

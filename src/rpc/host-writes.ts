@@ -54,7 +54,11 @@ export async function writeCgroupFiles(
     } catch (error) {
       if (write.optional && isErrno(error, "ENOENT")) continue;
       // The container ended meanwhile and took its cgroup with it.
-      if (isErrno(error, "ENOENT", "ENODEV") && (await readTextIfExists(`/proc/${pid}/cgroup`)) === undefined) return;
+      if (
+        isErrno(error, "ENOENT", "ENODEV") &&
+        (await readTextIfExists(`/proc/${pid}/cgroup`)) === undefined
+      )
+        return;
       throw new Error(`cgroup ${write.file}=${write.value}: ${errorText(error)}`, {
         cause: error,
       });

@@ -11,10 +11,7 @@ export class LogDrains {
   readonly #logs: Pick<ContainerLogs, "drain">;
   readonly #drained = new Set<string>();
 
-  constructor(
-    logs: Pick<ContainerLogs, "drain">,
-    index: Pick<ContainerIndex, "onChange">,
-  ) {
+  constructor(logs: Pick<ContainerLogs, "drain">, index: Pick<ContainerIndex, "onChange">) {
     this.#logs = logs;
     index.onChange(({ kind, entry }) => {
       if (kind === "deleted") this.#drained.delete(entry.id);

@@ -82,7 +82,10 @@ export function runtimeStatus(
               engine: self === undefined ? null : engineFacts(self),
               oomScoreAdj:
                 deps.oomScoreFloor > -1000
-                  ? { floor: deps.oomScoreFloor, note: "lower values are clamped: no CAP_SYS_RESOURCE" }
+                  ? {
+                      floor: deps.oomScoreFloor,
+                      note: "lower values are clamped: no CAP_SYS_RESOURCE",
+                    }
                   : { floor: -1000 },
               forwardPolicy: forward,
               ...deps.verboseInfo(),

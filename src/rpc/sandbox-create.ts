@@ -35,7 +35,10 @@ export async function createPauseContainer(
       config: wanted.config,
       name,
       runtimeHandler: wanted.runtimeHandler,
-      labels: toSandboxLabels(wanted.config, wanted.runtimeHandler, name, { hash, spec: encodeSandboxSpec(wanted.config) }),
+      labels: toSandboxLabels(wanted.config, wanted.runtimeHandler, name, {
+        hash,
+        spec: encodeSandboxSpec(wanted.config),
+      }),
       pauseImage: deps.pause.reference,
       engine: facts,
       ...(seccompProfile === undefined ? {} : { seccompProfile }),

@@ -88,7 +88,8 @@ async function run(
     config.linux?.securityContext?.namespaceOptions?.network === NamespaceMode.NODE;
   // All that can be refused is refused before anything exists.
   const network = hostNetwork ? undefined : networkRequest(config);
-  const resolvConf = config.dnsConfig === undefined ? undefined : renderResolvConf(config.dnsConfig);
+  const resolvConf =
+    config.dnsConfig === undefined ? undefined : renderResolvConf(config.dnsConfig);
   if (!hostNetwork) {
     const status = await deps.network.status();
     if (!status.ready) throw new CriError("Unavailable", `network: ${status.message}`);

@@ -25,7 +25,8 @@ export function streamingUrls(deps: {
       return { url: deps.streaming.attachUrl({ containerId: id, tty, stdin, stdout, stderr }) };
     },
     portForward: async (request) => {
-      if (request.podSandboxId === "") throw invalidArgument("port-forward: pod sandbox id is empty");
+      if (request.podSandboxId === "")
+        throw invalidArgument("port-forward: pod sandbox id is empty");
       for (const port of request.port) {
         if (port < 1 || port > 65535) {
           throw invalidArgument(`port-forward: port ${port} is not between 1 and 65535`);
@@ -56,5 +57,6 @@ function checkStreams(
     throw invalidArgument(`${what}: one of stdin, stdout and stderr must be set`);
   }
   // A terminal has one output: the CRI forbids asking for two.
-  if (request.tty && request.stderr) throw invalidArgument(`${what}: tty and stderr exclude each other`);
+  if (request.tty && request.stderr)
+    throw invalidArgument(`${what}: tty and stderr exclude each other`);
 }

@@ -12,8 +12,7 @@ export async function requireTarget(
   if (options?.pid !== NamespaceMode.TARGET) return;
   if (options.targetId === "") throw invalidArgument("namespace_options.target_id is empty");
   const target = await index.find("container", options.targetId);
-  const same =
-    target?.identity.kind === "container" && target.identity.podSandboxId === sandbox.id;
+  const same = target?.identity.kind === "container" && target.identity.podSandboxId === sandbox.id;
   if (target === undefined || !same) {
     throw invalidArgument(
       `namespace_options.target_id: ${options.targetId} is not a container of this pod`,

@@ -16,10 +16,7 @@ import { writeOomScore } from "./oom-score.ts";
 /** UpdateContainerResources and UpdatePodSandboxResources. */
 export function updateResources(
   deps: PodDeps & { resources: ResourceUpdates },
-): Pick<
-  Handlers<typeof RuntimeService>,
-  "updateContainerResources" | "updatePodSandboxResources"
-> {
+): Pick<Handlers<typeof RuntimeService>, "updateContainerResources" | "updatePodSandboxResources"> {
   return {
     updateContainerResources: async (request) => {
       if (request.windows !== undefined) throw invalidArgument("windows: this is a Linux node");

@@ -1,0 +1,207 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, serviceClient } from "../../src/cri/client.ts";
+import type { Connection, ServiceClient } from "../../src/cri/client.ts";
+import { createDockerEngine } from "../../src/engine/docker-engine.ts";
+import type { DockerEngine } from "../../src/engine/docker-engine.ts";
+import { ImageService, RuntimeService } from "../../src/gen/runtime/v1/api_pb.js";
+import { silentLogger } from "../../src/log.ts";
+import { startDockerProxy } from "./docker-proxy.ts";
+import type { DockerProxy } from "./docker-proxy.ts";
+import { bridgeConflist, removeBridge } from "./node-network.ts";
+import { ensureTestImages } from "./test-images.ts";
+
+const root = join(import.meta.dirname, "..", "..");
+
+/** The engine that the suite runs on: the machine's own, or a lane's. */
+export const engineSocket = process.env["DOCKLINE_TEST_DOCKER_SOCKET"] ?? "/var/run/docker.sock";
+
+export interface NodeOptions {
+  /** More flags for `dockline serve`. */
+  args?: string[];
+  /** No CNI configuration in the folder: host network only. */
+  withoutNetwork?: boolean;
+  /** Do not wait until the index is in step with the engine (an engine that is away). */
+  dontWait?: boolean;
+  /** Another engine than the suite's. */
+  upstream?: string;
+  environment?: Record<string, string>;
+}
+
+/** One running Dockline on the suite's engine, with everything of its own in a temporary folder. */
+export interface TestNode {
+  readonly folder: string;
+  readonly endpoint: string;
+  readonly stateDir: string;
+  readonly cniConfDir: string;
+  /** host-local's address files of this node's network. */
+  readonly addressDir: string;
+  /** For `log_directory` of pods. */
+  readonly logDir: string;
+  readonly bridge: string;
+  readonly runtime: ServiceClient<typeof RuntimeService>;
+  readonly images: ServiceClient<typeof ImageService>;
+  /** Straight to the engine, not through the counting proxy. */
+  readonly docker: DockerEngine;
+  /** Between Dockline and the engine: counts requests, injects faults. */
+  readonly proxy: DockerProxy;
+  readonly pid: number;
+  /** Lines that Dockline logged so far. */
+  log(): string;
+  /** SIGKILL, and wait until it is gone. */
+  kill(): Promise<void>;
+  /** SIGTERM; resolves with the exit code. */
+  terminate(): Promise<number | null>;
+  /** Starts it again after kill or terminate, on the same folders. */
+  start(): Promise<void>;
+  /** Ends everything and removes the folder. */
+  close(): Promise<void>;
+}
+
+export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
+  const folder = await mkdtemp(join(tmpdir(), "dockline-test-"));
+  const tag = randomBytes(3).toString("hex");
+  const bridge = `dlt${tag}`;
+  const paths = {
+    stateDir: join(folder, "state"),
+    cniConfDir: join(folder, "cni"),
+    addressDir: join(folder, "addresses", bridge),
+    logDir: join(folder, "pods"),
+  };
+  mkdirSync(paths.cniConfDir);
+  mkdirSync(paths.logDir);
+  const endpoint = `unix://${folder}/dockline.sock`;
+  if (options.withoutNetwork !== true) {
+    bridgeConflist(paths.cniConfDir, { bridge, dataDir: join(folder, "addresses") });
+  }
+  const upstream = options.upstream ?? engineSocket;
+  const docker = createDockerEngine({ endpoint: `unix://${upstream}`, log: silentLogger });
+  if (options.dontWait !== true) {
+    await removeLeftOvers(docker);
+    await ensureTestImages(docker);
+  }
+  const proxy = await startDockerProxy({ upstream, listen: join(folder, "docker.sock") });
+  const logFile = join(folder, "log");
+  let child: ChildProcess | undefined;
+  let connection: Connection = connect(endpoint);
+  const clients = {
+    runtime: serviceClient(connection, RuntimeService),
+    images: serviceClient(connection, ImageService),
+  };
+
+  const start = async (): Promise<void> => {
+    child = spawn(
+      join(root, "bin", "dockline"),
+      [
+        "serve",
+        `--container-runtime-endpoint=${endpoint}`,
+        `--docker-endpoint=unix://${folder}/docker.sock`,
+        `--state-dir=${paths.stateDir}`,
+        `--run-dir=${join(folder, "run")}`,
+        `--cni-conf-dir=${paths.cniConfDir}`,
+        `--cni-cache-dir=${join(folder, "cni-cache")}`,
+        "--log-level=debug",
+        ...(options.args ?? []),
+      ],
+      {
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { ...process.env, ...options.environment },
+      },
+    );
+    const log = createWriteStream(logFile, { flags: "a" });
+    child.stdout?.pipe(log, { end: false });
+    child.stderr?.pipe(log, { end: false });
+    child.once("close", () => log.end());
+    connection.close();
+    connection = connect(endpoint);
+    Object.assign(clients, {
+      runtime: serviceClient(connection, RuntimeService),
+      images: serviceClient(connection, ImageService),
+    });
+    await untilUp(child, clients.runtime, options.dontWait === true);
+  };
+  const end = async (signal: NodeJS.Signals): Promise<number | null> => {
+    const current = child;
+    child = undefined;
+    if (current === undefined || current.exitCode !== null) return current?.exitCode ?? null;
+    const closed = once(current, "close") as Promise<[number | null]>;
+    current.kill(signal);
+    return (await closed)[0];
+  };
+
+  const node: TestNode = {
+    folder,
+    endpoint,
+    ...paths,
+    bridge,
+    get runtime() {
+      return clients.runtime;
+    },
+    get images() {
+      return clients.images;
+    },
+    docker,
+    proxy,
+    get pid() {
+      return child?.pid ?? 0;
+    },
+    log: () => (existsSync(logFile) ? readFileSync(logFile, "utf8") : ""),
+    kill: async () => void (await end("SIGKILL")),
+    terminate: () => end("SIGTERM"),
+    start,
+    close: async () => {
+      await end("SIGTERM");
+      connection.close();
+      await proxy.close();
+      docker.close();
+      removeBridge(bridge);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  try {
+    await start();
+  } catch (error) {
+    const text = node.log().split("\n").slice(-15).join("\n");
+    await node.close();
+    throw new Error(`dockline did not come up: ${String(error)}\n${text}`, { cause: error });
+  }
+  return node;
+}
+
+/** Pods of the tests' own namespace that an aborted run left behind. */
+async function removeLeftOvers(docker: DockerEngine): Promise<void> {
+  for (const { Id, Names } of await docker.listContainers(["io.kubernetes.docker.type"])) {
+    if (Names.some((name) => /^\/k8s_[^_]+_[^_]+_test_/.test(name)))
+      await docker.removeContainer(Id);
+  }
+}
+
+/** Up: answers, and (unless told otherwise) both in step with the engine and ready. */
+async function untilUp(
+  child: ChildProcess,
+  runtime: ServiceClient<typeof RuntimeService>,
+  answersIsEnough: boolean,
+): Promise<void> {
+  let last: unknown;
+  for (let waitedMs = 0; waitedMs < 30_000; waitedMs += 50) {
+    if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}`);
+    try {
+      const { status } = await runtime.status({}, { timeoutMs: 3000 });
+      if (answersIsEnough) return;
+      const ready = status?.conditions.find((condition) => condition.type === "RuntimeReady");
+      await runtime.runtimeConfig({}, { timeoutMs: 3000 });
+      await runtime.listContainers({}, { timeoutMs: 3000 });
+      if (ready?.status === true) return;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`not ready after 30 s: ${String(last)}`);
+}

@@ -1,0 +1,104 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect } from "chai";
+import { engineSocket } from "./node.ts";
+import type { TestNode } from "./node.ts";
+
+/** What a node must look like again when a test is over. */
+export interface NodeState {
+  containers: string[];
+  netns: string[];
+  mounts: string[];
+  links: string[];
+  addresses: string[];
+  records: string[];
+  logPositions: string[];
+  /** Open files of Dockline by what they are, without the sockets of connections that come and go. */
+  files: string[];
+}
+
+/** Other engines of the machine come and go by themselves: only this one's folders are looked at. */
+const engineFolder = dirname(engineSocket);
+const engineFolders =
+  engineFolder === "/var/run" || engineFolder === "/run"
+    ? ["/var/lib/docker/", "/run/docker/", "/var/run/docker/"]
+    : [`${engineFolder}/`];
+
+function ports(bridge: string): string {
+  try {
+    return execFileSync("ip", ["-o", "link", "show", "master", bridge], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+  } catch {
+    return "";
+  }
+}
+
+/** Docker's containers and volumes, namespaces, mounts, links, CNI addresses, records, open files. */
+export function nodeState(node: TestNode): NodeState {
+  const docker = (...args: string[]): string[] =>
+    lines(execFileSync("docker", ["-H", `unix://${engineSocket}`, ...args], { encoding: "utf8" }));
+  return {
+    containers: [
+      ...docker("ps", "-a", "--no-trunc", "--format", "container {{.ID}} {{.Names}}"),
+      ...docker("volume", "ls", "--format", "volume {{.Name}}"),
+    ],
+    // Docker unmounts its own at once (seen in mounts) but sweeps their files once a minute.
+    netns: list("/var/run/netns"),
+    mounts: lines(readFileSync("/proc/mounts", "utf8"))
+      .map((line) => line.split(" ").slice(1, 3).join(" "))
+      .filter((line) => engineFolders.some((folder) => line.startsWith(folder))),
+    // The bridge itself stays until the node is closed.
+    links: lines(ports(node.bridge)).map((line) => line.split(": ")[1] ?? ""),
+    addresses: list(node.addressDir).filter(
+      (name) => name !== "lock" && !name.startsWith("last_reserved_ip"),
+    ),
+    records: [...list(join(node.stateDir, "sandboxes")), ...list(join(node.stateDir, "resources"))],
+    logPositions: list(join(node.stateDir, "logs")),
+    files: openFiles(node.pid),
+  };
+}
+
+/** Compares with the state at the test's start; what is on its way out gets some seconds. */
+export async function expectNothingLeft(node: TestNode, before: NodeState): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      expect(sorted(nodeState(node))).to.deep.equal(sorted(before));
+      return;
+    } catch (error) {
+      if (attempt >= 20) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
+}
+
+function sorted(state: NodeState): Record<string, string[]> {
+  return Object.fromEntries(
+    Object.entries(state).map(([key, value]) => [key, [...(value as string[])].sort()]),
+  );
+}
+
+function list(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+function lines(text: string): string[] {
+  return text.split("\n").filter((line) => line !== "");
+}
+
+function openFiles(pid: number): string[] {
+  if (pid === 0) return [];
+  const links: string[] = [];
+  for (const fd of list(`/proc/${pid}/fd`)) {
+    try {
+      links.push(readlinkSync(`/proc/${pid}/fd/${fd}`));
+    } catch {
+      // Closed since the listing.
+    }
+  }
+  // Connections to the engine are pooled: their number follows the load, not a leak.
+  // The event loop's own (inotify comes with the first watch and stays) are not leaks either.
+  return links.filter((link) => !/^(socket:|anon_inode:|\/dev\/)/.test(link));
+}
