@@ -31,8 +31,8 @@ func podLifecycle(t *testing.T, network cri.NamespaceMode) {
 	podID := n.runPod(t, pod)
 
 	again, err := n.runtime.RunPodSandbox(t.Context(), pod, "")
-	if err == nil && again != podID {
-		t.Errorf("the same pod asked for twice became two: %s and %s", podID, again)
+	if err != nil || again != podID {
+		t.Errorf("asked for again, as after a lost answer, it is the same pod: %s in place of %s, %v", again, podID, err)
 	}
 
 	podAddress := checkPod(t, n, podID, pod, network, before)
@@ -49,6 +49,9 @@ func podLifecycle(t *testing.T, network cri.NamespaceMode) {
 	id, err := n.runtime.CreateContainer(t.Context(), podID, config, pod)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if again, err := n.runtime.CreateContainer(t.Context(), podID, config, pod); err != nil || again != id {
+		t.Errorf("asked for again, it is the same container: %s in place of %s, %v", again, id, err)
 	}
 	created := n.containerStatus(t, id)
 	if created.GetState() != cri.ContainerState_CONTAINER_CREATED || created.GetStartedAt() != 0 || created.GetFinishedAt() != 0 {
@@ -178,7 +181,7 @@ func checkRunning(t *testing.T, n *node, id, podID string, config *cri.Container
 		t.Errorf("the kubelet looks for the termination message among the mounts: %v", status.GetMounts())
 	}
 	image, err := n.images.ImageStatus(t.Context(), &cri.ImageSpec{Image: status.GetImageId()}, false)
-	if status.GetImageId() != "" && (err != nil || image.GetImage() == nil) {
+	if err != nil || status.GetImageId() == "" || image.GetImage().GetId() != status.GetImageId() {
 		t.Errorf("its image %q is not there: %v", status.GetImageId(), err)
 	}
 	list, err := n.runtime.ListContainers(t.Context(), &cri.ContainerFilter{PodSandboxId: podID,
@@ -243,8 +246,8 @@ func checkUpdate(t *testing.T, n *node, id string) {
 	if err != nil || strings.TrimSpace(string(stdout)) != fmt.Sprint(limit) {
 		t.Errorf("inside, the limit is %q, %v", stdout, err)
 	}
-	if got := n.containerStatus(t, id).GetResources().GetLinux(); got != nil &&
-		(got.GetMemoryLimitInBytes() != limit || got.GetCpuQuota() != 70000 || got.GetCpuShares() != 512) {
+	if got := n.containerStatus(t, id).GetResources().GetLinux(); got.GetMemoryLimitInBytes() != limit ||
+		got.GetCpuQuota() != 70000 || got.GetCpuShares() != 512 {
 		t.Errorf("the kubelet reads a resize back from the status: %v", got)
 	}
 }
