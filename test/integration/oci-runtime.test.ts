@@ -199,6 +199,26 @@ describe("dockline-oci: edits of the spec", function () {
     expect(inside(id, `cat ${files} 2>/dev/null || true`)).to.equal("4194304");
   });
 
+  it("writes cgroup files before the process runs, or starts nothing", () => {
+    const pids = { controller: "pids", file: "pids.max", value: "123" };
+    const none = { controller: "hugetlb", file: "none.max", value: "1" };
+    const id = started({ cgroupWrites: [pids, { ...none, optional: true }] });
+    const files = "/sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max";
+    expect(inside(id, `cat ${files} 2>/dev/null || true`)).to.equal("123");
+
+    const refused = create();
+    writeEdits(refused, { cgroupWrites: [none] });
+    expect(engine.dockerFails("start", refused)).to.match(/cannot open .*none\.max/);
+    writeEdits(refused, { cgroupWrites: [{ ...pids, value: "many" }] });
+    expect(engine.dockerFails("start", refused)).to.match(/cannot write many to .*pids\.max/);
+    for (const file of ["../pids.max", "cgroup.procs", ""]) {
+      writeEdits(refused, { cgroupWrites: [{ ...pids, file }] });
+      expect(engine.dockerFails("start", refused)).to.contain("is not a cgroup's file");
+    }
+    writeEdits(refused, { cgroupWrites: [pids] });
+    engine.docker("start", refused);
+  });
+
   it("sets and appends by path, and removes", () => {
     const id = started({
       ops: [

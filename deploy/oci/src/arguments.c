@@ -77,6 +77,8 @@ static void read_create(int argc, char **argv, int index, struct arguments *argu
 			fail("create was called with the unknown flag %s", argv[index]);
 		if (is(name, length, "bundle") || is(name, length, "b"))
 			arguments->bundle = value;
+		else if (is(name, length, "pid-file"))
+			arguments->pid_file = value;
 	}
 	if (arguments->id == NULL)
 		fail("create was called without an id");
@@ -108,6 +110,7 @@ void read_arguments(int argc, char **argv, int first, struct arguments *argument
 	if (index == argc)
 		return;
 	arguments->verb = argv[index];
+	arguments->verb_at = index - first + 1;
 	if (strcmp(arguments->verb, "create") == 0)
 		read_create(argc, argv, index + 1, arguments);
 	if (strcmp(arguments->verb, "delete") == 0 && index + 1 < argc && is_id(argv[argc - 1]))

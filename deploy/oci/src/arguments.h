@@ -6,8 +6,11 @@ struct arguments {
 	const char *verb;
 	const char *log;
 	const char *log_format;
+	/* Where the verb is in the real runtime's argv. */
+	int verb_at;
 	/* Of create. */
 	const char *bundle;
+	const char *pid_file;
 	/* Of create and delete. */
 	const char *id;
 };

@@ -237,8 +237,8 @@ static const struct {
 
 void check_edits(yyjson_val *edits, const char *id)
 {
-	static const char *const keys[] = { "v",  "containerId",   "merge",
-					    "ops", "userNamespace", NULL };
+	static const char *const keys[] = { "v",   "containerId",	"merge",
+					    "ops", "userNamespace", "cgroupWrites", NULL };
 	yyjson_val *merge = yyjson_obj_get(edits, "merge"), *ops = yyjson_obj_get(edits, "ops");
 
 	if (get_number(edits, "v", UINT32_MAX, "edits") != 1)

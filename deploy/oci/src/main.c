@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "arguments.h"
+#include "cgroup.h"
 #include "edits.h"
 #include "files.h"
 #include "probe.h"
@@ -46,6 +47,33 @@ static char *root_of(yyjson_mut_doc *spec, const char *bundle)
 	return real;
 }
 
+/*
+ * Runs create of the real runtime and what has to be done before the container's process goes on.
+ * Returns its exit status.
+ */
+static int run_create(const struct arguments *arguments, yyjson_val *edits, char **argv)
+{
+	yyjson_val *writes = check_cgroup_writes(edits);
+	int status = run_runtime(argv), globals = arguments->verb_at;
+	const char *sentence;
+	char **delete_argv;
+
+	if (status != 0 || writes == NULL)
+		return status;
+	sentence = write_cgroups(writes, arguments->pid_file);
+	if (sentence == NULL)
+		return 0;
+	delete_argv = calloc((size_t)globals + 4, sizeof(char *));
+	if (delete_argv != NULL) {
+		memcpy(delete_argv, argv, (size_t)globals * sizeof(char *));
+		delete_argv[globals] = "delete";
+		delete_argv[globals + 1] = "--force";
+		delete_argv[globals + 2] = (char *)arguments->id;
+		run_runtime(delete_argv);
+	}
+	fail("%s", sentence);
+}
+
 /* Returns the exit status of the real runtime. */
 static int create_in_user_namespace(const struct arguments *arguments, yyjson_val *edits,
 				    yyjson_mut_doc *spec, const struct user_namespace *wanted,
@@ -72,7 +100,7 @@ static int create_in_user_namespace(const struct arguments *arguments, yyjson_va
 	edit_user_namespace(edits, spec, wanted, join_path, mounted);
 	write_spec(config, like, spec);
 	mount_root(root, &overlay, fd, wanted);
-	status = run_runtime(argv);
+	status = run_create(arguments, edits, argv);
 	if (status == 0)
 		unmount_folder();
 	else
@@ -106,6 +134,7 @@ static void create(const struct arguments *arguments, char **argv)
 	yyjson_mut_doc *spec;
 
 	check_edits(edits, arguments->id);
+	check_cgroup_writes(edits);
 	config_bytes = read_file(config, CONFIG_LIMIT, &config_size);
 	if (config_bytes == NULL || stat(config, &like) != 0)
 		fail("%s does not exist", config);
@@ -116,6 +145,8 @@ static void create(const struct arguments *arguments, char **argv)
 	if (wants_user_namespace(edits, &wanted))
 		_exit(create_in_user_namespace(arguments, edits, spec, &wanted, config, &like, argv));
 	write_spec(config, &like, spec);
+	if (check_cgroup_writes(edits) != NULL)
+		_exit(run_create(arguments, edits, argv));
 	become_runtime(argv);
 }
 
