@@ -1,0 +1,189 @@
+import { posix } from "node:path";
+import { invalidArgument } from "../errors.ts";
+import type { Mount } from "../gen/runtime/v1/api_pb.js";
+import type { CgroupWrite } from "./cgroup-writes.ts";
+import { emptyRecord, quoted } from "./field-checks.ts";
+import { isPodMapping, type PodIds } from "./user-namespace.ts";
+
+/** One change of the OCI spec; paths are JSON pointers. The program's README has the meanings. */
+export type OciOperation =
+  | { readonly op: "set"; readonly path: string; readonly value: unknown }
+  | { readonly op: "append"; readonly path: string; readonly values: readonly unknown[] }
+  | { readonly op: "remove"; readonly path: string }
+  | { readonly op: "env"; readonly name: string; readonly value: string }
+  | {
+      readonly op: "mountOptions";
+      readonly destination: string;
+      readonly add: readonly string[];
+      readonly remove: readonly string[];
+    }
+  | { readonly op: "ambientCapabilities"; readonly add: readonly string[] }
+  | { readonly op: "oomScoreAdj"; readonly value: number };
+
+/** The process whose namespace is joined: the pid alone could be another's by then. */
+export interface PauseProcess {
+  readonly pid: number;
+  /** Field 22 of /proc/<pid>/stat. */
+  readonly startTicks: number;
+}
+
+/** The file that `dockline-oci` reads, `/run/dockline/oci/<container id>.json`. */
+export interface OciEdits {
+  readonly v: 1;
+  readonly containerId: string;
+  readonly merge?: Readonly<Record<string, unknown>>;
+  readonly ops?: readonly OciOperation[];
+  readonly userNamespace?: PodIds & {
+    readonly join?: PauseProcess;
+    readonly idmapMounts?: readonly { readonly destination: string; readonly optional?: boolean }[];
+  };
+  readonly cgroupWrites?: readonly CgroupWrite[];
+}
+
+export interface OciEditsInput {
+  readonly containerId: string;
+  readonly cgroupVersion: 1 | 2;
+  /** What Docker's API cannot say of resources, from planResources. */
+  readonly hostWrites: readonly CgroupWrite[];
+  readonly mounts: readonly Mount[];
+  /** The engine cannot make read-only mounts recursive itself (API below 1.44). */
+  readonly recursiveReadOnly: boolean;
+  /** With or without "CAP_". */
+  readonly ambientCapabilities: readonly string[];
+  /** From cdiOperations, on engines without CDI. */
+  readonly deviceOperations: readonly OciOperation[];
+  readonly podIds: PodIds | undefined;
+  /** Undefined for the pause container itself, which gets a new namespace. */
+  readonly join: PauseProcess | undefined;
+}
+
+/** Flags of a bind mount that a request may name, and what each takes the place of. */
+const MOUNT_OPTIONS = new Map([
+  ["noexec", "exec"],
+  ["nosuid", "suid"],
+  ["nodev", "dev"],
+  ["exec", "noexec"],
+  ["suid", "nosuid"],
+  ["dev", "nodev"],
+  ["nosymfollow", "symfollow"],
+  ["noatime", "atime"],
+  ["nodiratime", "diratime"],
+  ["relatime", "norelatime"],
+  ["strictatime", "nostrictatime"],
+]);
+const CAPABILITY = /^(?:CAP_)?[A-Z][A-Z0-9_]{1,40}$/;
+/** Docker's own files, bound into every container that does not bring its own. */
+const ENGINE_FILES = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+
+/**
+ * The edits of a container's spec; undefined when Docker's API says all there is to say, so that the
+ * container needs no runtime of ours.
+ *
+ * @throws InvalidArgument naming the field
+ */
+export function toOciEdits(input: OciEditsInput): OciEdits | undefined {
+  const resources = resourceEdits(input);
+  const ops = [...mountOperations(input), ...ambient(input), ...input.deviceOperations];
+  const userNamespace = namespaceEdits(input);
+  const edits: OciEdits = {
+    v: 1,
+    containerId: input.containerId,
+    ...(resources.merge === undefined ? {} : { merge: resources.merge }),
+    ...(ops.length === 0 ? {} : { ops }),
+    ...(userNamespace === undefined ? {} : { userNamespace }),
+    ...(resources.cgroupWrites.length === 0 ? {} : { cgroupWrites: resources.cgroupWrites }),
+  };
+  return Object.keys(edits).length > 2 ? edits : undefined;
+}
+
+/**
+ * In the spec where the runtime has a field: a memory limit must hold before the runtime's own first
+ * process is in the cgroup, and under the systemd driver only what runc knows survives a reload.
+ * The runtime fails on a missing file, so what may be missing is written afterwards.
+ */
+function resourceEdits(input: OciEditsInput): {
+  merge: Record<string, unknown> | undefined;
+  cgroupWrites: CgroupWrite[];
+} {
+  const unified = emptyRecord();
+  const cgroupWrites: CgroupWrite[] = [];
+  let limit: number | undefined;
+  for (const write of input.hostWrites) {
+    if (write.file === "memory.max" || write.file === "memory.limit_in_bytes") {
+      limit = write.value === "max" ? -1 : Number(write.value);
+    } else if (input.cgroupVersion === 2 && !write.optional) unified[write.file] = write.value;
+    else cgroupWrites.push(write);
+  }
+  const resources = {
+    ...(limit === undefined ? {} : { memory: { limit } }),
+    ...(Object.keys(unified).length === 0 ? {} : { unified }),
+  };
+  const merge = Object.keys(resources).length === 0 ? undefined : { linux: { resources } };
+  return { merge, cgroupWrites };
+}
+
+function mountOperations(input: OciEditsInput): OciOperation[] {
+  return input.mounts.flatMap((mount, index): OciOperation[] => {
+    const options = mount.mountOptions.map((option) => {
+      if (MOUNT_OPTIONS.has(option)) return option;
+      throw invalidArgument(`mounts[${index}].mount_options: ${quoted(option)} is not supported`);
+    });
+    for (const option of options) {
+      if (options.includes(MOUNT_OPTIONS.get(option) ?? "")) {
+        throw invalidArgument(`mounts[${index}].mount_options: ${quoted(option)} and its opposite`);
+      }
+    }
+    const recursive = mount.recursiveReadOnly && input.recursiveReadOnly;
+    const add = [...new Set(recursive ? [...options, "rro"] : options)];
+    if (add.length === 0) return [];
+    const remove = add.flatMap((option) => MOUNT_OPTIONS.get(option) ?? []);
+    return [{ op: "mountOptions", destination: cleanPath(mount), add, remove }];
+  });
+}
+
+function ambient(input: OciEditsInput): OciOperation[] {
+  if (input.ambientCapabilities.length === 0) return [];
+  const add = input.ambientCapabilities.map((name) => {
+    if (!CAPABILITY.test(name)) {
+      throw invalidArgument(
+        `capabilities.add_ambient_capabilities: ${quoted(name)} is not a capability`,
+      );
+    }
+    return name.startsWith("CAP_") ? name : `CAP_${name}`;
+  });
+  return [{ op: "ambientCapabilities", add: [...new Set(add)] }];
+}
+
+function namespaceEdits(input: OciEditsInput): OciEdits["userNamespace"] {
+  const { podIds, join, mounts } = input;
+  const mapped = mounts.filter((mount, index) => {
+    const wanted = mount.uidMappings.length > 0 || mount.gidMappings.length > 0;
+    if (!wanted) return false;
+    if (!isPodMapping(mount.uidMappings, podIds) || !isPodMapping(mount.gidMappings, podIds)) {
+      throw invalidArgument(
+        `mounts[${index}]: uidMappings and gidMappings must be those of the pod's user namespace`,
+      );
+    }
+    return true;
+  });
+  if (podIds === undefined) return undefined;
+  if (join === undefined) return podIds;
+  const destinations = mounts.map(cleanPath);
+  return {
+    ...podIds,
+    join,
+    idmapMounts: [
+      ...mapped.map((mount) => ({ destination: cleanPath(mount) })),
+      ...ENGINE_FILES.filter((file) => !destinations.includes(file)).map((destination) => ({
+        destination,
+        optional: true,
+      })),
+    ],
+  };
+}
+
+/** As Docker writes it into the spec. */
+function cleanPath(mount: Mount): string {
+  const path = posix.normalize(mount.containerPath);
+  return path.endsWith("/") && path !== "/" ? path.slice(0, -1) : path;
+}
