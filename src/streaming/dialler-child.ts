@@ -11,6 +11,15 @@ export interface DialRequest {
 export interface DialAnswer {
   id: number;
   error?: string;
+  /** The port took the connection and reset it at once. */
+  reset?: boolean;
+}
+
+/** The pod's process ended the connection before it was handed over; unlike a refusal, no failure. */
+export class ResetAtOnce extends Error {
+  constructor() {
+    super("connection reset");
+  }
 }
 
 const addresses = ["127.0.0.1", "::1"] as const;
@@ -27,6 +36,7 @@ export async function connectLocalhost(port: number): Promise<Socket> {
       return await connectTo(host, port);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "ECONNRESET") throw new ResetAtOnce();
       failures.push(`${host}: ${reasons.get(code ?? "") ?? message}`);
     }
   }
@@ -82,7 +92,9 @@ export function runDiallerChild(): void {
     const { id, port } = message as DialRequest;
     connectLocalhost(port).then(
       (socket) => answer({ id }, socket),
-      (error: unknown) => answer({ id, error: (error as Error).message }),
+      (error: unknown) => {
+        answer({ id, error: (error as Error).message, reset: error instanceof ResetAtOnce });
+      },
     );
   });
 }

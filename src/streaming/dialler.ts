@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { Socket } from "node:net";
 import type { Logger } from "../log.ts";
 import { startProcess } from "../sys/process.ts";
-import { connectLocalhost } from "./dialler-child.ts";
+import { ResetAtOnce, connectLocalhost } from "./dialler-child.ts";
 import type { DialAnswer, DialRequest } from "./dialler-child.ts";
 
 /** The argument that turns the program into the helper. */
@@ -20,7 +20,10 @@ export interface DiallerOptions {
 
 /** Connects into one pod's network namespace; belongs to one session. */
 export interface Dialler {
-  /** A connected socket with half-close; rejects with an Error that says why for each address. */
+  /**
+   * A connected socket with half-close. Rejects with ResetAtOnce, or with an Error that says why for
+   * each address.
+   */
   dial(port: number): Promise<Socket>;
   /** Ends the helper; sockets handed out live on. */
   close(): void;
@@ -91,6 +94,7 @@ class NamespaceDialler implements Dialler {
     return new Promise((resolve, reject) => {
       helper.pending.set(id, (answer, socket) => {
         if (answer.error === helperGone) reject(new HelperGone("the port-forward helper ended"));
+        else if (answer.reset === true) reject(new ResetAtOnce());
         else if (answer.error !== undefined) reject(new Error(answer.error));
         else if (socket === undefined) reject(new Error("the connection was not handed over"));
         else resolve(socket);
@@ -98,6 +102,8 @@ class NamespaceDialler implements Dialler {
       helper.child.send({ id, port } satisfies DialRequest, (error) => {
         if (error === null) return;
         helper.pending.delete(id);
+        // Its exit may not have been seen yet.
+        if (this.#helper === helper) this.#helper = undefined;
         reject(new HelperGone(error.message, { cause: error }));
       });
     });

@@ -4,6 +4,7 @@ import type { WebSocket } from "ws";
 import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { finished } from "./channels.ts";
+import { ResetAtOnce } from "./dialler-child.ts";
 import type { Dialler } from "./dialler.ts";
 import { SpdyConnection } from "./spdy/connection.ts";
 import type { SpdyStream } from "./spdy/stream.ts";
@@ -141,6 +142,7 @@ async function relay(dialler: Dialler, port: number, data: Duplex): Promise<stri
   try {
     socket = await dialler.dial(port);
   } catch (error) {
+    if (error instanceof ResetAtOnce) return undefined;
     return `failed to connect to localhost:${port} in the pod's network namespace: ${errorText(error)}`;
   }
   await join(data, socket);

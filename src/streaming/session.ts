@@ -62,9 +62,13 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
     noServer: true,
     perMessageDeflate: false,
     maxPayload: maxMessageBytes,
-    // Overrides the header with what was negotiated before; one name is all that is left by then.
-    handleProtocols: (offered) => [...offered][0] ?? false,
     clientTracking: false,
+  });
+  /** What was chosen for each handshake under way. */
+  const chosen = new WeakMap<IncomingMessage, string>();
+  webSockets.on("headers", (headers, req) => {
+    const protocol = chosen.get(req);
+    if (protocol !== undefined) headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
   });
 
   const track = (client: Client, work: Promise<void>): void => {
@@ -89,8 +93,9 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
     use: (ws: WebSocket) => T,
   ): Promise<T | undefined> => {
     const { req, socket, head, request } = client;
-    // ws would answer with the client's first name; ours is the choice.
-    if (request.offered.length > 0) req.headers["sec-websocket-protocol"] = protocol;
+    // ws refuses names with a slash, which Kubernetes uses, so the negotiation is ours alone.
+    if (request.offered.length > 0) chosen.set(req, protocol);
+    delete req.headers["sec-websocket-protocol"];
     return new Promise((resolve) => {
       // A handshake that ws refuses ends with the socket and without a callback.
       socket.once("close", () => resolve(undefined));

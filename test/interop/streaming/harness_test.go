@@ -117,6 +117,10 @@ type portForwardRequest struct {
 
 func (s *server) url(path string, request any) *url.URL {
 	s.t.Helper()
+	if forward, ok := request.(portForwardRequest); ok && forward.Ports == nil {
+		forward.Ports = []int{}
+		request = forward
+	}
 	var reply struct {
 		URL string `json:"url"`
 	}
@@ -160,7 +164,12 @@ func pod(t testing.TB, network string, pairs ...string) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build podserver: %v: %s", err, out)
 	}
-	arguments := append([]string{"create", "--network", network, image, "/podserver"}, pairs...)
+	arguments := []string{"create", "--network", network}
+	if network == "none" {
+		// Docker switches IPv6 off where it gives no address.
+		arguments = append(arguments, "--sysctl", "net.ipv6.conf.all.disable_ipv6=0")
+	}
+	arguments = append(append(arguments, image, "/podserver"), pairs...)
 	id := docker(t, arguments...)
 	t.Cleanup(func() { tryDocker("rm", "-fv", id) })
 	docker(t, "cp", binary, id+":/podserver")

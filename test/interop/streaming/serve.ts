@@ -64,7 +64,9 @@ function children(): number {
 
 function childrenOf(task: string): string[] {
   const path = `/proc/self/task/${task}/children`;
-  return readText(path).split(" ").filter((pid) => pid.trim() !== "");
+  return readText(path)
+    .split(" ")
+    .filter((pid) => pid.trim() !== "");
 }
 
 function readText(path: string): string {
