@@ -46,20 +46,19 @@ export async function ensureEngine(
     },
   );
   closeSync(log);
-  let ended = false;
-  daemon.on("error", () => (ended = true));
-  daemon.on("exit", () => (ended = true));
+  const life = { ended: false };
+  for (const event of ["error", "exit"]) daemon.on(event, () => (life.ended = true));
   for (let waited = 0; waited < 60_000; waited += 100) {
     if (await engineAnswers(socketPath)) {
       return {
         socketPath,
         stop: async () => {
           daemon.kill("SIGTERM");
-          for (let left = 300; left > 0 && !ended; left -= 1) await sleep(100);
+          for (let left = 300; left > 0 && !life.ended; left -= 1) await sleep(100);
         },
       };
     }
-    if (ended) break;
+    if (life.ended) break;
     await sleep(100);
   }
   const tail = readFileSync(options.logFile, "utf8").trim().split("\n").slice(-5).join("\n");

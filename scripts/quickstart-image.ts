@@ -20,7 +20,8 @@ export async function pullImage(engine: Engine, reference: string): Promise<void
       tagOrDigest: reference.slice(colon + 1),
       signal: AbortSignal.timeout(pullBudgetMs),
     });
-    for await (const message of messages) void message;
+    const progress = messages[Symbol.asyncIterator]();
+    while ((await progress.next()).done !== true);
   } catch {
     process.stdout.write("(no registry, built from this machine's busybox) ");
     await engine.loadImage(

@@ -49,7 +49,9 @@ async function main(): Promise<void> {
   undo.push({ name: "stop dockline", run: () => endChild(server) });
   undo.push({
     name: "remove the pod",
-    run: async () => void (await dockline("play", manifest, "--down")),
+    run: async () => {
+      await dockline("play", manifest, "--down");
+    },
   });
 
   say("\n$ dockline play deploy/examples/web.yaml --detach");

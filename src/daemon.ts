@@ -30,7 +30,8 @@ export async function runDaemon(config: Config): Promise<number> {
   let release: (() => void) | undefined;
   try {
     await ensurePrivateFolder(config.stateDir);
-    release = lockFolder(config.stateDir).release;
+    const lock = lockFolder(config.stateDir);
+    release = () => lock.release();
     parts = await buildParts(config, log);
     const traceFile = config.traceFile === "" ? undefined : createTraceFile(config.traceFile, log);
     const { observe, inFlight } = createObserver({

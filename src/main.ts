@@ -35,7 +35,8 @@ async function main(argv: readonly string[]): Promise<number> {
       return 0;
     case "__port-forward-dialler": {
       const { runDiallerChild } = await import("./streaming/dialler-child.ts");
-      await runDiallerChild();
+      // Lives on its channel to the parent and ends with it.
+      runDiallerChild();
       return 0;
     }
     default:

@@ -174,8 +174,7 @@ async function sandboxNetns(
 ): Promise<{ netns: string | undefined }> {
   const sandbox = await deps.index.find("podsandbox", podSandboxId);
   const record = deps.records.byId(podSandboxId);
-  const host =
-    record?.hostNetwork ?? sandbox?.inspect?.HostConfig.NetworkMode === "host";
+  const host = record?.hostNetwork ?? sandbox?.inspect?.HostConfig.NetworkMode === "host";
   if (host) return { netns: undefined };
   const netns = record?.netns ?? sandbox?.inspect?.NetworkSettings.SandboxKey ?? "";
   if (netns === "" || !existsSync(netns) || sandbox?.state.Running !== true) {

@@ -70,7 +70,7 @@ export class Fields {
     if (typeof value === "object" && !Array.isArray(value)) {
       const entries = Object.entries(value);
       if (entries.every(([, item]) => typeof item === "string")) {
-        return Object.fromEntries(entries) as Record<string, string>;
+        return Object.fromEntries(entries);
       }
     }
     this.problem(key, "want texts by name");

@@ -172,4 +172,3 @@ function quantity(fields: Fields, key: string): number | undefined {
   }
   return Number(match[1]) * factor;
 }
-

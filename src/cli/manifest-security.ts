@@ -35,13 +35,7 @@ const maskedPaths = [
   "/sys/firmware",
   "/sys/devices/virtual/powercap",
 ];
-const readonlyPaths = [
-  "/proc/bus",
-  "/proc/fs",
-  "/proc/irq",
-  "/proc/sys",
-  "/proc/sysrq-trigger",
-];
+const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 export function podSecurity(fields: Fields | undefined): PodSecurity {
   const defaults: ContainerSecurity = { seccomp: unconfined };
@@ -72,10 +66,7 @@ export function podSecurity(fields: Fields | undefined): PodSecurity {
   };
 }
 
-export function containerSecurity(
-  fields: Fields | undefined,
-  pod: PodSecurity,
-): ContainerSecurity {
+export function containerSecurity(fields: Fields | undefined, pod: PodSecurity): ContainerSecurity {
   const base: ContainerSecurity = { ...pod.container, maskedPaths, readonlyPaths };
   if (fields === undefined) return base;
   const capabilities = fields.mapping("capabilities");

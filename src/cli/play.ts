@@ -24,7 +24,7 @@ security context. Streams the logs until Ctrl-C or until all containers ended.
 interface Services {
   runtime: ServiceClient<typeof RuntimeService>;
   images: ServiceClient<typeof ImageService>;
-  say(text: string): void;
+  say: (text: string) => void;
 }
 
 /** `dockline play`. Exit code 1 when the pod failed, 2 for a manifest or command line we can't take. */
@@ -79,7 +79,9 @@ async function up(services: Services, pod: PlannedPod, detach: boolean): Promise
   });
   const { status } = await runtime.podSandboxStatus({ podSandboxId });
   const ip = status?.network?.ip ?? "";
-  say(`pod ${pod.namespace}/${pod.name} ${podSandboxId.slice(0, 12)} ip ${ip === "" ? "of the host" : ip}`);
+  say(
+    `pod ${pod.namespace}/${pod.name} ${podSandboxId.slice(0, 12)} ip ${ip === "" ? "of the host" : ip}`,
+  );
 
   const stop = new AbortController();
   const follows: Promise<void>[] = [];

@@ -8,7 +8,9 @@ import { endpointOf } from "./arguments.ts";
 export async function printVersion(args: readonly string[]): Promise<number> {
   const { endpoint, rest, help } = endpointOf(args);
   if (help || rest.length > 0) {
-    process.stdout.write("usage: dockline version [--endpoint unix:///run/dockline/dockline.sock]\n");
+    process.stdout.write(
+      "usage: dockline version [--endpoint unix:///run/dockline/dockline.sock]\n",
+    );
     return help ? 0 : 2;
   }
   process.stdout.write(`dockline ${version} (node ${process.versions.node})\n`);

@@ -22,7 +22,7 @@ export function parseArguments(args: readonly string[]): ParsedArguments {
     if (!argument.startsWith("--")) {
       throw new CriError("InvalidArgument", `unexpected argument ${JSON.stringify(argument)}`);
     }
-    const [flag = "", given] = splitOnce(argument.slice(2));
+    const [flag, given] = splitOnce(argument.slice(2));
     // Refuses unknown names before their value is looked for.
     if (flag !== "config") keyOfFlag(flag);
     let value = given;

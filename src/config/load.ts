@@ -53,7 +53,7 @@ export function loadConfig(sources: Sources): LoadedConfig {
   }
   return {
     config: Object.freeze(config) as Config,
-    sources: from as Record<OptionKey, Source>,
+    sources: from,
   };
 }
 
@@ -77,7 +77,9 @@ export function isSwitch(flag: string): boolean {
 function knownKey(name: string): OptionKey {
   const found = keys.find((key) => key === name);
   if (found === undefined) {
-    throw bad(`unknown key ${JSON.stringify(name)} in the configuration file${nearest(name, keys, "")}`);
+    throw bad(
+      `unknown key ${JSON.stringify(name)} in the configuration file${nearest(name, keys, "")}`,
+    );
   }
   return found;
 }

@@ -81,8 +81,8 @@ type AnyHandler = (request: unknown, context: CallContext) => unknown;
  * caller and nothing else: a bare async function registered with grpc-js would be an unhandled
  * rejection and leave the client waiting.
  */
-export function bindService<S extends DescService>(
-  service: S,
+export function bindService(
+  service: DescService,
   handlers: Record<string, unknown>,
   options: { log: Logger; observe: Observer },
 ): { definition: ServiceDefinition; implementation: UntypedServiceImplementation } {
@@ -189,10 +189,7 @@ function streamCall(
   };
 }
 
-function drained(
-  call: ServerWritableStream<object, object>,
-  signal: AbortSignal,
-): Promise<void> {
+function drained(call: ServerWritableStream<object, object>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       call.off("drain", done);

@@ -84,7 +84,8 @@ export function subjectOf(request: object): string {
     const value = fields[key];
     if (typeof value === "string" && value !== "") return value.slice(0, 12);
   }
-  const config = fields["config"] as { metadata?: { name?: string; namespace?: string } } | undefined;
+  const config = fields["config"] as
+    { metadata?: { name?: string; namespace?: string } } | undefined;
   if (config?.metadata?.name !== undefined) {
     const { name, namespace } = config.metadata;
     return namespace === undefined ? name : `${namespace}/${name}`;

@@ -48,8 +48,7 @@ export function createAccountReader(
       await engine.removeContainer(id);
     }
   };
-  return async (imageId) =>
-    known.get(imageId) ?? (await flights.run(imageId, () => read(imageId)));
+  return async (imageId) => known.get(imageId) ?? (await flights.run(imageId, () => read(imageId)));
 }
 
 async function readSmallFile(
@@ -69,7 +68,7 @@ async function readSmallFile(
   try {
     for await (const entry of unpack) {
       if (entry.header.type !== "file") return "";
-      if ((entry.header.size ?? 0) > fileLimitBytes) {
+      if (entry.header.size > fileLimitBytes) {
         throw new Error(`${path} of the image is larger than ${fileLimitBytes} bytes`);
       }
       const chunks: Buffer[] = [];

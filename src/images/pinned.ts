@@ -19,7 +19,9 @@ export function isPinned(image: ImageEntry, policy: PinPolicy): boolean {
   return (
     image.inspect.Config?.Labels?.["io.dockline/pinned"] === "true" ||
     references.includes(policy.pauseReference) ||
-    references.some((reference) => policy.patterns.some((pattern) => matches(reference, pattern))) ||
+    references.some((reference) =>
+      policy.patterns.some((pattern) => matches(reference, pattern)),
+    ) ||
     madeHere(image, policy)
   );
 }
@@ -31,7 +33,5 @@ function madeHere(image: ImageEntry, policy: PinPolicy): boolean {
 }
 
 function matches(reference: string, pattern: string): boolean {
-  return pattern.endsWith("*")
-    ? reference.startsWith(pattern.slice(0, -1))
-    : reference === pattern;
+  return pattern.endsWith("*") ? reference.startsWith(pattern.slice(0, -1)) : reference === pattern;
 }

@@ -74,12 +74,12 @@ export function createPuller(deps: {
   ): Promise<void> => {
     const layers = new Map<string, { current: number; total: number }>();
     let lastProgressMs = deps.clock.monotonicMs();
-    let stalled = false;
+    const stall = { seen: false };
     const watch = setInterval(
       () => {
         if (state.phase === "extracting") return;
         if (deps.clock.monotonicMs() - lastProgressMs < deps.progressDeadlineMs) return;
-        stalled = true;
+        stall.seen = true;
         controller.abort();
       },
       Math.min(1000, Math.max(50, deps.progressDeadlineMs / 10)),
@@ -97,7 +97,7 @@ export function createPuller(deps: {
         if (advance(message, state, layers)) lastProgressMs = deps.clock.monotonicMs();
       }
     } catch (error) {
-      if (stalled) {
+      if (stall.seen) {
         throw new CriError(
           "Unknown",
           `RegistryUnavailable: pull ${request.image}: no progress for ${deps.progressDeadlineMs / 1000} s`,

@@ -160,10 +160,12 @@ async function specOf(deps: ContainerCreateDeps, wanted: Wanted, hash: string) {
   const facts = await deps.facts();
   await requireTarget(deps.index, security?.namespaceOptions, sandbox);
   const mounts = await requireHostPaths(config.mounts);
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- kubelets to 1.36 send both fields
   requireAppArmorProfile(security?.apparmor, security?.apparmorProfile ?? "");
   requireSelinuxLabel(security?.selinuxOptions, facts);
   const seccompProfile = await readSeccompProfile(
     security?.seccomp,
+    // eslint-disable-next-line @typescript-eslint/no-deprecated -- read when the new field is unset
     security?.seccompProfilePath ?? "",
     security?.privileged ?? false,
   );

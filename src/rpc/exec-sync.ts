@@ -130,7 +130,7 @@ function collect(stream: HijackedStream, output: CappedOutput): Promise<void> {
       try {
         demuxer.push(chunk);
       } catch (error) {
-        reject(error as Error);
+        reject(new Error("output is not framed", { cause: error }));
       }
     });
     stream.on("end", resolve);

@@ -28,7 +28,8 @@ export function imageChange(
       const image = request.image?.image ?? "";
       if (image === "") throw invalidArgument("pull: image reference is empty");
       const target = pullTarget(image);
-      const auth = request.auth === undefined ? undefined : toRegistryAuth(request.auth, target.registryHost);
+      const auth =
+        request.auth === undefined ? undefined : toRegistryAuth(request.auth, target.registryHost);
       await deps.puller.pull({
         image,
         repository: target.repository,

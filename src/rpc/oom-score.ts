@@ -6,7 +6,7 @@ import { inContainer } from "../sys/process-tree.ts";
  * Sets oom_score_adj of every process of a container: Docker's update has no field for it, and
  * children keep what they inherited.
  */
-export function writeOomScore(pid: number, containerId: string, score: number): Promise<void> {
+export function writeOomScore(pid: number, containerId: string, score: number): void {
   const pids = readdirSync("/proc")
     .map(Number)
     .filter((candidate) => Number.isInteger(candidate) && candidate >= pid);
@@ -15,10 +15,9 @@ export function writeOomScore(pid: number, containerId: string, score: number): 
     try {
       writeFileSync(`/proc/${candidate}/oom_score_adj`, String(score));
     } catch (error) {
-      if (!isErrno(error, "ENOENT", "ESRCH")) return Promise.reject(error as Error);
+      if (!isErrno(error, "ENOENT", "ESRCH")) throw error;
     }
   }
-  return Promise.resolve();
 }
 
 /**

@@ -37,11 +37,15 @@ export async function releaseNetwork(deps: PodDeps, record: SandboxRecord): Prom
   // The bind mount goes with the pause container; plugins take an empty path for "gone" (CNI spec).
   const netns = record.netns !== undefined && existsSync(record.netns) ? record.netns : "";
   await deps.network.tearDown(attachment, netns);
-  const { network: _released, ...rest } = record;
-  const released: SandboxRecord = { ...rest, ips: [] };
+  const released: SandboxRecord = withoutNetwork(record);
   await deps.records.save(released);
   if (record.id !== undefined) deps.index.touchedRecord(record.id);
   return released;
+}
+
+function withoutNetwork(record: SandboxRecord): SandboxRecord {
+  const { network, ...rest } = record;
+  return network === undefined ? record : { ...rest, ips: [] };
 }
 
 /** SIGKILL; one that does not run or is gone is as good. Docker answers when it has ended. */

@@ -88,7 +88,7 @@ async function update(
   try {
     // After Docker's update: under the systemd driver it may write the files again.
     await writeCgroupFiles(pid, container.id, plan.hostWrites);
-    if (plan.oomScoreAdj !== undefined) await writeOomScore(pid, container.id, plan.oomScoreAdj);
+    if (plan.oomScoreAdj !== undefined) writeOomScore(pid, container.id, plan.oomScoreAdj);
   } catch (error) {
     throw new CriError("Internal", `update container ${container.id}: ${errorText(error)}`, {
       cause: error,

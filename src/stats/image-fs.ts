@@ -1,8 +1,11 @@
 import { statfs } from "node:fs/promises";
-import type { Logger } from "../log.ts";
 import { errorText } from "../errors.ts";
+import type { Logger } from "../log.ts";
 import { outsideCall } from "../sys/call-trace.ts";
 import type { Clock } from "../sys/clock.ts";
+import type { DiskUse } from "./disk-walk.ts";
+import { GraphLayerBytes, imageStoreFolder } from "./image-store.ts";
+import type { StoreFacts } from "./image-store.ts";
 
 export interface FsFigures {
   timestamp: bigint;
@@ -11,66 +14,106 @@ export interface FsFigures {
   inodesUsed: { value: bigint };
 }
 
-/** Layers are summed up by the engine; asking costs it a walk, so at most this often. */
+/** Asking the engine costs it a walk over all images: at most this often. */
 const refreshMs = 300_000;
 /** Sooner when images came or went. */
 const changedRefreshMs = 10_000;
 
-/**
- * ImageFsInfo from memory: the kubelet's connection probe asks it before anything else, and its
- * eviction loop every ten seconds. Bytes are those of the image layers, each counted once.
- */
-export function createImageFs(deps: {
-  /** Folder whose file system holds images; a guess before the engine was reached. */
-  imagesPath(): string;
-  containersPath(): string;
-  /** Bytes of all layers, each once. */
+export interface ImageFsDeps {
+  /** As last known; a guess before the engine was reached. */
+  store(): StoreFacts;
+  /** Bytes of all layers and blobs, each once, as the engine counts them. */
   layersBytes(): Promise<number>;
+  /** Writable layers of all containers. */
+  writableLayers(): DiskUse;
   /** Grows when images come and go. */
   revision(): number;
   clock: Clock;
   log: Logger;
-}): { imageFsInfo(): Promise<{ imageFilesystems: FsFigures[]; containerFilesystems: FsFigures[] }> } {
-  let known: { bytes: bigint; atMs: number; revision: number } | undefined;
+}
+
+/**
+ * ImageFsInfo from memory: the kubelet's connection probe asks it before anything else, and its
+ * eviction loop every ten seconds. Bytes are those of the image layers, each counted once; inodes of
+ * images are those in use on their file system, since neither store counts them.
+ */
+export function createImageFs(deps: ImageFsDeps): {
+  imageFsInfo(): Promise<{ imageFilesystems: FsFigures[]; containerFilesystems: FsFigures[] }>;
+} {
+  const graph = new GraphLayerBytes();
+  let known: { bytes: bigint; atMs: number; revision: number; folder: string } | undefined;
   let asking = false;
+
   const refresh = async (): Promise<void> => {
     if (asking) return;
     const now = deps.clock.monotonicMs();
     if (known !== undefined) {
-      const ageMs = now - known.atMs;
       const changed = known.revision !== deps.revision();
-      if (ageMs < (changed ? changedRefreshMs : refreshMs)) return;
+      if (now - known.atMs < (changed ? changedRefreshMs : refreshMs)) return;
     }
     asking = true;
     try {
       const revision = deps.revision();
-      const bytes = BigInt(Math.trunc(await deps.layersBytes()));
-      known = { bytes, atMs: deps.clock.monotonicMs(), revision };
+      const facts = deps.store();
+      const counted = facts.containerdStore ? undefined : graph.read(facts);
+      const bytes = counted ?? BigInt(Math.trunc(await deps.layersBytes()));
+      const folder = imageStoreFolder(facts);
+      known = { bytes, atMs: deps.clock.monotonicMs(), revision, folder };
     } finally {
       asking = false;
     }
   };
+
   return {
     imageFsInfo: async () => {
-      outsideCall(() => {
+      const refreshed = outsideCall(() =>
         refresh().catch((error: unknown) => {
           deps.log.debug({ error: errorText(error) }, "layer sizes are not known");
-        });
-      });
-      const images = await figures(deps.imagesPath(), deps.clock, known?.bytes);
-      const containers = await figures(deps.containersPath(), deps.clock, undefined);
-      return { imageFilesystems: [images], containerFilesystems: [containers] };
+        }),
+      );
+      // Files of a graph driver are read at once; the engine's answer is for the next call.
+      if (!deps.store().containerdStore) await refreshed;
+      const folder = known?.folder ?? imageStoreFolder(deps.store());
+      const { usedBytes, inodesUsed } = deps.writableLayers();
+      const timestamp = deps.clock.nowNs();
+      const fs = await figuresOf(folder);
+      return {
+        imageFilesystems: [
+          {
+            timestamp,
+            fsId: { mountpoint: fs.path },
+            usedBytes: { value: known?.bytes ?? fs.usedBytes },
+            inodesUsed: { value: fs.inodesUsed },
+          },
+        ],
+        containerFilesystems: [
+          {
+            timestamp,
+            fsId: { mountpoint: fs.path },
+            usedBytes: { value: usedBytes },
+            inodesUsed: { value: inodesUsed },
+          },
+        ],
+      };
     },
   };
 }
 
-/** The file system's own figures, with `usedBytes` in place of its bytes where that is known. */
-async function figures(path: string, clock: Clock, usedBytes: bigint | undefined): Promise<FsFigures> {
-  const stats = await statfs(path, { bigint: true }).catch(() => statfs("/", { bigint: true }));
-  return {
-    timestamp: clock.nowNs(),
-    fsId: { mountpoint: path },
-    usedBytes: { value: usedBytes ?? (stats.blocks - stats.bfree) * stats.bsize },
-    inodesUsed: { value: stats.files - stats.ffree },
-  };
+/** The kubelet resolves the path itself and fails on one that is not there. */
+async function figuresOf(
+  path: string,
+): Promise<{ path: string; usedBytes: bigint; inodesUsed: bigint }> {
+  for (const candidate of [path, "/"]) {
+    try {
+      const stats = await statfs(candidate, { bigint: true });
+      return {
+        path: candidate,
+        usedBytes: (stats.blocks - stats.bfree) * stats.bsize,
+        inodesUsed: stats.files - stats.ffree,
+      };
+    } catch {
+      // Not there yet: the engine has never run.
+    }
+  }
+  return { path: "/", usedBytes: 0n, inodesUsed: 0n };
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 /** A second octet of 10.x/16 that is this bridge's own, so that nodes of parallel suites don't meet. */
 function subnetOf(bridge: string): string {
-  const number = [...bridge].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 60_000, 7);
+  const number = Buffer.from(bridge).reduce((sum, byte) => (sum * 31 + byte) % 60_000, 7);
   return `10.${200 + (number % 50)}.${number % 250}.0/24`;
 }
 

@@ -152,7 +152,9 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
       return child?.pid ?? 0;
     },
     log: () => (existsSync(logFile) ? readFileSync(logFile, "utf8") : ""),
-    kill: async () => void (await end("SIGKILL")),
+    kill: async () => {
+      await end("SIGKILL");
+    },
     terminate: () => end("SIGTERM"),
     start,
     close: async () => {

@@ -1,0 +1,99 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { expect } from "chai";
+
+const source = join(import.meta.dirname, "..", "..", "src");
+
+/** Files of src/ itself that every folder may use. */
+const everywhere = ["errors.ts", "log.ts", "version.ts", "metrics.ts"];
+
+/**
+ * Who may import whom: folder → folders. Types count like values, so that no folder learns of what
+ * lies above it. Root files (main, daemon and its parts) may import everything.
+ */
+const mayImport: Record<string, readonly string[]> = {
+  gen: [],
+  sys: [],
+  config: [],
+  convert: ["gen", "engine/types.ts"],
+  cri: ["gen", "sys"],
+  engine: ["sys"],
+  network: ["sys"],
+  logs: ["sys"],
+  stats: ["sys"],
+  state: ["sys"],
+  streaming: ["sys", "engine"],
+  images: ["engine", "state", "sys", "index"],
+  index: ["convert", "gen", "engine", "sys"],
+  facade: ["gen", "cri", "sys"],
+  rpc: [
+    "convert",
+    "cri",
+    "gen",
+    "engine",
+    "index",
+    "network",
+    "streaming",
+    "logs",
+    "stats",
+    "images",
+    "state",
+    "sys",
+  ],
+  cli: ["cri", "gen", "sys"],
+  admin: ["engine", "state", "network", "config", "convert", "sys"],
+};
+
+/** The one file that may fork, and the folder that alone knows Docker's client library. */
+const onlyIn: Record<string, RegExp> = {
+  "node:child_process": /^sys\/process\.ts$/,
+  dockerode: /^engine\//,
+  "@grpc/grpc-js": /^(cri|facade)\//,
+  "prom-client": /^(metrics\.ts|metrics-server\.ts)$/,
+  ws: /^streaming\//,
+  "tar-stream": /^(images|rpc|engine)\//,
+};
+
+interface Import {
+  file: string;
+  target: string;
+}
+
+function imports(): Import[] {
+  return readdirSync(source, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"))
+    .flatMap((file) => {
+      const text = readFileSync(join(source, file), "utf8");
+      // Packages' types bind nobody to them; our own folders' types do.
+      const counted = text.replaceAll(/import type [^;]*? from "[^."][^"]*";/g, "");
+      const targets = counted.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g);
+      return [...targets].map((match) => ({ file, target: match[1] ?? "" }));
+    });
+}
+
+function allowed({ file, target }: Import): boolean {
+  if (!target.startsWith(".")) {
+    const rule = onlyIn[target];
+    return rule === undefined || rule.test(file);
+  }
+  const path = relative(source, join(source, dirname(file), target));
+  const folder = file.split("/")[0] ?? "";
+  const targetFolder = path.split("/")[0] ?? "";
+  if (!file.includes("/")) return true;
+  if (folder === targetFolder || everywhere.includes(path)) return true;
+  return (mayImport[folder] ?? []).some((entry) => entry === targetFolder || entry === path);
+}
+
+describe("the house", () => {
+  it("has imports in one direction only", () => {
+    const broken = imports().filter((found) => !allowed(found));
+    expect(broken.map(({ file, target }) => `${file} imports ${target}`)).to.deep.equal([]);
+  });
+
+  it("has a rule for every folder", () => {
+    const folders = readdirSync(source, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && readdirSync(join(source, entry.name)).length > 0)
+      .map((entry) => entry.name);
+    expect(folders.filter((folder) => !(folder in mayImport))).to.deep.equal([]);
+  });
+});
