@@ -37,3 +37,47 @@ install_packages() {
   fi
   rm -f "$log"
 }
+
+# What the integration suite needs beyond npm's packages.
+install_test_packages() {
+  install_packages dockerd:docker.io /usr/lib/cni/bridge:containernetworking-plugins \
+    busybox:busybox-static iptables:iptables ip:iproute2 ps:procps nsenter:util-linux \
+    docker-registry:docker-registry openssl:openssl mkfs.ext4:e2fsprogs
+  # Debian starts its registry with the package where an init runs; the tests start their own.
+}
+
+# Starts dockerd on its usual socket when none answers there.
+start_engine() {
+  engine_pid=
+  mount --make-rshared / 2>/dev/null || true
+  if engine_answers; then return; fi
+  echo "starting dockerd"
+  mkdir -p /var/log
+  PATH=$PATH:/usr/sbin:/sbin setsid dockerd >/var/log/dockline-test-dockerd.log 2>&1 </dev/null &
+  engine_pid=$!
+  local left
+  for ((left = 300; left > 0; left--)); do
+    if engine_answers; then return; fi
+    kill -0 "$engine_pid" 2>/dev/null || break
+    sleep 0.2
+  done
+  echo "dockerd did not start:" >&2
+  tail -5 /var/log/dockline-test-dockerd.log >&2
+  return 1
+}
+
+engine_answers() {
+  node -e '
+    const request = require("node:http").get({ socketPath: "/var/run/docker.sock", path: "/_ping", timeout: 3000 },
+      (response) => process.exit(response.statusCode === 200 ? 0 : 1));
+    request.on("error", () => process.exit(1));' 2>/dev/null
+}
+
+# Ends the dockerd that start_engine started, and the bridge it made.
+stop_engine() {
+  [ -n "${engine_pid:-}" ] || return 0
+  kill "$engine_pid" 2>/dev/null
+  wait "$engine_pid" 2>/dev/null
+  ip link delete docker0 2>/dev/null || true
+  engine_pid=
+}
