@@ -107,34 +107,40 @@ export class EngineFollower {
   }
 
   async #pingLoop(): Promise<void> {
-    const { engine, signal, sleeper, clock, pingMs, pingTimeoutMs } = this.#deps;
-    while (!signal.aborted) {
+    const { engine, signal, pingTimeoutMs } = this.#deps;
+    while (!this.#ended()) {
       try {
         await engine.ping({ timeoutMs: pingTimeoutMs, signal });
         this.contact();
       } catch (error) {
-        if (!signal.aborted) this.#lost(error);
+        if (!this.#ended()) this.#lost(error);
       }
-      for (let waitMs = 1; waitMs > 0 && !signal.aborted;) {
-        let asked = false;
-        waitMs = this.#lastContactMs + pingMs - clock.monotonicMs();
-        if (this.#reachable !== true) waitMs = DOWN_POLL_MS;
-        if (waitMs <= 0) break;
-        await sleeper.pause(waitMs, (now) => {
-          this.#wakePing = () => {
-            asked = true;
-            now();
-          };
-        });
-        if (asked || this.#reachable !== true) break;
-      }
+      await this.#untilNextPing();
+    }
+  }
+
+  /** Any answer of the engine puts the next ping off; `#wakePing` brings it on. */
+  async #untilNextPing(): Promise<void> {
+    const { clock, pingMs, sleeper } = this.#deps;
+    const wanted = { now: false };
+    while (!this.#ended() && !wanted.now) {
+      const up = this.#reachable === true;
+      const waitMs = up ? this.#lastContactMs + pingMs - clock.monotonicMs() : DOWN_POLL_MS;
+      if (waitMs <= 0) return;
+      await sleeper.pause(waitMs, (now) => {
+        this.#wakePing = () => {
+          wanted.now = true;
+          now();
+        };
+      });
+      if (!up) return;
     }
   }
 
   async #streamLoop(): Promise<void> {
-    const { engine, signal, sleeper, log } = this.#deps;
+    const { engine, sleeper, log } = this.#deps;
     let backoffMs = RESUBSCRIBE_FIRST_MS;
-    while (!signal.aborted) {
+    while (!this.#ended()) {
       if (this.#reachable === false) {
         await sleeper.pause(DOWN_POLL_MS, (now) => (this.#wakeStream = now));
         continue;
@@ -152,13 +158,13 @@ export class EngineFollower {
           signal: stream.signal,
           onSubscribed,
         })) {
-          if (stream.signal.aborted) break;
+          if (isAborted(stream.signal)) break;
           this.events += 1;
           this.#eventsSinceLook += 1;
           this.#deps.onEvent(event);
         }
       } catch (error) {
-        if (!signal.aborted) log.warn({ error: errorText(error) }, "the event stream ended");
+        if (!this.#ended()) log.warn({ error: errorText(error) }, "the event stream ended");
       }
       stream.abort();
       this.#notLive();
@@ -171,10 +177,10 @@ export class EngineFollower {
 
   async #resync(stream: AbortSignal): Promise<void> {
     const { sleeper, log } = this.#deps;
-    while (!stream.aborted) {
+    while (!isAborted(stream)) {
       try {
         await this.#deps.resync();
-        if (stream.aborted) return;
+        if (isAborted(stream)) return;
         this.#live = true;
         this.#everLive = true;
         this.#silentRepairs = 0;
@@ -189,10 +195,10 @@ export class EngineFollower {
   }
 
   async #reconcileLoop(): Promise<void> {
-    const { signal, sleeper, log, reconcileMs } = this.#deps;
-    while (!signal.aborted) {
+    const { sleeper, log, reconcileMs } = this.#deps;
+    while (!this.#ended()) {
       await sleeper.pause(reconcileMs);
-      if (signal.aborted || !this.#live) continue;
+      if (this.#ended() || !this.#live) continue;
       try {
         const repairs = await this.#deps.reconcile();
         // Changes without a single event, twice: the stream is open and dead.
@@ -202,9 +208,13 @@ export class EngineFollower {
         if (repairs > 0) log.info({ repairs }, "the list knew more than the events");
         if (this.#silentRepairs >= 2) this.#cutStream();
       } catch (error) {
-        if (!signal.aborted) log.warn({ error: errorText(error) }, "the reconcile list failed");
+        if (!this.#ended()) log.warn({ error: errorText(error) }, "the reconcile list failed");
       }
     }
+  }
+
+  #ended(): boolean {
+    return isAborted(this.#deps.signal);
   }
 
   #lost(error: unknown): void {
@@ -223,4 +233,9 @@ export class EngineFollower {
     this.#live = false;
     this.#notLiveSinceMs = this.#deps.clock.monotonicMs();
   }
+}
+
+/** A call of its own: the compiler takes a flag once read for unchanged, also after an await. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
 }

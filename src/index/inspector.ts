@@ -196,9 +196,9 @@ export class Inspector {
     const mark = tick.mark();
     job.mark = mark;
     this.#deps.onFlight(id, mark);
-    let slow = false;
+    const flight = { slow: false };
     const notSlow = sleeper.after(budgetMs, () => {
-      slow = true;
+      flight.slow = true;
       this.#busy -= 1;
       this.#slow += 1;
       log.warn({ container: id }, "inspect is slow, the last known facts are served");
@@ -213,7 +213,7 @@ export class Inspector {
       else failure = error;
     }
     notSlow();
-    if (slow) this.#slow -= 1;
+    if (flight.slow) this.#slow -= 1;
     else this.#busy -= 1;
     this.#deps.onFlight(id, undefined);
     this.#landed(job, failure);

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { CriError } from "../../../src/errors.ts";
+import type { CriError } from "../../../src/errors.ts";
 import { EventsFeed, type FeedItem } from "../../../src/index/events-feed.ts";
 import { silentLogger } from "../../../src/log.ts";
 import { addPod, rig, type Rig } from "./rig.ts";

@@ -1,30 +1,12 @@
 import { expect } from "chai";
-import type { ContainerEntry } from "../../../src/index/container-index.ts";
 import { phaseOf } from "../../../src/index/container-state.ts";
 import { CriError } from "../../../src/errors.ts";
-import { parseTimeNs } from "../../../src/convert/time.ts";
 import type { FakeRequest } from "../../support/fake-docker.ts";
 import { containerName, createBody, podName, rig, type Rig } from "./rig.ts";
+import { generator, Notices, Sightings } from "./model-promises.ts";
 import { settle } from "./virtual-clock.ts";
 
 const MOST_CONTAINERS = 24;
-
-/** Same seed, same sequence (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-interface Sighting {
-  gone: boolean;
-  /** End of the newest run that was shown as ended. */
-  endedNs: bigint;
-}
 
 /**
  * Drives an index over a fake engine at random and checks the promises of the CRI: what an own
@@ -37,14 +19,15 @@ export class Model {
   readonly #random: () => number;
   readonly #hung = new Map<string, () => void>();
   readonly #late: (() => void)[] = [];
-  readonly #sightings = new Map<string, Sighting>();
-  readonly #told = new Map<string, string[]>();
+  readonly #sightings: Sightings;
+  readonly #notices: Notices;
   #lateRate = 0;
   #faults = true;
   #serial = 0;
   private constructor(rig: Rig, seed: number) {
     this.#rig = rig;
     this.#random = generator(seed);
+    this.#sightings = new Sightings(rig.docker);
     const { docker, index } = rig;
     docker.events.fate = ({ Action }) => {
       if (!this.#faults) return "deliver";
@@ -57,11 +40,7 @@ export class Model {
     };
     docker.hooks.before = (request) => this.#before(request);
     docker.hooks.after = (request) => this.#after(request);
-    index.onChange(({ kind, entry }) => {
-      const told = this.#told.get(entry.id) ?? [];
-      this.#told.set(entry.id, told);
-      told.push(kind);
-    });
+    this.#notices = new Notices(docker, index);
   }
 
   static async start(seed: number): Promise<Model> {
@@ -122,30 +101,9 @@ export class Model {
       [...byId.values()].map((entry) => entry.name),
       "shown but gone",
     ).to.deep.equal([]);
-    this.#checkNotices();
+    this.#notices.check();
     expect(index.counters.inspectsInFlight).to.equal(0);
     this.#faults = true;
-  }
-
-  #checkNotices(): void {
-    const { docker } = this.#rig;
-    for (const [id, told] of this.#told) {
-      const text = told.join(" ");
-      // A run that nobody told of has no "started"; its end is told when it is seen.
-      expect(text, "order of notices").to.match(
-        /^created( started stopped| stopped)*( started)?( deleted)?$/,
-      );
-      expect(text, "notices").not.to.match(/started started|stopped stopped|started deleted/);
-      const container = docker.containers.get(id);
-      if (container === undefined) {
-        expect(text.endsWith("deleted"), `no deleted notice: ${text}`).to.equal(true);
-        this.#told.delete(id);
-      } else if (container.name.startsWith("k8s_")) {
-        const phase = phaseOf(docker.inspect(id).State);
-        const last = { created: "created", running: "started", stopped: "stopped" }[phase];
-        expect(told.at(-1), "last notice").to.equal(last);
-      }
-    }
   }
 
   async #ownWrite(): Promise<void> {
@@ -299,9 +257,10 @@ export class Model {
         const both = Promise.all([index.sandboxes(), index.containers()]);
         const [sandboxes, containers] = await this.#within(both, 5_600, "list");
         const entries = [...sandboxes, ...containers];
-        for (const entry of entries) this.#sighted(entry.id, entry);
+        for (const entry of entries) this.#sightings.add(entry.id, entry);
         const ids = new Set(entries.map((entry) => entry.id));
-        for (const id of this.#sightings.keys()) if (!ids.has(id)) this.#sighted(id, undefined);
+        for (const id of this.#sightings.ids())
+          if (!ids.has(id)) this.#sightings.add(id, undefined);
         return;
       }
       const target = this.#pick();
@@ -309,34 +268,12 @@ export class Model {
       const kind = target.name.startsWith("k8s_POD_") ? "podsandbox" : "container";
       const options = { fresh: this.#random() < 0.2 };
       const entry = await this.#within(index.find(kind, target.id, options), 8_100, "status");
-      this.#sighted(target.id, entry);
+      this.#sightings.add(target.id, entry);
     } catch (error) {
       if (!(error instanceof CriError) || error.kind !== "Unavailable") throw error;
       const excused = !docker.reachable || this.#late.length > 0 || !index.health.engineReady;
       expect(excused, `unavailable without a reason: ${error.message}`).to.equal(true);
     }
-  }
-
-  /** The monotone promises, for each thing that a read showed. */
-  #sighted(id: string, entry: ContainerEntry | undefined): void {
-    const { docker } = this.#rig;
-    const before = this.#sightings.get(id);
-    if (entry === undefined) {
-      // A foreign rename takes it out of our sight and may bring it back; removal is for good.
-      if (before !== undefined && !docker.containers.has(id)) before.gone = true;
-      return;
-    }
-    expect(before?.gone ?? false, `resurrected: ${entry.name}`).to.equal(false);
-    const sighting = before ?? { gone: false, endedNs: 0n };
-    this.#sightings.set(id, sighting);
-    const finishedNs = parseTimeNs(entry.state.FinishedAt);
-    if (phaseOf(entry.state) === "stopped") {
-      if (finishedNs > sighting.endedNs) sighting.endedNs = finishedNs;
-    } else if (phaseOf(entry.state) === "running") {
-      const container = docker.containers.get(id);
-      const startedNs = container?.startedAtNs ?? sighting.endedNs + 1n;
-      expect(startedNs > sighting.endedNs, `running after its end: ${entry.name}`).to.equal(true);
-    } else expect(sighting.endedNs, `created after its end: ${entry.name}`).to.equal(0n);
   }
 
   async #mustShow(id: string, phase: "created" | "running" | "stopped" | undefined): Promise<void> {
@@ -346,7 +283,7 @@ export class Model {
     if (container !== undefined && !container.name.startsWith("k8s_")) return;
     try {
       const entry = await this.#within(index.find(kind, id), 8_100, "own read");
-      this.#sighted(id, entry);
+      this.#sightings.add(id, entry);
       // A start of what had ended is known by nothing but its inspect, and that may hang.
       if (phase === "running" && this.#slow(id)) return;
       const shown = entry === undefined ? undefined : phaseOf(entry.state);
@@ -362,12 +299,12 @@ export class Model {
 
   /** The answer, with time moving on while it waits; it must come within `budgetMs`. */
   async #within<T>(work: Promise<T>, budgetMs: number, what: string): Promise<T> {
-    let done = false;
-    const finished = work.finally(() => (done = true));
+    const progress = { done: false };
+    const finished = work.finally(() => (progress.done = true));
     finished.catch(() => undefined);
     let waitedMs = 0;
     await settle();
-    while (!done) {
+    while (!progress.done) {
       expect(waitedMs, `${what} takes too long`).to.be.at.most(budgetMs);
       await this.#rig.clock.advance(10);
       waitedMs += 10;

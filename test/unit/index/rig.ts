@@ -1,11 +1,17 @@
 import { createContainerIndex } from "../../../src/index/create-index.ts";
-import type { Change, ContainerIndex, IndexDeps } from "../../../src/index/container-index.ts";
+import type {
+  Change,
+  ContainerEntry,
+  ContainerIndex,
+  IndexDeps,
+} from "../../../src/index/container-index.ts";
 import type { ContainerCreate } from "../../../src/engine/types.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { silentLogger } from "../../../src/log.ts";
 import { AUTHORITATIVE_LABEL } from "../../../src/convert/labels.ts";
 import { FakeDocker } from "../../support/fake-docker.ts";
-import { VirtualClock } from "./virtual-clock.ts";
+import { CriError } from "../../../src/errors.ts";
+import { settle, VirtualClock } from "./virtual-clock.ts";
 
 export const IMAGE = "busybox:1";
 
@@ -77,4 +83,41 @@ export function addPod(
   docker.start(sandboxId);
   const name = containerName("main", pod);
   return { sandboxId, containerId: docker.create(name, createBody(name, sandboxId)).id };
+}
+
+export function idOf(entry: ContainerEntry): string {
+  return entry.id;
+}
+
+export function totalRequests({ docker }: Rig): number {
+  return [...docker.requests.values()].reduce((sum, count) => sum + count, 0);
+}
+
+/** The CriError with which it fails. */
+export async function failure(work: Promise<unknown>): Promise<CriError> {
+  const error = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof CriError)) throw new Error(`no CriError but ${String(error)}`);
+  return error;
+}
+
+/** Virtual milliseconds until the answer, to the nearest 10 above. */
+export async function elapsed({ clock }: Rig, work: Promise<unknown>): Promise<number> {
+  const startMs = clock.monotonicMs();
+  const progress = { done: false };
+  const finished = work.finally(() => (progress.done = true));
+  for (let turn = 0; turn < 3; turn += 1) await settle();
+  while (!progress.done && clock.monotonicMs() - startMs < 20_000) await clock.advance(10);
+  await finished;
+  return clock.monotonicMs() - startMs;
+}
+
+export async function statuses(
+  r: Rig,
+  work: Promise<readonly ContainerEntry[]>,
+): Promise<string[]> {
+  await elapsed(r, work);
+  return (await work).map((entry) => entry.state.Status);
 }
