@@ -213,12 +213,18 @@ func checkExec(t *testing.T, n *node, id string) {
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("a timeout of one second took %s", took)
 	}
-	eventually(t, 10*time.Second, "the command that timed out is gone", func() bool {
-		stdout, _, err := n.runtime.ExecSync(t.Context(), id, []string{"/bin/ps", "-o", "args"}, 10*time.Second)
-		if err != nil {
+	var processes []byte
+	defer func() {
+		if t.Failed() {
+			t.Logf("processes: %s", processes)
+		}
+	}()
+	eventually(t, 30*time.Second, "the command that timed out is gone", func() bool {
+		var err error
+		if processes, _, err = n.runtime.ExecSync(t.Context(), id, []string{"/bin/ps", "-o", "pid,args"}, 10*time.Second); err != nil {
 			t.Fatal(err)
 		}
-		return !strings.Contains(string(stdout), "61.5")
+		return !strings.Contains(string(processes), "61.5")
 	})
 }
 
