@@ -71,6 +71,9 @@ const MOUNT_OPTIONS = new Map([
   ["relatime", "norelatime"],
   ["strictatime", "nostrictatime"],
 ]);
+/** Bytes. Seen with runc 1.3: its init is killed for memory below, and no start succeeds. */
+const RUNC_MIN_MEMORY = 5 * 1024 * 1024;
+const MEMORY_LIMIT_FILES = ["memory.max", "memory.limit_in_bytes"];
 const CAPABILITY = /^(?:CAP_)?[A-Z][A-Z0-9_]{1,40}$/;
 /** Docker's own files, bound into every container that does not bring its own. */
 const ENGINE_FILES = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
@@ -107,11 +110,13 @@ function resourceEdits(input: OciEditsInput): {
 } {
   const unified = emptyRecord();
   const cgroupWrites: CgroupWrite[] = [];
+  const later = writesAfterStart(input.hostWrites);
   let limit: number | undefined;
   for (const write of input.hostWrites) {
-    if (write.file === "memory.max" || write.file === "memory.limit_in_bytes") {
-      limit = write.value === "max" ? -1 : Number(write.value);
-    } else if (input.cgroupVersion === 2 && !write.optional) unified[write.file] = write.value;
+    if (MEMORY_LIMIT_FILES.includes(write.file)) {
+      limit = later.includes(write) ? RUNC_MIN_MEMORY : Number(write.value);
+    } else if (later.includes(write)) continue;
+    else if (input.cgroupVersion === 2 && !write.optional) unified[write.file] = write.value;
     else cgroupWrites.push(write);
   }
   const resources = {
@@ -120,6 +125,18 @@ function resourceEdits(input: OciEditsInput): {
   };
   const merge = Object.keys(resources).length === 0 ? undefined : { linux: { resources } };
   return { merge, cgroupWrites };
+}
+
+/**
+ * What is left to write once the container's own process runs: a memory limit that runc's first
+ * process would not survive, with the v1 sum of memory and swap, which may not be below the limit.
+ */
+export function writesAfterStart(hostWrites: readonly CgroupWrite[]): CgroupWrite[] {
+  const limit = hostWrites.find(({ file }) => MEMORY_LIMIT_FILES.includes(file));
+  if (limit === undefined || !(Number(limit.value) < RUNC_MIN_MEMORY)) return [];
+  return hostWrites.filter(
+    (write) => write === limit || write.file === "memory.memsw.limit_in_bytes",
+  );
 }
 
 function mountOperations(input: OciEditsInput): OciOperation[] {

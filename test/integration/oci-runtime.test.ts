@@ -194,9 +194,9 @@ describe("dockline-oci: edits of the spec", function () {
   });
 
   it("sets memory below the engine's floor of 6 MiB", () => {
-    const id = started({ merge: { linux: { resources: { memory: { limit: 4194304 } } } } });
+    const id = started({ merge: { linux: { resources: { memory: { limit: 5242880 } } } } });
     const files = "/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max";
-    expect(inside(id, `cat ${files} 2>/dev/null || true`)).to.equal("4194304");
+    expect(inside(id, `cat ${files} 2>/dev/null || true`)).to.equal("5242880");
   });
 
   it("writes cgroup files before the process runs, or starts nothing", () => {

@@ -74,8 +74,16 @@ exec ${runc} "$@"
   const pid = (id: string): number => Number(engine.docker("inspect", "-f", "{{.State.Pid}}", id));
   const inside = (id: string, command: string): string =>
     engine.docker("exec", id, "sh", "-c", command);
-  const upper = (id: string): string =>
-    engine.docker("inspect", "-f", "{{.GraphDriver.Data.UpperDir}}", id);
+  /** The writable layer: the containerd store names the root's mount after the container. */
+  const upper = (id: string): string => {
+    const driver = engine.docker("inspect", "-f", "{{.GraphDriver.Data.MergedDir}}", id);
+    const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n");
+    const line = mounts.find((entry) => {
+      const point = entry.split(" ")[1] ?? "";
+      return point === driver || point.endsWith(`/overlayfs/${id}`);
+    });
+    return /upperdir=([^,]+)/.exec(line ?? "")?.[1] ?? "";
+  };
 
   function sandbox(): { id: string; join: { pid: number; startTicks: number } } {
     const id = create("dockline", "--network=none", "--ipc=shareable", pause);

@@ -50,7 +50,13 @@ export async function startOciEngine(
     name,
     { path: docklineOci, runtimeArgs },
   ];
-  const config = { runtimes: Object.fromEntries(Object.entries(runtimes).map(runtimeOf)) };
+  const config = {
+    runtimes: Object.fromEntries(Object.entries(runtimes).map(runtimeOf)),
+    // Engines from 29 on start with the containerd store; this asks for the storage drivers.
+    ...(process.env["DOCKLINE_TEST_STORE"] === "driver"
+      ? { features: { "containerd-snapshotter": false } }
+      : {}),
+  };
   writeFileSync(temp.path("daemon.json"), JSON.stringify(config));
   const socket = temp.path("s");
   let engine: StartedEngine;

@@ -1,7 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import type { CgroupWrite } from "../../../src/convert/cgroup-writes.ts";
-import { toOciEdits, type OciEditsInput } from "../../../src/convert/oci-edits.ts";
+import {
+  toOciEdits,
+  writesAfterStart,
+  type OciEditsInput,
+} from "../../../src/convert/oci-edits.ts";
 import { MountSchema } from "../../../src/gen/runtime/v1/api_pb.js";
 import { refuses } from "./support.ts";
 
@@ -37,7 +41,7 @@ describe("edits for dockline-oci", () => {
   describe("resources", () => {
     it("go into the spec on cgroup v2, what may be missing is written after create", () => {
       const hostWrites = [
-        write("memory.max", "4194304"),
+        write("memory.max", "5242880"),
         write("memory.oom.group", "1"),
         write("memory.min", "1024"),
         write("memory.swap.max", "0", true),
@@ -49,7 +53,7 @@ describe("edits for dockline-oci", () => {
         merge: {
           linux: {
             resources: {
-              memory: { limit: 4194304 },
+              memory: { limit: 5242880 },
               unified: Object.assign(Object.create(null) as object, {
                 "memory.oom.group": "1",
                 "memory.min": "1024",
@@ -63,17 +67,32 @@ describe("edits for dockline-oci", () => {
 
     it("are the limit and writes on cgroup v1", () => {
       const hostWrites = [
-        write("memory.limit_in_bytes", "4194304"),
-        write("memory.memsw.limit_in_bytes", "4194304", true),
+        write("memory.limit_in_bytes", "5242880"),
+        write("memory.memsw.limit_in_bytes", "5242880", true),
         write("hugetlb.2MB.limit_in_bytes", "2097152"),
       ];
       expect(toOciEdits({ ...nothing, cgroupVersion: 1, hostWrites })).to.deep.equal({
         v: 1,
         containerId: "c1",
-        merge: { linux: { resources: { memory: { limit: 4194304 } } } },
+        merge: { linux: { resources: { memory: { limit: 5242880 } } } },
         cgroupWrites: hostWrites.slice(1),
       });
     });
+  });
+
+  it("leave a memory limit that runc would not survive for after the start", () => {
+    const v1 = [
+      write("memory.limit_in_bytes", "4194304"),
+      write("memory.memsw.limit_in_bytes", "4194304", true),
+      write("pids.max", "1"),
+    ];
+    const edits = toOciEdits({ ...nothing, cgroupVersion: 1, hostWrites: v1 });
+    expect(edits?.merge).to.deep.equal({ linux: { resources: { memory: { limit: 5242880 } } } });
+    expect(edits?.cgroupWrites).to.deep.equal([v1[2]]);
+    expect(writesAfterStart(v1)).to.deep.equal(v1.slice(0, 2));
+    expect(
+      writesAfterStart([write("memory.max", "5242880"), write("pids.max", "1")]),
+    ).to.deep.equal([]);
   });
 
   describe("mounts", () => {
