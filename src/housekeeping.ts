@@ -3,6 +3,11 @@ import { scratchLabel } from "./images/accounts.ts";
 import type { Parts } from "./parts.ts";
 import { logTargetOf } from "./rpc/container-start.ts";
 
+const lookMs = 250;
+/** After a failure: no storm of requests and log lines. */
+const retryMs = 5_000;
+import { settleRecords } from "./rpc/sandbox-lookup.ts";
+
 /**
  * What happens between calls: facts of a new connection are fetched before somebody waits for them,
  * logs are followed again after our own restart, and what belongs to vanished containers is dropped.
@@ -11,11 +16,14 @@ export function keepHouse(parts: Parts): { stop(): void } {
   let seenResyncs = 0;
   let resumed = false;
   let busy = false;
+  let notBeforeMs = 0;
   const look = async (): Promise<void> => {
     const { resyncs } = parts.index.counters;
     if (resyncs !== seenResyncs || parts.info.stale) {
       await parts.info.get();
       seenResyncs = resyncs;
+      // An engine that answers other requests but not these is not asked all the time.
+      if (parts.info.stale) notBeforeMs = parts.clock.monotonicMs() + retryMs;
     }
     if (!resumed && parts.index.health.synced) {
       await resume(parts);
@@ -24,15 +32,17 @@ export function keepHouse(parts: Parts): { stop(): void } {
   };
   const timer = setInterval(() => {
     if (busy || !parts.index.health.engineReady) return;
+    if (parts.clock.monotonicMs() < notBeforeMs) return;
     busy = true;
     look()
       .catch((error: unknown) => {
         parts.log.warn({ error: errorText(error) }, "housekeeping will be tried again");
+        notBeforeMs = parts.clock.monotonicMs() + retryMs;
       })
       .finally(() => {
         busy = false;
       });
-  }, 250);
+  }, lookMs);
   const unsubscribe = parts.index.onChange(({ kind, entry }) => {
     if (kind !== "deleted" || entry.kind !== "container") return;
     Promise.all([parts.logs.remove(entry.id), parts.resources.delete(entry.id)]).catch(
@@ -50,6 +60,7 @@ export function keepHouse(parts: Parts): { stop(): void } {
 }
 
 async function resume(parts: Parts): Promise<void> {
+  await settleRecords(parts);
   const containers = await parts.index.containers();
   const targets = await Promise.all(containers.map((entry) => logTargetOf(parts, entry)));
   await parts.logs.resume(targets.filter((target) => target !== undefined));

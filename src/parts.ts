@@ -137,7 +137,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
         join((await info.get()).info.DockerRootDir, "containers", id, `${id}-json.log`),
     },
     locks: new KeyedMutex(),
-    setups: new SandboxSetups(),
+    setups: new SandboxSetups(Number(process.env["DOCKLINE_ABANDONED_MS"] ?? 120_000)),
     close: async () => {
       await streaming.close(1000);
       feed.close();

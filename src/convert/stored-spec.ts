@@ -23,13 +23,17 @@ export function encodeContainerSpec(config: ContainerConfig): string {
   return Buffer.from(toBinary(ContainerConfigSchema, kept)).toString("base64");
 }
 
-/** The same for a sandbox: log directory, namespaces, overhead, resources, cgroup parent. */
+/**
+ * The same for a sandbox: log directory, namespaces, overhead, resources, cgroup parent, and the
+ * published ports, which DEL has to know when the sandbox's record was lost.
+ */
 export function encodeSandboxSpec(config: PodSandboxConfig): string {
   const { linux } = config;
   const namespaceOptions = linux?.securityContext?.namespaceOptions;
   const kept = create(PodSandboxConfigSchema, {
     logDirectory: config.logDirectory,
     hostname: config.hostname,
+    portMappings: config.portMappings.filter(({ hostPort }) => hostPort !== 0),
     linux: {
       cgroupParent: linux?.cgroupParent ?? "",
       ...(namespaceOptions === undefined ? {} : { securityContext: { namespaceOptions } }),

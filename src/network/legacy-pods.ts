@@ -39,6 +39,8 @@ export function createLegacyPods(options: {
   ifName: string;
   log: Logger;
   currentConfig: () => Promise<ConfigLookup>;
+  /** The node's ranges: host-local refuses a DEL whose configuration has lost its ranges. */
+  podCidrs: () => readonly string[];
   netnsForDel: (netns: string) => Promise<string>;
   tearDown: (attachment: NetworkAttachment, netns: string) => Promise<void>;
 }): LegacyPods {
@@ -62,7 +64,8 @@ export function createLegacyPods(options: {
       disableCheck: config.disableCheck,
       args: entry?.args ?? podCniArgs(pod),
       capabilityArgs:
-        entry?.capabilityArgs ?? capabilityArgs({ portMappings: pod.portMappings, podCidrs: [] }),
+        entry?.capabilityArgs ??
+        capabilityArgs({ portMappings: pod.portMappings, podCidrs: options.podCidrs() }),
       ...(entry?.result === undefined ? {} : { result: entry.result }),
       ips: [],
     };

@@ -15,6 +15,7 @@ import { createLegacyPods } from "./legacy-pods.ts";
 import type { LegacyPod } from "./legacy-pods.ts";
 import { inspectNetns } from "./netns.ts";
 import type { NetnsState } from "./netns.ts";
+import { endOrphanedPlugins } from "./orphans.ts";
 import { createPluginRunner } from "./plugin.ts";
 import { createStatusProbe } from "./status-probe.ts";
 
@@ -141,6 +142,11 @@ export function createNetwork(options: NetworkOptions): Network {
   };
 
   const tearDown = async (attachment: NetworkAttachment, netns: string): Promise<void> => {
+    if (attachment.result === undefined) {
+      const ended = await endOrphanedPlugins(attachment.containerId);
+      const about = { containerId: attachment.containerId, ended };
+      if (ended > 0) log.warn(about, "ended plugins that were left running by an earlier process");
+    }
     const current = await netnsForDel(netns);
     await gate.attach(() => chain.del(attachment, current));
   };
@@ -150,6 +156,7 @@ export function createNetwork(options: NetworkOptions): Network {
     ifName,
     log,
     currentConfig: () => source.current(),
+    podCidrs: () => podCidrs,
     netnsForDel,
     tearDown,
   });

@@ -16,9 +16,10 @@ import type {
   RuntimeService,
 } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
+import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "./deps.ts";
 import { requireHostPaths } from "./host-paths.ts";
-import { inspectByName } from "./sandbox-create.ts";
+import { inspectByName } from "./sandbox-lookup.ts";
 import { removeContainer } from "./sandbox-teardown.ts";
 import {
   readSeccompProfile,
@@ -86,6 +87,7 @@ async function createOrReuse(deps: ContainerCreateDeps, wanted: Wanted): Promise
   const create = async (under: string): Promise<string> => {
     const spec = under === name ? body : await specOf(deps, { ...wanted, name: under }, hash);
     const { id } = await deps.engine.createContainer(under, spec);
+    failpoint("create.after-create");
     deps.index.created(id, under, spec);
     return id;
   };

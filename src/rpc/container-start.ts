@@ -6,6 +6,7 @@ import { isStatus, isUncertain } from "../engine/errors.ts";
 import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { LogTarget } from "../logs/container-logs.ts";
+import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "./deps.ts";
 import { applyHostWrites } from "./host-writes.ts";
 
@@ -49,8 +50,10 @@ async function start(
   const target = await logTargetOf(deps, container);
   // Before the start: a container that dies at once is still read from its first line.
   if (target !== undefined) await deps.logs.start(target);
+  failpoint("start.after-log");
   try {
     await deps.engine.startContainer(container.id);
+    failpoint("start.after-start");
   } catch (error) {
     if (isStatus(error, 404)) {
       deps.index.removed(container.id);

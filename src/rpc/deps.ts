@@ -41,7 +41,13 @@ export interface PauseImages {
  */
 export class SandboxSetups {
   readonly #running = new Map<string, AbortController>();
-  readonly #abandoned = new Map<string, () => void>();
+  readonly #abandoned = new Map<string, NodeJS.Timeout>();
+  readonly #abandonedMs: number;
+
+  /** @param abandonedMs how long a finished sandbox waits for somebody to ask for it again */
+  constructor(abandonedMs = 120_000) {
+    this.#abandonedMs = abandonedMs;
+  }
 
   begin(name: string): AbortController {
     const controller = new AbortController();
@@ -56,18 +62,17 @@ export class SandboxSetups {
     this.#running.get(name)?.abort(reason);
   }
 
-  /** Nobody got this result: `discard` runs unless somebody claims the sandbox within `afterMs`. */
-  abandon(name: string, afterMs: number, discard: () => void): void {
+  /**
+   * Nobody got this result: `discard` is called when nobody claimed the sandbox in time. It has to
+   * claim the sandbox itself, under the sandbox's lock: a retry may have been quicker.
+   */
+  abandon(name: string, discard: () => void): void {
     this.claim(name);
-    const timer = setTimeout(() => {
-      this.#abandoned.delete(name);
-      discard();
-    }, afterMs);
-    timer.unref();
-    this.#abandoned.set(name, () => clearTimeout(timer));
+    this.#abandoned.set(name, setTimeout(discard, this.#abandonedMs).unref());
   }
-  claim(name: string): void {
-    this.#abandoned.get(name)?.();
-    this.#abandoned.delete(name);
+  /** True when the sandbox was abandoned until now. */
+  claim(name: string): boolean {
+    clearTimeout(this.#abandoned.get(name));
+    return this.#abandoned.delete(name);
   }
 }

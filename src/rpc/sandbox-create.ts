@@ -8,13 +8,53 @@ import { CriError, errorText } from "../errors.ts";
 import { isStatus, isUncertain } from "../engine/errors.ts";
 import type { ContainerCreate, ContainerInspect } from "../engine/types.ts";
 import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
-import { readSeccompProfile } from "./security-files.ts";
+import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "./deps.ts";
+import { repeatIfLost } from "./lost-answer.ts";
+import { inspectByName } from "./sandbox-lookup.ts";
+import { readSeccompProfile } from "./security-files.ts";
 
-interface Wanted {
+export interface WantedSandbox {
   name: string;
   config: PodSandboxConfig;
   runtimeHandler: string;
+  /** Of configuration and handler (config-hash.ts). */
+  hash: string;
+}
+
+/** A pause container that Docker will be asked for; the name is part of its labels. */
+export interface PausePlan {
+  wanted: WantedSandbox;
+  specOf(name: string): ContainerCreate;
+}
+
+/**
+ * Checks every field and reads the profile that one may name.
+ *
+ * @throws CriError InvalidArgument or Unimplemented naming the field
+ */
+export async function planPauseContainer(
+  deps: Pick<PodDeps, "pause">,
+  wanted: WantedSandbox,
+  facts: EngineFacts,
+): Promise<PausePlan> {
+  const { config, runtimeHandler, hash } = wanted;
+  const seccompProfile = await readSeccompProfile(config.linux?.securityContext?.seccomp);
+  const specOf = (name: string): ContainerCreate =>
+    toSandboxCreate({
+      config,
+      name,
+      runtimeHandler,
+      labels: toSandboxLabels(config, runtimeHandler, name, {
+        hash,
+        spec: encodeSandboxSpec(config),
+      }),
+      pauseImage: deps.pause.reference,
+      engine: facts,
+      ...(seccompProfile === undefined ? {} : { seccompProfile }),
+    });
+  specOf(wanted.name);
+  return { wanted, specOf };
 }
 
 /**
@@ -24,47 +64,47 @@ interface Wanted {
  */
 export async function createPauseContainer(
   deps: PodDeps,
-  wanted: Wanted,
-  facts: EngineFacts,
-  hash: string,
+  plan: PausePlan,
   signal: AbortSignal,
 ): Promise<string> {
-  const seccompProfile = await readSeccompProfile(wanted.config.linux?.securityContext?.seccomp);
-  const specOf = (name: string): ContainerCreate =>
-    toSandboxCreate({
-      config: wanted.config,
-      name,
-      runtimeHandler: wanted.runtimeHandler,
-      labels: toSandboxLabels(wanted.config, wanted.runtimeHandler, name, {
-        hash,
-        spec: encodeSandboxSpec(wanted.config),
-      }),
-      pauseImage: deps.pause.reference,
-      engine: facts,
-      ...(seccompProfile === undefined ? {} : { seccompProfile }),
-    });
-  const create = async (name: string): Promise<string> => {
-    const spec = specOf(name);
-    const { id } = await deps.engine.createContainer(name, spec);
-    deps.index.created(id, name, spec);
+  const { name, hash } = plan.wanted;
+  const create = async (under: string): Promise<string> => {
+    const spec = plan.specOf(under);
+    const { id } = await deps.engine.createContainer(under, spec);
+    failpoint("run.after-create");
+    deps.index.created(id, under, spec);
     return id;
   };
-  try {
-    return await create(wanted.name);
-  } catch (error) {
-    if (isStatus(error, 404)) {
-      await deps.pause.ensure(signal);
-      return await create(wanted.name);
+  const createSettled = async (): Promise<string> => {
+    try {
+      return await create(name);
+    } catch (error) {
+      if (isStatus(error, 409)) return await settleConflict(deps, name, create);
+      if (isUncertain(error)) return await settleLostAnswer(deps, name, hash, error, create);
+      throw error;
     }
-    if (isStatus(error, 409)) return await settleConflict(deps, wanted.name, create);
-    if (isUncertain(error)) return await settleLostAnswer(deps, wanted.name, hash, error, create);
-    throw error;
+  };
+  try {
+    return await createSettled();
+  } catch (error) {
+    if (!isStatus(error, 404)) throw error;
+    await deps.pause.ensure(signal);
+    return await createSettled();
+  }
+}
+
+/** Starts it; an answer that got lost is asked for again, and then says "runs already". */
+export async function startPauseContainer(deps: PodDeps, id: string): Promise<void> {
+  try {
+    await repeatIfLost(deps.clock, () => deps.engine.startContainer(id));
+  } finally {
+    deps.index.touched(id);
   }
 }
 
 /**
- * The name is taken although no record of ours knows it: the state folder was lost, or somebody
- * else's container has it. Ours is removed (its network is unknown); a stranger keeps running.
+ * The name is taken although neither a record nor the index knows it: somebody else's container has
+ * it, or a left-over of ours, which is removed; a stranger that runs keeps running.
  */
 async function settleConflict(
   deps: PodDeps,
@@ -74,11 +114,9 @@ async function settleConflict(
   const found = await inspectByName(deps, name);
   if (found === undefined) return await create(name);
   const identity = readIdentity({ name, labels: found.Config.Labels ?? {} });
-  if (found.State.Running && identity === undefined) {
-    throw new CriError(
-      "AlreadyExists",
-      `container name ${name} is in use by ${found.Id}, which is not a pod's`,
-    );
+  if (found.State.Running) {
+    const whose = identity === undefined ? ", which is not a pod's" : "";
+    throw new CriError("AlreadyExists", `container name ${name} is in use by ${found.Id}${whose}`);
   }
   if (identity === undefined) return await create(randomised(name));
   try {
@@ -112,20 +150,4 @@ async function settleLostAnswer(
   if (identity?.extra.hash !== hash) throw lost;
   deps.index.touched(found.Id);
   return found.Id;
-}
-
-/** undefined when the engine knows no container of that name. */
-export async function inspectByName(
-  deps: Pick<PodDeps, "engine" | "index">,
-  name: string,
-): Promise<ContainerInspect | undefined> {
-  const mark = deps.index.mark();
-  try {
-    const found = await deps.engine.inspectContainer(name);
-    deps.index.observed(found, mark);
-    return found;
-  } catch (error) {
-    if (isStatus(error, 404)) return undefined;
-    throw error;
-  }
 }

@@ -71,7 +71,7 @@ export function sandboxRead(
       if (id === "") throw invalidArgument("pod sandbox id is empty");
       const found = await deps.index.find("podsandbox", id);
       if (found === undefined) {
-        const record = deps.records.all().find((candidate) => candidate.id?.startsWith(id));
+        const record = deps.records.byIdPrefix(id);
         if (record?.id === undefined) throw notFound(`no pod sandbox ${id}`);
         return { status: lostStatus(record), timestamp: deps.clock.nowNs() };
       }

@@ -6,90 +6,104 @@ import { CriError, errorText, invalidArgument } from "../errors.ts";
 import type { ContainerInspect } from "../engine/types.ts";
 import { NamespaceMode, PodSandboxConfigSchema } from "../gen/runtime/v1/api_pb.js";
 import type { PodSandboxConfig, RuntimeService } from "../gen/runtime/v1/api_pb.js";
+import type { ContainerEntry } from "../index/container-index.ts";
 import { podBandwidth } from "../network/bandwidth.ts";
 import type { NetworkAttachment } from "../network/attachment.ts";
 import type { SetUpRequest } from "../network/network.ts";
+import { addressesOfProcess } from "../network/netns-addresses.ts";
 import { renderResolvConf, rewriteResolvConf } from "../network/resolv-conf.ts";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
+import { failpoint } from "../sys/failpoint.ts";
+import { inContainer } from "../sys/process-tree.ts";
 import { Rollback } from "../sys/rollback.ts";
 import type { PodDeps } from "./deps.ts";
-import { createPauseContainer } from "./sandbox-create.ts";
+import { repeatIfLost } from "./lost-answer.ts";
 import { toPortMappings } from "./port-mappings.ts";
+import { createPauseContainer, planPauseContainer, startPauseContainer } from "./sandbox-create.ts";
+import type { WantedSandbox } from "./sandbox-create.ts";
+import { removeSandbox } from "./sandbox-stop.ts";
 import { clearSandbox } from "./sandbox-teardown.ts";
-
-/** A finished sandbox that nobody asked for again is taken down after this. */
-const abandonedMs = 120_000;
 
 /** RunPodSandbox. */
 export function sandboxRun(deps: PodDeps): Pick<Handlers<typeof RuntimeService>, "runPodSandbox"> {
   return {
     runPodSandbox: async (request, context) => {
-      const config = request.config;
+      const { config, runtimeHandler } = request;
       if (config?.metadata === undefined) throw invalidArgument("config.metadata is missing");
       const name = sandboxName(config.metadata);
-      const podSandboxId = await deps.locks.run(`sandbox:${name}`, () =>
-        runOrReuse(deps, { name, config, runtimeHandler: request.runtimeHandler }, context),
-      );
-      if (context.signal.aborted) {
-        // The kubelet gave up waiting but will ask again: its retry gets this sandbox.
-        deps.setups.abandon(name, abandonedMs, () => {
-          discardAbandoned(deps, name, podSandboxId);
-        });
-      }
-      return { podSandboxId };
+      const hash = configHash(PodSandboxConfigSchema, config, runtimeHandler);
+      const wanted = { name, config, runtimeHandler, hash };
+      return await deps.locks.run(`sandbox:${name}`, async () => {
+        const abandoned = deps.setups.claim(name);
+        const { podSandboxId, reused } = await runOrReuse(deps, wanted, context);
+        if (context.signal.aborted && (abandoned || !reused)) {
+          // The kubelet gave up waiting but will ask again: its retry gets this sandbox.
+          deps.setups.abandon(name, () => discardAbandoned(deps, name));
+        }
+        return { podSandboxId };
+      });
     },
   };
 }
 
-interface Wanted {
-  name: string;
-  config: PodSandboxConfig;
-  runtimeHandler: string;
-}
-
-async function runOrReuse(deps: PodDeps, wanted: Wanted, context: CallContext): Promise<string> {
-  deps.setups.claim(wanted.name);
-  const hash = configHash(PodSandboxConfigSchema, wanted.config, wanted.runtimeHandler);
-  const record = deps.records.byName(wanted.name);
-  if (record !== undefined) {
-    const reused = await finishedBefore(deps, record, hash);
-    if (reused !== undefined) return reused;
-    // Half-made by a call that failed or a process that was killed, or dead since.
-    await clearSandbox(deps, record);
+async function runOrReuse(
+  deps: PodDeps,
+  wanted: WantedSandbox,
+  context: CallContext,
+): Promise<{ podSandboxId: string; reused: boolean }> {
+  const { name, hash } = wanted;
+  const record = deps.records.byName(name);
+  const entry =
+    record?.id === undefined
+      ? await deps.index.byName(name)
+      : await deps.index.find("podsandbox", record.id);
+  if (entry !== undefined && (record === undefined || record.phase === "ready")) {
+    const reused = await runsAlready(deps, entry, record, hash);
+    if (reused !== undefined) return { podSandboxId: reused, reused: true };
   }
-  return await run(deps, wanted, hash, context);
+  // Half-made by a call that failed or a process that was killed, dead since, or a left-over.
+  if (record !== undefined) await clearSandbox(deps, record);
+  else if (entry?.kind === "podsandbox") {
+    await removeSandbox(deps, { id: entry.id, name, entry, record: undefined });
+  }
+  return { podSandboxId: await run(deps, wanted, context), reused: false };
 }
 
 /** The id when an earlier call with this very configuration made it and it runs. */
-async function finishedBefore(
+async function runsAlready(
   deps: PodDeps,
-  record: SandboxRecord,
+  entry: ContainerEntry,
+  record: SandboxRecord | undefined,
   hash: string,
 ): Promise<string | undefined> {
-  if (record.phase !== "ready" || record.id === undefined) return undefined;
-  const found = await deps.index.find("podsandbox", record.id);
-  if (found?.state.Running !== true) return undefined;
-  if (record.configHash === hash) return record.id;
+  const now = await deps.index.find("podsandbox", entry.id);
+  if (now?.state.Running !== true) return undefined;
+  if ((record?.configHash ?? now.identity.extra.hash) === hash) {
+    if (record !== undefined || (await isAttached(now))) return now.id;
+    return undefined;
+  }
   throw new CriError(
     "AlreadyExists",
-    `sandbox ${record.name} runs with another configuration as ${record.id}`,
+    `sandbox ${now.name} runs with another configuration as ${now.id}`,
   );
 }
 
-async function run(
-  deps: PodDeps,
-  wanted: Wanted,
-  hash: string,
-  context: CallContext,
-): Promise<string> {
+/** Of a sandbox whose record is lost: whether it ever got its network. */
+async function isAttached({ inspect, id, state }: ContainerEntry): Promise<boolean> {
+  if (inspect?.HostConfig.NetworkMode === "host") return true;
+  return inContainer(state.Pid, id) && (await addressesOfProcess(state.Pid)).length > 0;
+}
+
+async function run(deps: PodDeps, wanted: WantedSandbox, context: CallContext): Promise<string> {
   const { name, config } = wanted;
   const facts = await deps.facts();
   const hostNetwork =
     config.linux?.securityContext?.namespaceOptions?.network === NamespaceMode.NODE;
   // All that can be refused is refused before anything exists.
+  const plan = await planPauseContainer(deps, wanted, facts);
   const network = hostNetwork ? undefined : networkRequest(config);
-  const resolvConf =
-    config.dnsConfig === undefined ? undefined : renderResolvConf(config.dnsConfig);
+  // No DNS at all leaves Docker's own file.
+  const resolvConf = config.dnsConfig === undefined ? "" : renderResolvConf(config.dnsConfig);
   if (!hostNetwork) {
     const status = await deps.network.status();
     if (!status.ready) throw new CriError("Unavailable", `network: ${status.message}`);
@@ -101,7 +115,7 @@ async function run(
   let record: SandboxRecord = {
     name,
     phase: "creating",
-    configHash: hash,
+    configHash: wanted.hash,
     hostNetwork,
     config: Buffer.from(toBinary(PodSandboxConfigSchema, config)).toString("base64"),
     runtimeHandler: wanted.runtimeHandler,
@@ -116,34 +130,40 @@ async function run(
   try {
     rollback.push("clear the sandbox", () => clearSandbox(deps, record));
     await save({});
-    const id = await createPauseContainer(deps, wanted, facts, hash, setup.signal);
+    failpoint("run.after-record");
+    const id = await createPauseContainer(deps, plan, setup.signal);
     await save({ id, phase: "created" });
+    failpoint("run.after-id");
     setup.signal.throwIfAborted();
-    await deps.engine.startContainer(id);
-    deps.index.touched(id);
-    if (!hostNetwork || resolvConf !== undefined) {
+    await startPauseContainer(deps, id);
+    failpoint("run.after-start");
+    if (!hostNetwork || resolvConf !== "") {
       const inspect = await inspectStarted(deps, id);
-      if (resolvConf !== undefined) {
+      if (resolvConf !== "") {
         await rewriteResolvConf(inspect.ResolvConfPath, resolvConf, facts.dockerRootDir);
       }
+      failpoint("run.after-resolv-conf");
       if (network !== undefined) {
         const netns = inspect.NetworkSettings.SandboxKey ?? "";
         if (netns === "") {
           throw new CriError("Internal", `sandbox ${id}: the engine names no network namespace`);
         }
-        await save({ netns });
         const attachment = await deps.network.setUp({
           ...network,
           containerId: id,
           netns,
           signal: setup.signal,
-          beforeAdd: (planned: NetworkAttachment) =>
-            save({ phase: "networking", network: planned }),
+          beforeAdd: async (planned: NetworkAttachment) => {
+            await save({ phase: "networking", netns, network: planned });
+            failpoint("run.before-add");
+          },
         });
+        failpoint("run.after-add");
         await save({ phase: "ready", network: attachment, ips: attachment.ips });
       }
     }
     if (record.phase !== "ready") await save({ phase: "ready" });
+    failpoint("run.after-ready");
     rollback.commit();
     return id;
   } catch (error) {
@@ -157,7 +177,7 @@ async function run(
 
 async function inspectStarted(deps: PodDeps, id: string): Promise<ContainerInspect> {
   const mark = deps.index.mark();
-  const inspect = await deps.engine.inspectContainer(id);
+  const inspect = await repeatIfLost(deps.clock, () => deps.engine.inspectContainer(id));
   deps.index.observed(inspect, mark);
   if (!inspect.State.Running) {
     throw new CriError(
@@ -191,14 +211,15 @@ function networkRequest(
   };
 }
 
-function discardAbandoned(deps: PodDeps, name: string, podSandboxId: string): void {
-  deps.log.info({ podSandboxId }, "nobody asked again for a sandbox: removing it");
+function discardAbandoned(deps: PodDeps, name: string): void {
   deps.locks
     .run(`sandbox:${name}`, async () => {
       const record = deps.records.byName(name);
-      if (record?.id === podSandboxId) await clearSandbox(deps, record);
+      if (!deps.setups.claim(name) || record === undefined) return;
+      deps.log.info({ podSandboxId: record.id }, "nobody asked again for a sandbox: removing it");
+      await clearSandbox(deps, record);
     })
     .catch((err: unknown) => {
-      deps.log.warn({ err, podSandboxId }, "removing an abandoned sandbox failed");
+      deps.log.warn({ err, sandbox: name }, "removing an abandoned sandbox failed");
     });
 }

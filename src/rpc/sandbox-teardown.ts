@@ -1,10 +1,18 @@
 import { existsSync } from "node:fs";
-import { errorText } from "../errors.ts";
+import { storedSandboxSpec } from "../convert/sandbox-out.ts";
+import { isSandbox } from "../convert/container-facts.ts";
+import { CriError, errorText } from "../errors.ts";
 import { isStatus } from "../engine/errors.ts";
+import type { ContainerInspect } from "../engine/types.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { NetworkAttachment } from "../network/attachment.ts";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
+import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "./deps.ts";
+import { repeatIfLost } from "./lost-answer.ts";
+import { toPortMappings } from "./port-mappings.ts";
+import type { HostPort } from "./port-mappings.ts";
+import { idsOfRecord } from "./sandbox-lookup.ts";
 
 /**
  * Takes down whatever there is of a sandbox and forgets it: for attempts that failed and for retries
@@ -12,22 +20,28 @@ import type { PodDeps } from "./deps.ts";
  * the error is thrown: the kubelet's Stop and Remove finish it.
  */
 export async function clearSandbox(deps: PodDeps, record: SandboxRecord): Promise<void> {
-  const id = record.id ?? (await idByName(deps, record.name));
+  const ids = await idsOfRecord(deps, record);
+  const members = ids.flatMap((id) => deps.index.peekMembers(id));
+  await killMembers(deps, members);
   let left = record;
-  if (record.network !== undefined) {
-    try {
-      left = await releaseNetwork(deps, record);
-    } catch (error) {
-      deps.log.warn({ sandbox: record.name, error: errorText(error) }, "network is still held");
-      if (id !== undefined) await killContainer(deps, id);
-      await deps.records.save({ ...record, phase: "stopping" });
-      if (id !== undefined) deps.index.touchedRecord(id);
-      throw error;
-    }
+  try {
+    left = await releaseNetwork(deps, record);
+  } catch (error) {
+    deps.log.warn({ sandbox: record.name, error: errorText(error) }, "network is still held");
+    for (const id of ids) await killContainer(deps, id);
+    const [id] = ids;
+    await deps.records.saveIfPossible({
+      ...record,
+      ...(id === undefined ? {} : { id }),
+      phase: "stopping",
+    });
+    if (id !== undefined) deps.index.touchedRecord(id);
+    throw error;
   }
-  if (id !== undefined) await removeContainer(deps, id);
+  await removeMembers(deps, members);
+  for (const id of ids) await removeContainer(deps, id);
   await deps.records.delete(left);
-  if (id !== undefined) deps.index.touchedRecord(id);
+  for (const id of ids) deps.index.touchedRecord(id);
 }
 
 /** Runs CNI DEL with what was saved at ADD; the returned record owes nothing any more. */
@@ -37,24 +51,64 @@ export async function releaseNetwork(deps: PodDeps, record: SandboxRecord): Prom
   // The bind mount goes with the pause container; plugins take an empty path for "gone" (CNI spec).
   const netns = record.netns !== undefined && existsSync(record.netns) ? record.netns : "";
   await deps.network.tearDown(attachment, netns);
-  const released: SandboxRecord = withoutNetwork(record);
-  await deps.records.save(released);
+  failpoint("stop.after-del");
+  const { network: _released, ...rest } = record;
+  const released: SandboxRecord = { ...rest, ips: [] };
+  await deps.records.saveIfPossible(released);
   if (record.id !== undefined) deps.index.touchedRecord(record.id);
   return released;
 }
 
-function withoutNetwork(record: SandboxRecord): SandboxRecord {
-  const { network, ...rest } = record;
-  return network === undefined ? record : { ...rest, ips: [] };
+/**
+ * DEL for a pod without a record: one that cri-dockerd or dockershim made, whose CNI result is in
+ * the CNI library's own cache, or ours with its state folder lost.
+ */
+export async function releaseForeignNetwork(deps: PodDeps, entry: ContainerEntry): Promise<void> {
+  if (!isSandbox(entry)) return;
+  // Without the facts the address would be given up for good.
+  const inspect = entry.inspect ?? (await inspectIfThere(deps, entry.id));
+  if (inspect?.HostConfig.NetworkMode !== "none") return;
+  const { metadata } = entry.identity;
+  const netns = inspect.State.Running ? (inspect.NetworkSettings.SandboxKey ?? "") : "";
+  const stored = storedSandboxSpec(entry);
+  await deps.network.tearDownLegacy({
+    containerId: entry.id,
+    netns: existsSync(netns) ? netns : "",
+    podName: metadata.name,
+    podNamespace: metadata.namespace,
+    portMappings: stored === undefined ? boundPorts(inspect) : toPortMappings(stored.portMappings),
+  });
+}
+
+/** The ports of a cri-dockerd pod as it told them to Docker, which has no use for them. */
+function boundPorts(inspect: ContainerInspect): HostPort[] {
+  return Object.entries(inspect.HostConfig.PortBindings ?? {}).flatMap(([port, bindings]) => {
+    const [containerPort, protocol] = port.split("/");
+    return (bindings ?? []).map((binding) => ({
+      hostPort: Number(binding.HostPort ?? 0),
+      containerPort: Number(containerPort),
+      protocol: protocol === "udp" || protocol === "sctp" ? protocol : ("tcp" as const),
+      hostIp: binding.HostIp ?? "",
+    }));
+  });
+}
+
+async function inspectIfThere(deps: PodDeps, id: string): Promise<ContainerInspect | undefined> {
+  try {
+    return await repeatIfLost(deps.clock, () => deps.engine.inspectContainer(id));
+  } catch (error) {
+    if (isStatus(error, 404)) return undefined;
+    throw new CriError("Unavailable", `pod sandbox ${id}: ${errorText(error)}`, { cause: error });
+  }
 }
 
 /** SIGKILL; one that does not run or is gone is as good. Docker answers when it has ended. */
 export async function killContainer(
-  deps: Pick<PodDeps, "engine" | "index">,
+  deps: Pick<PodDeps, "engine" | "index" | "clock">,
   id: string,
 ): Promise<void> {
   try {
-    await deps.engine.killContainer(id, "KILL");
+    await repeatIfLost(deps.clock, () => deps.engine.killContainer(id, "KILL"));
   } catch (error) {
     // 409: not running. 404: gone.
     if (isStatus(error, 404)) deps.index.removed(id);
@@ -71,7 +125,7 @@ export async function removeContainer(
 ): Promise<void> {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      await deps.engine.removeContainer(id);
+      await repeatIfLost(deps.clock, () => deps.engine.removeContainer(id));
       break;
     } catch (error) {
       if (isStatus(error, 404)) break;
@@ -97,11 +151,16 @@ export async function killMembers(
   );
 }
 
-async function idByName(deps: PodDeps, name: string): Promise<string | undefined> {
-  try {
-    return (await deps.engine.inspectContainer(name)).Id;
-  } catch (error) {
-    if (isStatus(error, 404)) return undefined;
-    throw error;
-  }
+export async function removeMembers(
+  deps: PodDeps,
+  members: readonly ContainerEntry[],
+): Promise<void> {
+  await Promise.all(
+    members.map((member) =>
+      deps.locks.run(`container:${member.name}`, async () => {
+        await removeContainer(deps, member.id);
+        await deps.logs.remove(member.id);
+      }),
+    ),
+  );
 }

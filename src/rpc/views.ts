@@ -18,6 +18,7 @@ import { addressesOfProcess } from "../network/netns-addresses.ts";
 import type { Network } from "../network/network.ts";
 import type { ResourceUpdates } from "../state/resource-updates.ts";
 import type { SandboxRecords } from "../state/sandbox-records.ts";
+import { inContainer } from "../sys/process-tree.ts";
 
 export interface ViewDeps {
   index: Pick<ContainerIndex, "images" | "onChange">;
@@ -80,7 +81,10 @@ export class Views {
     if (ips === undefined || ips.length === 0) {
       // Taken over, or our own with its record lost: a kubelet that got no address would rebuild it.
       ips = await this.#deps.network.legacyIps(entry.id);
-      if (ips.length === 0 && entry.state.Pid > 0) ips = await addressesOfProcess(entry.state.Pid);
+      // The pid may have gone to somebody else since the engine named it.
+      if (ips.length === 0 && inContainer(entry.state.Pid, entry.id)) {
+        ips = await addressesOfProcess(entry.state.Pid);
+      }
       this.#legacyIps.set(entry.id, ips);
     }
     return { ready: true, ips };

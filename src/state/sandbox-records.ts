@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
+import { invalidArgument } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { ensurePrivateFolder, unlinkIfExists, writeFileAtomic } from "../sys/fs.ts";
 
@@ -60,16 +61,18 @@ export class SandboxRecords {
   readonly #nameOfId = new Map<string, string>();
   /** Counts changes of each record: caches of what was made from it compare this. */
   #revision = 0;
+  readonly #log: Logger;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, log: Logger) {
     this.#folder = folder;
+    this.#log = log;
   }
 
   static async open(stateDir: string, log: Logger): Promise<SandboxRecords> {
     const folder = join(stateDir, "sandboxes");
     await ensurePrivateFolder(stateDir);
     await ensurePrivateFolder(folder);
-    const records = new SandboxRecords(folder);
+    const records = new SandboxRecords(folder, log);
     for (const file of await readdir(folder)) {
       const path = join(folder, file);
       if (file.startsWith(".")) await unlinkIfExists(path);
@@ -98,6 +101,21 @@ export class SandboxRecords {
     return name === undefined ? undefined : this.#byName.get(name);
   }
 
+  /**
+   * By an id or a unique prefix of one, for sandboxes that the engine no longer knows.
+   *
+   * @throws CriError InvalidArgument for a prefix of several
+   */
+  byIdPrefix(prefix: string): SandboxRecord | undefined {
+    const exact = this.byId(prefix);
+    if (exact !== undefined) return exact;
+    const found = this.all().filter((record) => record.id?.startsWith(prefix) === true);
+    if (found.length > 1) {
+      throw invalidArgument(`pod sandbox id ${prefix} is a prefix of several`);
+    }
+    return found[0];
+  }
+
   get revision(): number {
     return this.#revision;
   }
@@ -107,6 +125,19 @@ export class SandboxRecords {
     const stored: Stored = { version: 1, checksum: checksumOf(record), record };
     await writeFileAtomic(join(this.#folder, fileName(record.name)), JSON.stringify(stored));
     this.#keep(record);
+  }
+
+  /**
+   * For Stop and Remove, which must work on a full or read-only disk: memory goes ahead and the
+   * file stays behind, so that after a restart the steps are repeated (they may be).
+   */
+  async saveIfPossible(record: SandboxRecord): Promise<void> {
+    try {
+      await this.save(record);
+    } catch (err) {
+      this.#log.warn({ err, sandbox: record.name }, "a sandbox record could not be written");
+      this.#keep(record);
+    }
   }
 
   async delete(record: SandboxRecord): Promise<void> {

@@ -59,7 +59,9 @@ export interface TestNode {
   /** SIGTERM; resolves with the exit code. */
   terminate(): Promise<number | null>;
   /** Starts it again after kill or terminate, on the same folders. */
-  start(): Promise<void>;
+  start(environment?: Record<string, string>): Promise<void>;
+  /** Resolves when it has ended by itself (a failpoint). */
+  ended(): Promise<void>;
   /** Ends everything and removes the folder. */
   close(): Promise<void>;
 }
@@ -95,7 +97,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     images: serviceClient(connection, ImageService),
   };
 
-  const start = async (): Promise<void> => {
+  const start = async (environment = options.environment): Promise<void> => {
     child = spawn(
       join(root, "bin", "dockline"),
       [
@@ -111,7 +113,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
       ],
       {
         stdio: ["ignore", "pipe", "pipe"],
-        env: { ...process.env, ...options.environment },
+        env: { ...process.env, ...environment },
       },
     );
     const log = createWriteStream(logFile, { flags: "a" });
@@ -129,7 +131,9 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
     const current = child;
     child = undefined;
-    if (current === undefined || current.exitCode !== null) return current?.exitCode ?? null;
+    if (current === undefined || current.exitCode !== null || current.signalCode !== null) {
+      return current?.exitCode ?? null;
+    }
     const closed = once(current, "close") as Promise<[number | null]>;
     current.kill(signal);
     return (await closed)[0];
@@ -157,6 +161,12 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     },
     terminate: () => end("SIGTERM"),
     start,
+    ended: async () => {
+      const current = child;
+      child = undefined;
+      if (current === undefined || current.exitCode !== null || current.signalCode !== null) return;
+      await once(current, "close");
+    },
     close: async () => {
       await end("SIGTERM");
       connection.close();
