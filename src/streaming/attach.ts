@@ -48,8 +48,8 @@ async function attach(
     throw new CriError("FailedPrecondition", `container ${containerId} is not running`);
   }
   // Whether the output is framed follows from how the container was made, not from the request.
-  const tty = found.Config.Tty === true;
-  const stdin = grant.stdin && found.Config.OpenStdin === true;
+  const tty = found.Config.Tty;
+  const stdin = grant.stdin && found.Config.OpenStdin;
   const stream = await engine.attachContainer(containerId, {
     stdin,
     stdout: grant.stdout || !grant.stderr,
@@ -67,7 +67,7 @@ async function attach(
     const { stdout, stderr } = channels;
     const output = copyOutput(stream, tty, { stdout, stderr });
     output.catch(() => undefined);
-    if (stdin) copyInput(channels.stdin, stream, found.Config.StdinOnce === true && !tty);
+    if (stdin) copyInput(channels.stdin, stream, found.Config.StdinOnce && !tty);
     else channels.stdin?.resume();
     await Promise.race([output, gone.promise]);
   } finally {

@@ -100,7 +100,7 @@ export function runDiallerChild(): void {
 }
 
 function answer(message: DialAnswer, socket?: Socket): void {
-  if (process.connected !== true) return;
+  if (!process.connected) return;
   process.send?.(message, socket, { keepOpen: false }, (error) => {
     // The parent has gone, or is going.
     if (error !== null) socket?.destroy();

@@ -24,7 +24,7 @@ export interface Dialler {
    * A connected socket with half-close. Rejects with ResetAtOnce, or with an Error that says why for
    * each address.
    */
-  dial(port: number): Promise<Socket>;
+  readonly dial: (port: number) => Promise<Socket>;
   /** Ends the helper; sockets handed out live on. */
   close(): void;
 }
@@ -67,7 +67,7 @@ class NamespaceDialler implements Dialler {
     this.#helper = this.#start();
   }
 
-  async dial(port: number): Promise<Socket> {
+  readonly dial = async (port: number): Promise<Socket> => {
     // A helper that died under the request is replaced once: it may have been killed from outside.
     try {
       return await this.#dialOnce(port);
@@ -75,7 +75,7 @@ class NamespaceDialler implements Dialler {
       if (!(error instanceof HelperGone) || this.#closed) throw error;
       return this.#dialOnce(port);
     }
-  }
+  };
 
   close(): void {
     this.#closed = true;

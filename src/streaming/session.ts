@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, createWebSocketStream } from "ws";
 import type { WebSocket } from "ws";
@@ -228,7 +228,7 @@ function startSpdy({ socket, head }: Client, protocol: string): void {
 }
 
 function setIdleTimeout(socket: Duplex): void {
-  (socket as Socket).setTimeout(idleTimeoutMs, () => socket.destroy());
+  if (socket instanceof Socket) socket.setTimeout(idleTimeoutMs, () => socket.destroy());
 }
 
 function pairTimeout(deps: StreamingServerDeps): { pairTimeoutMs?: number } {

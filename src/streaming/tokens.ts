@@ -55,7 +55,7 @@ export function createTokenStore<Grants extends Record<StreamKind, unknown>>(opt
       const key = keyOf(token);
       const entry = entries.get(key);
       entries.delete(key);
-      return entry?.kind === kind ? (entry.grant as Grants[typeof kind]) : undefined;
+      return entry?.kind === kind ? entry.grant : undefined;
     },
     clear: () => entries.clear(),
   };

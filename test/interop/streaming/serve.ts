@@ -35,7 +35,7 @@ const streaming = createStreamingServer({
     killExecTree(pid, containerId);
     return Promise.resolve();
   },
-  dialler: { helper: [process.execPath, `${import.meta.dirname}/dialler-helper.ts`] },
+  dialler: { helper: [process.execPath, `${import.meta.dirname}/../../support/dialler-helper.ts`] },
 });
 await streaming.start();
 

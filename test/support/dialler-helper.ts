@@ -1,0 +1,3 @@
+import { runDiallerChild } from "../../src/streaming/dialler-child.ts";
+
+runDiallerChild();
