@@ -3,7 +3,9 @@ import { createGrpcServer, listen } from "./cri/listener.ts";
 import type { Listener } from "./cri/listener.ts";
 import { bindService } from "./cri/bind.ts";
 import { createObserver } from "./cri/observe.ts";
+import { createDiagnosis } from "./diagnosis.ts";
 import { errorText } from "./errors.ts";
+import { serveFacade } from "./facade-server.ts";
 import { ImageService, RuntimeService } from "./gen/runtime/v1/api_pb.js";
 import { createLogger } from "./log.ts";
 import type { Logger } from "./log.ts";
@@ -27,6 +29,7 @@ export async function runDaemon(config: Config): Promise<number> {
   process.umask(0o022);
   let parts: Parts | undefined;
   let listener: Listener | undefined;
+  let facade: { close(): Promise<void> } | undefined;
   let release: (() => void) | undefined;
   try {
     await ensurePrivateFolder(config.stateDir);
@@ -34,9 +37,13 @@ export async function runDaemon(config: Config): Promise<number> {
     release = () => lock.release();
     parts = await buildParts(config, log);
     const traceFile = config.traceFile === "" ? undefined : createTraceFile(config.traceFile, log);
+    const diagnosis = createDiagnosis(config, parts, log, () => inFlight());
     const { observe, inFlight } = createObserver({
       log,
-      ...(traceFile === undefined ? {} : { onCall: traceFile.record }),
+      onCall: (call) => {
+        diagnosis.onCall(call);
+        traceFile?.record(call);
+      },
     });
     const server = createGrpcServer();
     for (const [service, handlers] of [
@@ -48,7 +55,11 @@ export async function runDaemon(config: Config): Promise<number> {
     }
     await parts.streaming.start();
     parts.index.start();
+    parts.stats.start();
+    await diagnosis.serve();
     const house = keepHouse(parts);
+    // Before the CRI's own socket: whoever sees that one may start the kubelet, which looks here once.
+    facade = await serveFacade(config, parts, log);
     listener = await listen(server, config.containerRuntimeEndpoint, inFlight, log);
     log.info({ version, pid: process.pid, docker: config.dockerEndpoint }, "dockline is up");
     const signal = await untilSignalled();
@@ -56,6 +67,7 @@ export async function runDaemon(config: Config): Promise<number> {
     await listener.close(config.drainTimeout);
     listener = undefined;
     house.stop();
+    await diagnosis.close();
     traceFile?.close();
     return 0;
   } catch (error) {
@@ -64,6 +76,7 @@ export async function runDaemon(config: Config): Promise<number> {
     return 1;
   } finally {
     await listener?.close(0);
+    await facade?.close();
     await parts?.close();
     release?.();
   }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Config } from "./config/options.ts";
 import { lookupReference, pullTarget } from "./convert/image-ref.ts";
 import type { EngineFacts } from "./convert/engine-facts.ts";
+import type { RequestInfo } from "./engine/call.ts";
 import { createDockerEngine } from "./engine/docker-engine.ts";
 import type { DockerEngine } from "./engine/docker-engine.ts";
 import { InfoCache } from "./engine/info-cache.ts";
@@ -29,6 +30,8 @@ import { LogDrains } from "./rpc/log-drains.ts";
 import { engineFacts } from "./rpc/node-facts.ts";
 import { oomScoreFloor } from "./rpc/oom-score.ts";
 import { Views } from "./rpc/views.ts";
+import { buildStats } from "./stats-parts.ts";
+import type { StatsParts } from "./stats-parts.ts";
 import { ResourceUpdates } from "./state/resource-updates.ts";
 import { SandboxRecords } from "./state/sandbox-records.ts";
 import { createStreamingServer } from "./streaming/server.ts";
@@ -48,6 +51,9 @@ export interface Parts extends PodDeps {
   resources: ResourceUpdates;
   puller: Puller;
   streaming: StreamingServer;
+  stats: StatsParts;
+  /** Told of each request to the engine that has ended. */
+  requestListeners: Set<(request: RequestInfo) => void>;
   forward: ForwardPolicySource;
   logChoice: LogChoice;
   oomFloor: number;
@@ -61,13 +67,18 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   const clock = systemClock;
   const records = await SandboxRecords.open(config.stateDir, log);
   const resources = await ResourceUpdates.open(config.stateDir);
+  const requestListeners: Parts["requestListeners"] = new Set();
   const engine = createDockerEngine({
     endpoint: config.dockerEndpoint,
     log,
     requestTimeoutMs: config.runtimeRequestTimeout,
+    onRequest: (request) => {
+      for (const listener of requestListeners) listener(request);
+    },
   });
   const index = createContainerIndex({ engine, clock, log });
   const info = new InfoCache({ engine, generation: () => index.counters.resyncs });
+  const stats = buildStats({ index, engine: () => info.peek(), clock, log });
   const network = createNetwork({
     confDir: config.cniConfDir,
     binDirs: config.cniBinDir,
@@ -123,6 +134,8 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     drains,
     feed,
     streaming,
+    stats,
+    requestListeners,
     clock,
     log,
     oomFloor,
@@ -141,6 +154,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     close: async () => {
       await streaming.close(1000);
       feed.close();
+      await stats.close();
       await index.close();
       await logs.close();
       network.close();

@@ -1,5 +1,7 @@
+import { familiarReference, normalizeListed } from "./convert/image-ref.ts";
 import type { Handlers } from "./cri/bind.ts";
 import type { ImageService, RuntimeService } from "./gen/runtime/v1/api_pb.js";
+import type { ContainerEntry } from "./index/container-index.ts";
 import { isPinned } from "./images/pinned.ts";
 import type { PinPolicy } from "./images/pinned.ts";
 import type { Parts } from "./parts.ts";
@@ -13,10 +15,12 @@ import { handlerFeatures } from "./rpc/handler-features.ts";
 import { imageChange } from "./rpc/image-change.ts";
 import { imageRead } from "./rpc/image-read.ts";
 import { usesContainerdStore } from "./rpc/node-facts.ts";
+import { metricsRead } from "./rpc/metrics-read.ts";
 import { runtimeStatus } from "./rpc/runtime-status.ts";
 import { sandboxRead } from "./rpc/sandbox-read.ts";
 import { sandboxRun } from "./rpc/sandbox-run.ts";
 import { sandboxStop } from "./rpc/sandbox-stop.ts";
+import { statsRead } from "./rpc/stats-read.ts";
 import { streamingUrls } from "./rpc/streaming-urls.ts";
 import { updateResources } from "./rpc/update-resources.ts";
 import { createImageFs } from "./stats/image-fs.ts";
@@ -45,9 +49,21 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
     ...containerRead(parts),
     ...containerEvents(parts),
     ...updateResources(parts),
+    ...statsRead({ ...parts, ...parts.stats }),
+    ...metricsRead({
+      ...parts,
+      ...parts.stats,
+      imageName: (entry) => imageNameOf(parts, entry),
+    }),
     ...execSync({ ...parts, killExecTree }),
     ...streamingUrls(parts),
   };
+}
+
+/** The image as ContainerStatus shows it; of a pause container, what it was created from. */
+export function imageNameOf(parts: Pick<Parts, "views">, entry: ContainerEntry): string {
+  if (entry.kind === "podsandbox") return entry.image;
+  return parts.views.container(entry).image?.image ?? entry.image;
 }
 
 export function imageHandlers(parts: Parts): Handlers<typeof ImageService> {
@@ -56,13 +72,17 @@ export function imageHandlers(parts: Parts): Handlers<typeof ImageService> {
     return {
       pauseReference: parts.pause.reference,
       patterns: parts.config.pinnedImages,
+      forms: (reference) => [normalizeListed(reference), familiarReference(reference)],
       containerdStore: self !== undefined && usesContainerdStore(self),
     };
   };
   const imageFs = createImageFs({
-    imagesPath: () => parts.factsNow().dockerRootDir,
-    containersPath: () => parts.factsNow().dockerRootDir,
-    layersBytes: async () => (await parts.engine.diskUsage()).LayersSize ?? 0,
+    store: parts.stats.store,
+    layersBytes: async () => {
+      const { ImageUsage, LayersSize } = await parts.engine.diskUsage();
+      return ImageUsage?.TotalSize ?? LayersSize ?? 0;
+    },
+    writableLayers: () => parts.stats.layers.total(),
     revision: () => parts.index.images.revision,
     clock: parts.clock,
     log: parts.log,
@@ -82,6 +102,8 @@ export function imageHandlers(parts: Parts): Handlers<typeof ImageService> {
         [...(await parts.index.containers()), ...(await parts.index.sandboxes())].some(
           (entry) => entry.imageId === imageId,
         ),
+      inUseByAny: async (imageId) =>
+        (await parts.engine.listContainers([])).some((found) => found.ImageID === imageId),
     }),
   };
 }

@@ -32,6 +32,12 @@ export const options = {
     help: "Docker Engine's socket",
     group: "endpoints",
   },
+  facadeEndpoint: {
+    type: "string",
+    default: "auto",
+    help: "socket for the kubelet's --containerd flag (series with labels): unix:///path; auto: containerd.sock in --run-dir; empty: none",
+    group: "endpoints",
+  },
   runtimeRequestTimeout: {
     type: "duration",
     default: "2m",

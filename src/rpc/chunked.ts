@@ -2,6 +2,9 @@
 const chunkEntries = 100;
 
 /** Cuts a list for a Stream* RPC; an empty list is no message at all. */
-export function* chunked<T>(list: readonly T[]): Generator<readonly T[]> {
-  for (let at = 0; at < list.length; at += chunkEntries) yield list.slice(at, at + chunkEntries);
+export function* chunked<T>(
+  list: readonly T[],
+  entries = chunkEntries,
+): Generator<readonly T[]> {
+  for (let at = 0; at < list.length; at += entries) yield list.slice(at, at + entries);
 }

@@ -1,0 +1,80 @@
+import { join } from "node:path";
+import { detailsV1 } from "./cgroup-details-v1.ts";
+import type { CgroupFolders } from "./cgroup-paths.ts";
+import type { Cgroup, MemoryFigures, SwapFigures } from "./figures.ts";
+import { KeptFile } from "./kept-file.ts";
+import type { DescriptorBudget } from "./kept-file.ts";
+import { pressureFiles } from "./pressure.ts";
+import { less, numberOf, wholeNumber } from "./scan.ts";
+
+/** The kernel's "no limit" is the largest number of whole pages in 63 bits. */
+const unlimited = 1n << 62n;
+
+/** A cgroup in the hierarchies of version 1; pressure comes from the unified one beside them. */
+export function openCgroupV1(folders: CgroupFolders, budget: DescriptorBudget): Cgroup {
+  const file = (controller: string, name: string): KeptFile =>
+    new KeptFile(join(folders.v1[controller] ?? "/nonexistent", name), budget);
+  const cpu = file("cpuacct", "cpuacct.usage");
+  const memoryUsage = file("memory", "memory.usage_in_bytes");
+  const memoryStat = file("memory", "memory.stat");
+  const memoryLimit = file("memory", "memory.limit_in_bytes");
+  const pids = file("pids", "pids.current");
+  const pressure = pressureFiles(folders.unified, budget);
+  const cpuUsageNs = (): bigint | undefined => wholeNumber(cpu.read());
+  return {
+    path: folders.path,
+    cpuUsageNs,
+    read: (atNs) => {
+      const usageNs = cpuUsageNs();
+      if (usageNs === undefined) return undefined;
+      const stat = memoryStat.read();
+      return {
+        atNs,
+        cpuUsageNs: usageNs,
+        cpuPsi: pressure.cpu(),
+        memory: memoryOf(stat, wholeNumber(memoryUsage.read()), wholeNumber(memoryLimit.read())),
+        memoryPsi: pressure.memory(),
+        swap: swapOf(stat),
+        ioPsi: pressure.io(),
+        pids: wholeNumber(pids.read()),
+      };
+    },
+    details: () => detailsV1(folders),
+    close: () => {
+      for (const kept of [cpu, memoryUsage, memoryStat, memoryLimit, pids]) kept.close();
+      pressure.close();
+    },
+  };
+}
+
+function memoryOf(
+  stat: string | undefined,
+  usageBytes: bigint | undefined,
+  limit: bigint | undefined,
+): MemoryFigures | undefined {
+  if (stat === undefined || usageBytes === undefined) return undefined;
+  const workingSetBytes = less(usageBytes, numberOf(stat, "total_inactive_file") ?? 0n);
+  return {
+    usageBytes,
+    workingSetBytes,
+    availableBytes:
+      limit === undefined || limit >= unlimited ? undefined : less(limit, workingSetBytes),
+    rssBytes: numberOf(stat, "total_rss") ?? 0n,
+    pageFaults: numberOf(stat, "total_pgfault") ?? 0n,
+    majorPageFaults: numberOf(stat, "total_pgmajfault") ?? 0n,
+  };
+}
+
+/** Only there when the kernel accounts for swap. What is left counts memory limits of the parents. */
+function swapOf(stat: string | undefined): SwapFigures | undefined {
+  if (stat === undefined) return undefined;
+  const usageBytes = numberOf(stat, "total_swap");
+  if (usageBytes === undefined) return undefined;
+  const memory = numberOf(stat, "hierarchical_memory_limit");
+  const both = numberOf(stat, "hierarchical_memsw_limit");
+  const limited = memory !== undefined && both !== undefined && both < unlimited;
+  return {
+    usageBytes,
+    availableBytes: limited ? less(less(both, memory), usageBytes) : undefined,
+  };
+}

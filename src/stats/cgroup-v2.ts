@@ -1,0 +1,73 @@
+import { join } from "node:path";
+import { detailsV2 } from "./cgroup-details-v2.ts";
+import type { Cgroup, MemoryFigures, SwapFigures } from "./figures.ts";
+import { KeptFile } from "./kept-file.ts";
+import type { DescriptorBudget } from "./kept-file.ts";
+import { pressureFiles } from "./pressure.ts";
+import { less, numberOf, wholeNumber } from "./scan.ts";
+
+/** A cgroup of version 2. */
+export function openCgroupV2(path: string, folder: string, budget: DescriptorBudget): Cgroup {
+  const file = (name: string): KeptFile => new KeptFile(join(folder, name), budget);
+  const cpu = file("cpu.stat");
+  const current = file("memory.current");
+  const stat = file("memory.stat");
+  const max = file("memory.max");
+  const swapCurrent = file("memory.swap.current");
+  const swapMax = file("memory.swap.max");
+  const pids = file("pids.current");
+  const pressure = pressureFiles(folder, budget);
+  const cpuUsageNs = (): bigint | undefined => {
+    const text = cpu.read();
+    const usageUs = text === undefined ? undefined : numberOf(text, "usage_usec");
+    return usageUs === undefined ? undefined : usageUs * 1000n;
+  };
+  return {
+    path,
+    cpuUsageNs,
+    read: (atNs) => {
+      const usageNs = cpuUsageNs();
+      if (usageNs === undefined) return undefined;
+      return {
+        atNs,
+        cpuUsageNs: usageNs,
+        cpuPsi: pressure.cpu(),
+        memory: memoryOf(stat.read(), wholeNumber(current.read()), wholeNumber(max.read())),
+        memoryPsi: pressure.memory(),
+        swap: swapOf(wholeNumber(swapCurrent.read()), wholeNumber(swapMax.read())),
+        ioPsi: pressure.io(),
+        pids: wholeNumber(pids.read()),
+      };
+    },
+    details: () => detailsV2(folder),
+    close: () => {
+      for (const kept of [cpu, current, stat, max, swapCurrent, swapMax, pids]) kept.close();
+      pressure.close();
+    },
+  };
+}
+
+function memoryOf(
+  stat: string | undefined,
+  usageBytes: bigint | undefined,
+  limit: bigint | undefined,
+): MemoryFigures | undefined {
+  if (stat === undefined || usageBytes === undefined) return undefined;
+  const workingSetBytes = less(usageBytes, numberOf(stat, "inactive_file") ?? 0n);
+  return {
+    usageBytes,
+    workingSetBytes,
+    availableBytes: limit === undefined ? undefined : less(limit, workingSetBytes),
+    rssBytes: numberOf(stat, "anon") ?? 0n,
+    pageFaults: numberOf(stat, "pgfault") ?? 0n,
+    majorPageFaults: numberOf(stat, "pgmajfault") ?? 0n,
+  };
+}
+
+function swapOf(usageBytes: bigint | undefined, max: bigint | undefined): SwapFigures | undefined {
+  if (usageBytes === undefined) return undefined;
+  return {
+    usageBytes,
+    availableBytes: max === undefined ? undefined : less(max, usageBytes),
+  };
+}

@@ -1,0 +1,118 @@
+/** Figures as the kernel gives them; bytes, nanoseconds and counts as their names say. */
+
+export interface PsiLine {
+  totalUs: bigint;
+  avg10: number;
+  avg60: number;
+  avg300: number;
+}
+
+/** Pressure stall information of one resource; `full` is missing where the kernel has none. */
+export interface Psi {
+  some: PsiLine | undefined;
+  full: PsiLine | undefined;
+}
+
+/** What the kubelet asks for every ten seconds, of one cgroup. */
+export interface CgroupFigures {
+  /** Wall clock of the reading, nanoseconds. */
+  atNs: bigint;
+  cpuUsageNs: bigint;
+  /** 10^9 is one core; undefined until two readings are a second apart. */
+  cpuNanoCores: bigint | undefined;
+  cpuPsi: Psi | undefined;
+  memory: MemoryFigures | undefined;
+  memoryPsi: Psi | undefined;
+  swap: SwapFigures | undefined;
+  ioPsi: Psi | undefined;
+  /** Tasks. */
+  pids: bigint | undefined;
+}
+
+export interface MemoryFigures {
+  usageBytes: bigint;
+  /** Usage without the inactive file cache; evictions go by it. */
+  workingSetBytes: bigint;
+  /** Limit less working set; undefined without a limit of its own. */
+  availableBytes: bigint | undefined;
+  /** Anonymous memory. */
+  rssBytes: bigint;
+  pageFaults: bigint;
+  majorPageFaults: bigint;
+}
+
+export interface SwapFigures {
+  usageBytes: bigint;
+  /** Undefined without a limit. */
+  availableBytes: bigint | undefined;
+}
+
+/** Traffic of one device. */
+export interface DeviceIo {
+  major: string;
+  minor: string;
+  readBytes: bigint;
+  writeBytes: bigint;
+  reads: bigint;
+  writes: bigint;
+}
+
+export interface HugetlbUsage {
+  pageSize: string;
+  usageBytes: bigint;
+  maxUsageBytes: bigint | undefined;
+}
+
+/** What only dashboards ask for; a figure that this kernel does not have is undefined. */
+export interface CgroupDetails {
+  cpuUserNs: bigint | undefined;
+  cpuSystemNs: bigint | undefined;
+  cfsPeriods: bigint | undefined;
+  cfsThrottledPeriods: bigint | undefined;
+  cfsThrottledNs: bigint | undefined;
+  cpuShares: bigint | undefined;
+  cpuPeriodUs: bigint | undefined;
+  /** Undefined without a quota. */
+  cpuQuotaUs: bigint | undefined;
+  cacheBytes: bigint | undefined;
+  mappedFileBytes: bigint | undefined;
+  kernelBytes: bigint | undefined;
+  maxUsageBytes: bigint | undefined;
+  failures: bigint | undefined;
+  oomKills: bigint | undefined;
+  /** Of this cgroup without its children, for the scope "container"; equal on cgroup v2. */
+  ownPageFaults: bigint | undefined;
+  ownMajorPageFaults: bigint | undefined;
+  /** Limits: 0 is "none", as cAdvisor has it. */
+  memoryLimitBytes: bigint | undefined;
+  memoryReservationBytes: bigint | undefined;
+  memorySwapLimitBytes: bigint | undefined;
+  /** 0 is "no limit". */
+  pidsMax: bigint | undefined;
+  io: DeviceIo[];
+  hugetlb: HugetlbUsage[];
+  processIds: number[];
+}
+
+/** Counters of one interface as seen from inside the network namespace. */
+export interface InterfaceFigures {
+  name: string;
+  rxBytes: bigint;
+  rxPackets: bigint;
+  rxErrors: bigint;
+  rxDropped: bigint;
+  txBytes: bigint;
+  txPackets: bigint;
+  txErrors: bigint;
+  txDropped: bigint;
+}
+
+/** One cgroup that stays open. Every read gives undefined once the cgroup is gone. */
+export interface Cgroup {
+  /** Path below the hierarchy's mount point, as cAdvisor names it. */
+  readonly path: string;
+  cpuUsageNs(): bigint | undefined;
+  read(atNs: bigint): Omit<CgroupFigures, "cpuNanoCores"> | undefined;
+  details(): CgroupDetails;
+  close(): void;
+}
