@@ -203,20 +203,24 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
     }
   };
 
+  /** A timer left behind would keep the process from ending. */
+  const allWithin = async (ms: number): Promise<void> => {
+    const wait = new AbortController();
+    const late = deps.clock.sleep(ms, wait.signal).catch(() => undefined);
+    await Promise.race([Promise.all(running), late]);
+    wait.abort();
+  };
+
   return {
     exec: (client, grant) => track(client, exec(client, grant)),
     attach: (client, grant) => track(client, attach(client, grant)),
     portForward: (client, grant) => track(client, portForward(client, grant)),
     count: () => running.size,
     async close(graceMs) {
-      const wait = new AbortController();
-      const all = Promise.all(running);
-      const grace = deps.clock.sleep(graceMs, wait.signal).catch(() => undefined);
-      await Promise.race([all, grace]);
-      wait.abort();
+      await allWithin(graceMs);
       stopping.abort();
       for (const socket of sockets) socket.destroy();
-      await Promise.race([Promise.all(running), deps.clock.sleep(endTimeoutMs)]);
+      await allWithin(endTimeoutMs);
     },
   };
 }
