@@ -20,7 +20,9 @@ import { ensureTestImages } from "./test-images.ts";
 const root = join(import.meta.dirname, "..", "..");
 
 /** The engine that the suite runs on: the machine's own, or a lane's. */
-export const engineSocket = process.env["DOCKLINE_TEST_DOCKER_SOCKET"] ?? "/var/run/docker.sock";
+export const engineSocket = (
+  process.env["DOCKLINE_TEST_DOCKER_SOCKET"] ?? "/var/run/docker.sock"
+).replace(/^unix:\/\//, "");
 
 export interface NodeOptions {
   /** More flags for `dockline serve`. */
