@@ -9,6 +9,7 @@ import { pullError } from "../images/pull.ts";
 import type { Puller } from "../images/pull.ts";
 import type { ImageEntry, ImageIndex } from "../index/image-index.ts";
 import type { KeyedMutex } from "../sys/mutex.ts";
+import { failpoint } from "../sys/failpoint.ts";
 
 export interface ImageChangeDeps {
   engine: Pick<Engine, "inspectImage" | "removeImage">;
@@ -17,6 +18,8 @@ export interface ImageChangeDeps {
   locks: KeyedMutex;
   /** True while a pod's container is made from this image id. */
   inUse(imageId: string): Promise<boolean>;
+  /** The same for every container that the engine has; asks it. */
+  inUseByAny(imageId: string): Promise<boolean>;
 }
 
 /** PullImage and RemoveImage. */
@@ -37,6 +40,7 @@ export function imageChange(
         auth,
         signal: context.signal,
       });
+      failpoint("pull.after-pull");
       deps.images.touched();
       try {
         // The id, as Image.id and image_id everywhere: since 1.36 all of them must be one value.
@@ -62,20 +66,19 @@ export function imageChange(
 
 /** Every reference goes, the last one takes the image with it. */
 async function removeAll(deps: ImageChangeDeps, image: ImageEntry): Promise<void> {
-  // Asked before the first reference goes: an image in use must not be left without its names.
-  if (await deps.inUse(image.id)) {
+  const references = referencesToRemove(image);
+  // Asked before the first reference goes: an image in use must not be left without its names. The
+  // engine itself asks, of all containers, only when it comes to the last reference.
+  const used = references.length > 1 ? deps.inUseByAny : deps.inUse;
+  if (await used(image.id)) {
     throw new CriError("FailedPrecondition", `remove image ${image.id}: a container uses it`);
   }
   try {
-    const references = [
-      ...image.repoTags.filter((tag) => !tag.includes("@") && !tag.includes("<none>")),
-      ...image.repoDigests,
-    ];
     for (const reference of references) {
       try {
         await deps.engine.removeImage(reference);
       } catch (error) {
-        // Gone with an earlier reference: removing the last tag drops the digests as well.
+        // Gone meanwhile, by another client.
         if (!isStatus(error, 404)) throw error;
       }
     }
@@ -89,6 +92,14 @@ async function removeAll(deps: ImageChangeDeps, image: ImageEntry): Promise<void
   } finally {
     deps.images.touched();
   }
+}
+
+/** Tags, and digests of repositories without a tag: a repository's last tag takes its digests along. */
+function referencesToRemove({ repoTags, repoDigests }: ImageEntry): string[] {
+  const tags = repoTags.filter((tag) => !tag.includes("@") && !tag.includes("<none>"));
+  const tagged = new Set(tags.map((tag) => tag.slice(0, tag.lastIndexOf(":"))));
+  const alone = repoDigests.filter((name) => !tagged.has(name.slice(0, name.indexOf("@"))));
+  return [...tags, ...alone];
 }
 
 async function removeById(deps: ImageChangeDeps, id: string): Promise<void> {

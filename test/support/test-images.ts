@@ -26,6 +26,21 @@ const specs: Record<string, () => ImageSpec> = {
     files: [...busyboxFiles().filter((file) => !file.path.startsWith("etc/")), ...withUsers],
     config: { Env: ["PATH=/bin"], Cmd: ["sh"], User: "web" },
   }),
+  // Says what it was started with: for the four ways of giving a command.
+  "dockline.test/entrypoint:1": () => ({
+    references: ["dockline.test/entrypoint:1"],
+    files: [
+      ...busyboxFiles(),
+      { path: "bin/show", content: '#!/bin/sh\necho show "$@"\n', mode: 0o755 },
+    ],
+    config: {
+      Env: ["PATH=/bin", "FROM_IMAGE=yes", "BOTH=image"],
+      Entrypoint: ["/bin/show", "image-entrypoint"],
+      Cmd: ["image-cmd"],
+      WorkingDir: "/var",
+      StopSignal: "SIGUSR1",
+    },
+  }),
   // What a hostile image would say to be taken for the kubelet (T11).
   "dockline.test/hostile:1": () => ({
     references: ["dockline.test/hostile:1"],
