@@ -207,6 +207,19 @@ describe("the container index", () => {
       expect(r.asked("inspectContainer")).to.equal(before);
     });
 
+    it("of an exit are not undone by a list that the engine has not refreshed yet", async () => {
+      const { containerId } = addPod(r.docker, "a");
+      r.docker.start(containerId);
+      await r.clock.advance(500);
+      const before = r.docker.list();
+      r.docker.hooks.before = ({ method }) => (method === "inspectContainer" ? never() : undefined);
+      r.docker.exit(containerId, 4);
+      await r.clock.advance(100);
+      r.docker.list = () => before;
+      await r.clock.advance(8_000);
+      expect(r.index.peek(containerId)?.state).to.include({ Status: "exited", ExitCode: 4 });
+    });
+
     it("tell of an out-of-memory kill that the engine's own flag missed", async () => {
       const { containerId } = addPod(r.docker, "a");
       r.docker.start(containerId);
