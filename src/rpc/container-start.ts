@@ -51,8 +51,10 @@ async function start(
   // Before the start: a container that dies at once is still read from its first line.
   if (target !== undefined) await deps.logs.start(target);
   failpoint("start.after-log");
+  let answer: "running" | undefined;
   try {
-    await deps.engine.startContainer(container.id);
+    // Only a start that this request made says what the container does now.
+    if (await deps.engine.startContainer(container.id)) answer = "running";
     failpoint("start.after-start");
   } catch (error) {
     if (isStatus(error, 404)) {
@@ -68,14 +70,15 @@ async function start(
     const now = await deps.index.find("container", container.id, { fresh: true });
     if (now?.state.Running !== true) throw error;
   } finally {
-    deps.index.touched(container.id);
+    deps.index.touched(container.id, answer);
   }
   await applyHostWrites(deps, container);
 }
 
 async function find(deps: PodDeps, containerId: string, what: string): Promise<ContainerEntry> {
   if (containerId === "") throw invalidArgument(`${what}: container id is empty`);
-  const container = await deps.index.find("container", containerId);
+  // Who it is will do: an inspect right after the create would only delay the start.
+  const container = await deps.index.find("container", containerId, { asKnown: true });
   if (container === undefined) throw notFound(`${what}: no container ${containerId}`);
   return container;
 }

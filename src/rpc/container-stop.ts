@@ -17,13 +17,14 @@ export function containerStop(
       if (!container.state.Running && !container.state.Paused) return {};
       const graceSeconds = Number(request.timeout < 0n ? 0n : request.timeout);
       // No lock: a second call with a shorter grace must reach the engine while the first one waits.
+      let answer: "exited" | undefined;
       try {
-        await deps.engine.stopContainer(container.id, graceSeconds);
+        if (await deps.engine.stopContainer(container.id, graceSeconds)) answer = "exited";
       } catch (error) {
         if (isStatus(error, 404)) deps.index.removed(container.id);
         else if (!(await stoppedAnyway(deps, container.id, error))) throw error;
       } finally {
-        deps.index.touched(container.id);
+        deps.index.touched(container.id, answer);
       }
       return {};
     },
