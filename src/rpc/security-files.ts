@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { constants, readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { localhostAppArmorProfile } from "../convert/apparmor.ts";
 import type { EngineFacts } from "../convert/engine-facts.ts";
@@ -19,10 +19,13 @@ export async function readSeccompProfile(
   const path = localhostSeccompPath(profile, deprecatedPath, privileged);
   if (path === undefined) return undefined;
   try {
-    const file = await open(path, "r");
+    // Without O_NONBLOCK a FIFO of that name would park the open for ever.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const { size } = await file.stat();
-      if (size > profileLimitBytes) {
+      const found = await file.stat();
+      // A device has size 0 and no end.
+      if (!found.isFile()) throw invalidArgument(`seccomp: profile ${path} is not a regular file`);
+      if (found.size > profileLimitBytes) {
         throw invalidArgument(`seccomp: profile ${path} is larger than ${profileLimitBytes} bytes`);
       }
       return await file.readFile("utf8");

@@ -38,8 +38,7 @@ describe("a container's process", () => {
     return containerConfig(shellLine, { metadata: { name: `c${count}` }, ...fields });
   };
   const run = (fields: ContainerInit) => {
-    const { command: _c, args: _a, ...base } = config("");
-    return runToEnd(node, pod, { ...base, ...fields });
+    return runToEnd(node, pod, config("", { command: [], args: [], ...fields }));
   };
 
   before(async () => {
@@ -61,7 +60,9 @@ describe("a container's process", () => {
   it("takes command and args over the image's entrypoint and cmd as Kubernetes has it", async () => {
     const image = { image: entrypointImage };
     expect((await run({ image })).out).to.equal("show image-entrypoint image-cmd\n");
-    expect((await run({ image, args: ["a", "b c"] })).out).to.equal("show image-entrypoint a b c\n");
+    expect((await run({ image, args: ["a", "b c"] })).out).to.equal(
+      "show image-entrypoint a b c\n",
+    );
     expect((await run({ image, command: ["/bin/show", "x"] })).out).to.equal("show x\n");
     expect((await run({ image, command: ["/bin/show"], args: ["y"] })).out).to.equal("show y\n");
   });
@@ -89,11 +90,11 @@ describe("a container's process", () => {
       { key: "with.dot-dash", value: bytes("1") },
     ];
     const image = { image: entrypointImage };
-    const { out } = await runToEnd(
-      node,
-      pod,
-      config("env", { image, envs }),
-    );
+    const { out } = await runToEnd(node, pod, {
+      ...config("", { image, envs }),
+      command: ["env"],
+      args: [],
+    });
     expect(out).to.include("Z=first\nA=line one\nline two = 'ü' $PATH\nEMPTY=\n");
     expect(out).to.include("with.dot-dash=1\n");
     expect(out).to.include("FROM_IMAGE=yes\n");
@@ -124,7 +125,11 @@ describe("a container's process", () => {
       key: `BIG_${i}`,
       value: bytes("x".repeat(10_000)),
     }));
-    const { out } = await runToEnd(node, pod, config("env | grep -c '^BIG_'; echo ${#BIG_49}", { envs }));
+    const { out } = await runToEnd(
+      node,
+      pod,
+      config("env | grep -c '^BIG_'; echo ${#BIG_49}", { envs }),
+    );
     expect(out).to.equal("50\n10000\n");
   });
 
@@ -134,7 +139,11 @@ describe("a container's process", () => {
     await withContainer(node, pod, quiet, async (containerId) => {
       const answer = await node.runtime.containerStatus({ containerId, verbose: true });
       expect(JSON.stringify(answer.info)).to.include("sandboxID").and.not.include("canary");
-      await node.runtime.execSync({ containerId, cmd: ["true", "canary-in-the-exec"], timeout: 5n });
+      await node.runtime.execSync({
+        containerId,
+        cmd: ["true", "canary-in-the-exec"],
+        timeout: 5n,
+      });
     });
     expect(node.log()).to.not.include("canary");
   });
@@ -150,7 +159,10 @@ describe("a container's process", () => {
 
   it("finds stdin closed unless asked, and open when asked", async () => {
     expect((await runToEnd(node, pod, config("wc -c"))).out).to.equal("0\n");
-    const open = config("readlink /proc/self/fd/0; cat; echo over", { stdin: true, stdinOnce: true });
+    const open = config("readlink /proc/self/fd/0; cat; echo over", {
+      stdin: true,
+      stdinOnce: true,
+    });
     await withContainer(node, pod, open, async (containerId) => {
       const { Config: found } = await inspect(node, containerId);
       expect(found).to.include({ OpenStdin: true, StdinOnce: true, Tty: false });
@@ -158,14 +170,16 @@ describe("a container's process", () => {
       await new Promise((resolve) => setTimeout(resolve, 300));
       const { status } = await node.runtime.containerStatus({ containerId });
       expect(status?.exitCode).to.equal(0);
-      expect(logText(readCriLog(logPathOf(pod, open)))).to.match(/^pipe:/).and.not.include("over");
+      expect(logText(readCriLog(logPathOf(pod, open))))
+        .to.match(/^pipe:/)
+        .and.not.include("over");
     });
   });
 
   it("is stopped with its own signal, else the image's, else SIGTERM, as the status says", async () => {
     const trap = (fields: ContainerInit) =>
       config(
-        "for s in TERM USR1 USR2 INT; do trap \"echo got $s; exit 7\" $s; done; echo up; while :; do sleep 0.05; done",
+        'for s in TERM USR1 USR2 INT; do trap "echo got $s; exit 7" $s; done; echo up; while :; do sleep 0.05; done',
         fields,
       );
     const cases: [ContainerInit, string, Signal][] = [
@@ -189,8 +203,11 @@ describe("a container's process", () => {
 
   it("is reported as it was asked for", async () => {
     const asked = config("sleep 1000", {
-      labels: { "io.kubernetes.container.name": "x", "__proto__": "kept", "annotation.odd": "1" },
-      annotations: { "io.kubernetes.container.hash": "77", "io.kubernetes.docker.type": "podsandbox" },
+      labels: { "io.kubernetes.container.name": "x", __proto__: "kept", "annotation.odd": "1" },
+      annotations: {
+        "io.kubernetes.container.hash": "77",
+        "io.kubernetes.docker.type": "podsandbox",
+      },
     });
     await withContainer(node, pod, asked, async (containerId) => {
       const { status } = await node.runtime.containerStatus({ containerId });

@@ -1,15 +1,26 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import { status as GrpcCode } from "@grpc/grpc-js";
 import type { ServiceError } from "@grpc/grpc-js";
 import { expect } from "chai";
 import type { ContainerInspect } from "../../src/engine/types.ts";
+import type {
+  LinuxContainerResourcesSchema,
+  LinuxContainerSecurityContextSchema,
+} from "../../src/gen/runtime/v1/api_pb.js";
 import type { TestNode } from "./node.ts";
-import { createContainer, startContainer, untilExited } from "./pods.ts";
+import { createContainer, untilExited } from "./pods.ts";
 import type { ContainerInit, RunningPod } from "./pods.ts";
 
-export type SecurityInit = NonNullable<NonNullable<ContainerInit["linux"]>["securityContext"]>;
-export type ResourcesInit = NonNullable<NonNullable<ContainerInit["linux"]>["resources"]>;
+export type SecurityInit = Exclude<
+  MessageInitShape<typeof LinuxContainerSecurityContextSchema>,
+  Message
+>;
+export type ResourcesInit = Exclude<
+  MessageInitShape<typeof LinuxContainerResourcesSchema>,
+  Message
+>;
 
 /** One line of a CRI log. */
 export interface LogLine {
@@ -49,11 +60,11 @@ export function logText(lines: readonly LogLine[], stream = "stdout"): string {
 
 /** Runs a container to its end and removes it: its exit status and what it printed. */
 export async function runToEnd(node: TestNode, pod: RunningPod, config: ContainerInit) {
-  const containerId = await startContainer(node, pod, config);
-  const status = await untilExited(node, containerId);
-  const lines = readCriLog(logPathOf(pod, config));
-  await node.runtime.removeContainer({ containerId });
-  return { containerId, status, out: logText(lines), err: logText(lines, "stderr") };
+  return await withContainer(node, pod, config, async (containerId) => {
+    const status = await untilExited(node, containerId);
+    const lines = readCriLog(logPathOf(pod, config));
+    return { containerId, status, out: logText(lines), err: logText(lines, "stderr") };
+  });
 }
 
 /** Starts a container, lets `work` look at it, and removes it whatever happens. */

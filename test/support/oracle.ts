@@ -93,12 +93,18 @@ function openFiles(pid: number): string[] {
   const links: string[] = [];
   for (const fd of list(`/proc/${pid}/fd`)) {
     try {
-      links.push(readlinkSync(`/proc/${pid}/fd/${fd}`));
+      // The number of a pipe says nothing, and is another one after a restart.
+      links.push(readlinkSync(`/proc/${pid}/fd/${fd}`).replace(/^pipe:.*/, "pipe"));
     } catch {
       // Closed since the listing.
     }
   }
   // Connections to the engine are pooled: their number follows the load, not a leak.
   // The event loop's own (inotify comes with the first watch and stays) are not leaks either.
-  return links.filter((link) => !/^(socket:|anon_inode:|\/dev\/)/.test(link));
+  return (
+    links
+      .filter((link) => !/^(socket:|anon_inode:|\/dev\/)/.test(link))
+      // Figures are read from files kept open: only those of a cgroup that is gone are left over.
+      .filter((link) => !link.startsWith("/sys/fs/cgroup/") || !existsSync(link))
+  );
 }
