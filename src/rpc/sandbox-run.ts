@@ -169,7 +169,8 @@ async function run(deps: PodDeps, wanted: WantedSandbox, context: CallContext): 
   } catch (error) {
     context.log.warn({ sandbox: name, error: errorText(error) }, "undoing a sandbox");
     await rollback.undo(context.log);
-    throw error;
+    // What an interrupted plugin or request says of its end is not the cause.
+    throw setup.signal.aborted ? (setup.signal.reason as Error) : error;
   } finally {
     deps.setups.end(name, setup);
   }
