@@ -28,8 +28,8 @@ export interface ImageSpec {
   salt?: string;
 }
 
-/** A one-layer image as the body of POST /images/load, built in memory. */
-export async function imageArchive(spec: ImageSpec): Promise<Readable> {
+/** An image's configuration file and its only layer, uncompressed. */
+export async function imageParts(spec: ImageSpec): Promise<{ config: Buffer; layer: Buffer }> {
   const layer = await tar(
     spec.files.map((file) => ({ header: headerOf(file), body: file.content ?? "" })),
   );
@@ -44,6 +44,12 @@ export async function imageArchive(spec: ImageSpec): Promise<Readable> {
       history: [{ created, created_by: `dockline ${spec.salt ?? ""}` }],
     }),
   );
+  return { config, layer };
+}
+
+/** A one-layer image as the body of POST /images/load, built in memory. */
+export async function imageArchive(spec: ImageSpec): Promise<Readable> {
+  const { config, layer } = await imageParts(spec);
   const configName = `${sha256(config)}.json`;
   const manifest = JSON.stringify([
     { Config: configName, RepoTags: spec.references, Layers: ["layer.tar"] },

@@ -135,8 +135,14 @@ export function pullTarget(image: string): PullTarget {
 function requireReference(image: string): ImageReference {
   const reference = parseImageReference(image);
   if (reference === undefined)
-    throw invalidArgument(`image: ${quoted(image)} is not a valid reference`);
+    throw invalidArgument(`image: ${quoted(withoutUser(image))} is not a valid reference`);
   return reference;
+}
+
+/** Somebody's "user:password@host/image" must not reach a log or an event with its password. */
+function withoutUser(image: string): string {
+  const at = image.indexOf("@");
+  return at < 0 || /^sha(256|512):/.test(image.slice(at + 1)) ? image : `***${image.slice(at)}`;
 }
 
 /** Docker's rule for telling a host from a first path part: a dot, a port, capitals or "localhost". */

@@ -116,7 +116,10 @@ function inheritedSocket(): number {
 /** Whoever may write the folder could put a socket of their own in our place (T1). */
 function prepareFolder(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o750 });
-  const mode = statSync(folder).mode;
+  const { mode, uid } = statSync(folder);
+  if (uid !== 0 && uid !== process.getuid?.()) {
+    throw new CriError("FailedPrecondition", `socket folder ${folder} belongs to user ${uid}`);
+  }
   if ((mode & 0o002) !== 0 && (mode & 0o1000) === 0) {
     throw new CriError("FailedPrecondition", `socket folder ${folder} is writable by everybody`);
   }

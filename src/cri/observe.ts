@@ -92,5 +92,7 @@ export function subjectOf(request: object): string {
   }
   const image = fields["image"] as { image?: string } | undefined;
   // A reference may carry userinfo that somebody pasted into it (T17).
-  return image?.image === undefined ? "" : image.image.replace(/^[^/@]*@/, "");
+  return (image?.image ?? "")
+    .replace(/^(?:[a-z]+:\/\/)?[^/@]*@(?!sha(?:256|512):)/, "")
+    .slice(0, 256);
 }

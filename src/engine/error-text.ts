@@ -28,7 +28,8 @@ export function oneLine(text: string): string {
     .replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
     .replaceAll(/(:\/\/)[^\s/@"']{1,512}@/g, "$1***@")
     .replaceAll(/(:\/\/[^\s?"'<>]{1,512})\?[^\s"'<>]*/g, "$1?***")
-    .replaceAll(/\b(bearer|basic) +[\w.~+/=-]+/gi, "$1 ***")
+    // "no basic auth credentials" is a registry's sentence, not a credential.
+    .replaceAll(/\b(bearer|basic) +(?!auth|token|realm)[\w.~+/=-]+/gi, "$1 ***")
     .replaceAll(
       /\b(password|passwd|secret|token|auth)(["']?\s?[=:]\s?["']?)[^\s"',;&}]+/gi,
       "$1$2***",

@@ -4,8 +4,10 @@ import type { ImageEntry } from "../index/image-index.ts";
 export interface PinPolicy {
   /** Full reference of the pause image in use. */
   pauseReference: string;
-  /** Full references; a trailing `*` matches any rest. */
+  /** References in full or in Docker's short form; a trailing `*` matches any rest. */
   patterns: readonly string[];
+  /** A name as the engine lists it in each form that people write: "docker.io/library/x:1", "x:1". */
+  forms(reference: string): readonly string[];
   /** True with the containerd image store, where a local build has digests as well. */
   containerdStore: boolean;
 }
@@ -15,13 +17,11 @@ export interface PinPolicy {
  * back (built or loaded here), the pause image, and what the operator or the image itself says.
  */
 export function isPinned(image: ImageEntry, policy: PinPolicy): boolean {
-  const references = [...image.repoTags, ...image.repoDigests];
+  const names = [...image.repoTags, ...image.repoDigests].flatMap((name) => policy.forms(name));
   return (
     image.inspect.Config?.Labels?.["io.dockline/pinned"] === "true" ||
-    references.includes(policy.pauseReference) ||
-    references.some((reference) =>
-      policy.patterns.some((pattern) => matches(reference, pattern)),
-    ) ||
+    names.includes(policy.pauseReference) ||
+    names.some((name) => policy.patterns.some((pattern) => matches(name, pattern))) ||
     madeHere(image, policy)
   );
 }

@@ -58,7 +58,8 @@ export function createPuller(deps: {
       callers: 0,
       result: run(request, state, controller).finally(() => {
         states.delete(state);
-        flights.delete(key);
+        // One that was given up may have a successor by now.
+        if (flights.get(key) === flight) flights.delete(key);
       }),
     };
     // Each caller awaits it on its own; with none left the rejection is nobody's.
@@ -72,7 +73,7 @@ export function createPuller(deps: {
     state: PullState,
     controller: AbortController,
   ): Promise<void> => {
-    const layers = new Map<string, { current: number; total: number }>();
+    const layers = new Map<string, Layer>();
     let lastProgressMs = deps.clock.monotonicMs();
     const stall = { seen: false };
     const watch = setInterval(
@@ -154,40 +155,52 @@ async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<v
   }
 }
 
-/** Takes one message in; true when it is progress. A repeated "Waiting" or "Retrying" is none. */
-function advance(
-  message: PullProgress,
-  state: PullState,
-  layers: Map<string, { current: number; total: number }>,
-): boolean {
-  const status = message.status ?? "";
-  if (status.startsWith("Extracting") || status.startsWith("Verifying")) {
-    const already = state.phase === "extracting";
-    // Layers still downloading keep their own deadline going through the branch below.
-    if (!already && !downloadsPending(layers)) state.phase = "extracting";
-    return true;
-  }
-  if (status.startsWith("Downloading") && message.id !== undefined) {
-    state.phase = "downloading";
-    const current = message.progressDetail?.current ?? 0;
-    const before = layers.get(message.id)?.current ?? -1;
-    layers.set(message.id, { current, total: message.progressDetail?.total ?? 0 });
-    state.downloadedBytes = sum(layers, (layer) => layer.current);
-    state.totalBytes = sum(layers, (layer) => layer.total);
-    return current > before;
-  }
-  if (status.startsWith("Download complete") && message.id !== undefined) {
-    const layer = layers.get(message.id);
-    if (layer !== undefined) layers.set(message.id, { current: layer.total, total: layer.total });
-    if (!downloadsPending(layers)) state.phase = "extracting";
-    return true;
-  }
-  return !status.startsWith("Waiting") && !status.startsWith("Retrying");
+/** A layer that the engine announced, and how far it is. */
+interface Layer {
+  current: number;
+  total: number;
+  stage: "announced" | "downloaded" | "complete";
 }
 
-function downloadsPending(layers: Map<string, { current: number; total: number }>): boolean {
-  for (const layer of layers.values()) if (layer.current < layer.total) return true;
-  return false;
+const announced = /^(Pulling fs layer|Waiting|Retrying)/;
+const downloaded = /^(Download complete|Verifying|Extracting)/;
+const complete = /^(Pull complete|Already exists)/;
+
+/**
+ * Takes one message in; true when it is progress. A repeated "Waiting" or "Retrying" is none. The
+ * deadline rests only while layers are extracted and none is left to be downloaded: one may extract
+ * while the next one waits for a registry that has gone silent, and when all are in place the
+ * image's configuration may still be awaited, which has no message of its own.
+ */
+function advance(message: PullProgress, state: PullState, layers: Map<string, Layer>): boolean {
+  const { id, status = "" } = message;
+  if (id === undefined) return true;
+  const layer = layers.get(id);
+  let progress = true;
+  if (status.startsWith("Downloading")) {
+    const current = message.progressDetail?.current ?? 0;
+    layers.set(id, { current, total: message.progressDetail?.total ?? 0, stage: "announced" });
+    progress = current > (layer?.current ?? -1);
+  } else if (announced.test(status)) {
+    if (layer === undefined) layers.set(id, { current: 0, total: 0, stage: "announced" });
+    else progress = false;
+  } else if (downloaded.test(status) || complete.test(status)) {
+    const total = layer?.total ?? 0;
+    const stage = complete.test(status) ? "complete" : "downloaded";
+    layers.set(id, { current: total, total, stage });
+  }
+  count(state, layers);
+  const stages = new Set([...layers.values()].map(({ stage }) => stage));
+  if (stages.size > 0) {
+    const extracting = stages.has("downloaded") && !stages.has("announced");
+    state.phase = extracting ? "extracting" : "downloading";
+  }
+  return progress;
+}
+
+function count(state: PullState, layers: Map<string, Layer>): void {
+  state.downloadedBytes = sum(layers, (layer) => layer.current);
+  state.totalBytes = sum(layers, (layer) => layer.total);
 }
 
 function sum<T>(layers: Map<string, T>, value: (layer: T) => number): number {
@@ -197,19 +210,43 @@ function sum<T>(layers: Map<string, T>, value: (layer: T) => number): number {
 }
 
 const unavailable =
-  /\b(429|500|502|503|504)\b|Too Many Requests|Bad Gateway|Service Unavailable|Gateway Timeout|connection refused|no such host|network is unreachable|no route to host|i\/o timeout|TLS handshake|Client\.Timeout|deadline exceeded|server misbehaving|connection reset|EOF$/i;
+  /\b(429|500|502|503|504)\b|toomanyrequests|Too Many Requests|Bad Gateway|Service Unavailable|Gateway Timeout|connection refused|no such host|network is unreachable|no route to host|i\/o timeout|TLS handshake|Client\.Timeout|deadline exceeded|server misbehaving|connection reset|EOF$/i;
 const signature = /signature|trust data|notary|not signed/i;
 
-/** The words that the kubelet matches, with code UNKNOWN: only that one it strips before it compares. */
+/**
+ * The words that the kubelet matches, with code UNKNOWN: only that one it strips before it compares.
+ * An engine that is away or silent is not the registry's failure and stays what it is.
+ */
 export function pullError(request: { image: string }, error: unknown): unknown {
   if (error instanceof CriError) return error;
   if (!(error instanceof EngineError)) return error;
-  if (error.failure === "unreachable" || error.failure === "aborted") return error;
-  const text = withoutSecrets(errorText(error)).slice(0, 1000);
+  if (error.failure !== "status" && error.failure !== "protocol") return error;
+  const said = errorText(error).replace(`${error.operation}: `, "");
+  const text = withoutPage(withoutSecrets(said)).slice(0, 500);
   const message = `pull ${withoutSecrets(request.image)}: ${text}`;
-  if (signature.test(text)) return new CriError("Unknown", `SignatureValidationFailed: ${message}`);
-  if (unavailable.test(text)) return new CriError("Unknown", `RegistryUnavailable: ${message}`);
+  // A repository may be called notary and a tag 503.
+  const cause = withoutNames(text, request.image);
+  if (signature.test(cause))
+    return new CriError("Unknown", `SignatureValidationFailed: ${message}`);
+  if (unavailable.test(cause)) return new CriError("Unknown", `RegistryUnavailable: ${message}`);
   return new CriError("Unknown", message);
+}
+
+/** Without URLs and without words that hold the image's own name. */
+function withoutNames(text: string, image: string): string {
+  const name = (image.split("/").at(-1) ?? image).replace(/[:@].*$/, "");
+  const isName = (word: string): boolean =>
+    word.includes("/") || (name !== "" && new Set(word.split(/[^\w.-]/)).has(name));
+  return text
+    .split(" ")
+    .filter((word) => !isName(word))
+    .join(" ");
+}
+
+/** What a proxy puts in place of a registry's answer is a page that helps nobody in an event. */
+function withoutPage(text: string): string {
+  const start = /"?<(?:!doctype|html|head|body)/i.exec(text)?.index;
+  return start === undefined ? text : `${text.slice(0, start)}(an HTML page)`;
 }
 
 /** Drops user information and query strings of URLs: a registry's error may repeat them (T17). */

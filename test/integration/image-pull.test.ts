@@ -142,32 +142,19 @@ describe("PullImage from a registry", () => {
     });
   });
 
-  it("writes no secret into its log", async () => {
-    const pasted = `someone:canary-pasted-1@${open.host}/dockline/one:test`;
-    for (const image of [pasted, `https://${pasted}`]) {
-      const error = await failure(pull(image));
-      expect(error.code).to.equal(GrpcCode.INVALID_ARGUMENT);
-      expect(error.details).to.not.include("canary");
-      await failure(node.images.imageStatus({ image: { image } }));
-    }
-    const log = node.log();
-    expect(log).to.include("PullImage");
-    expect(log).to.not.include("canary");
-    expect(log).to.not.include(basic(account.username, account.password));
-    expect(log).to.not.include("X-Registry-Auth");
-  });
-
   it("names an image that is not there", async () => {
     for (const name of ["dockline/one:none", "dockline/notary:503", "none/none:1"]) {
       const error = await failure(pull(`${open.host}/${name}`));
       expect(error.code).to.equal(GrpcCode.UNKNOWN);
-      expect(error.details).to.include(name).and.to.match(/not found|manifest unknown/i);
+      expect(error.details)
+        .to.include(name)
+        .and.to.match(/not found|manifest unknown/i);
       expect(error.details).to.not.match(/RegistryUnavailable|SignatureValidation/);
     }
   });
 
   it("refuses what no registry could serve", async () => {
-    for (const image of ["", "UPPER/case", "a b", "a:b:c", `sha256:${"0".repeat(64)}`, "../x"]) {
+    for (const image of ["", "a/UPPER", "a b", "a:b:c", `sha256:${"0".repeat(64)}`, "../x"]) {
       const error = await failure(pull(image));
       expect(error.code, image).to.equal(GrpcCode.INVALID_ARGUMENT);
     }
@@ -196,9 +183,28 @@ describe("PullImage from a registry", () => {
     );
     expect(error.code).to.equal(GrpcCode.DEADLINE_EXCEEDED);
     // Nothing of it goes on behind the caller's back.
-    await until(() => node.proxy.requests.every(({ route, status }) => {
-      return route !== "/images/create" || status !== 0;
-    }));
+    await until(() =>
+      node.proxy.requests.every(({ route, status }) => {
+        return route !== "/images/create" || status !== 0;
+      }),
+    );
+  });
+
+  describe("afterwards", () => {
+    it("writes no secret into its log", async () => {
+      const pasted = `someone:canary-pasted-1@${open.host}/dockline/one:test`;
+      for (const image of [pasted, `https://${pasted}`]) {
+        const error = await failure(pull(image));
+        expect(error.code).to.equal(GrpcCode.INVALID_ARGUMENT);
+        expect(error.details).to.not.include("canary");
+        await failure(node.images.imageStatus({ image: { image } }));
+      }
+      const log = node.log();
+      expect(log).to.include("PullImage");
+      expect(log).to.not.include("canary");
+      expect(log).to.not.include(basic(account.username, account.password));
+      expect(log).to.not.include("X-Registry-Auth");
+    });
   });
 });
 
@@ -227,6 +233,8 @@ describe("PullImage over TLS", () => {
     registry.distrust();
     const error = await failure(node.images.pullImage({ image, auth: account }));
     expect(error.code).to.equal(GrpcCode.UNKNOWN);
-    expect(error.details).to.match(/certificate/).and.to.not.include("canary");
+    expect(error.details)
+      .to.match(/certificate/)
+      .and.to.not.include("canary");
   });
 });

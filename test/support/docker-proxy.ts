@@ -20,6 +20,8 @@ export interface ProxiedRequest {
   id: string;
   /** What the client was answered; 0 while it waits and when it never was. */
   status: number;
+  /** The exchange is over on the client's side: answered, or its connection is closed. */
+  closed: boolean;
   /** performance.now() when the request came. */
   startedAt: number;
   /** The fault that it met. */
@@ -66,6 +68,7 @@ export async function startDockerProxy(options: {
       path: url,
       id,
       status: 0,
+      closed: false,
       startedAt: performance.now(),
       ...(fault === undefined ? {} : { fault: fault.action }),
     };
@@ -75,6 +78,7 @@ export async function startDockerProxy(options: {
 
   const server = createServer((message, response) => {
     const { record, fault } = begin(message);
+    response.once("close", () => (record.closed = true));
     void whenDue(fault).then(() => {
       if (fault?.action === "cutBefore") message.socket.destroy();
       else if (fault?.action === "status") answerOurselves(fault, record, message, response);
@@ -85,6 +89,7 @@ export async function startDockerProxy(options: {
   server.on("upgrade", (message: IncomingMessage, client: Socket, head: Buffer) => {
     const { record, fault } = begin(message);
     client.on("error", () => undefined);
+    client.once("close", () => (record.closed = true));
     void whenDue(fault).then(() => {
       if (fault?.action === "cutBefore") client.destroy();
       else if (fault?.action === "status") client.end(rawAnswer(fault, record));
@@ -133,7 +138,8 @@ function forward(
 ): void {
   const cut = (): void => void message.socket.destroy();
   const { method = "", url = "/" } = message;
-  const headers = endToEnd(message.rawHeaders);
+  // Were the engine told to close, its answer could overtake Node's last (empty) write: EPIPE.
+  const headers = [...endToEnd(message.rawHeaders), "Connection", "keep-alive"];
   const outgoing = httpRequest({ socketPath: upstream, method, path: url, headers, agent: false });
   outgoing.on("error", cut);
   response.once("close", () => outgoing.destroy());
