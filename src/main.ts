@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parse as parseYaml } from "yaml";
 import { optionsHelp, parseArguments } from "./config/argv.ts";
 import { loadConfig } from "./config/load.ts";
+import { configInForce } from "./config/reference.ts";
 import type { Config } from "./config/options.ts";
 import { errorText } from "./errors.ts";
 import { version } from "./version.ts";
@@ -11,6 +12,7 @@ const usage = `dockline ${version}: a CRI runtime for Kubernetes nodes that run 
 usage: dockline [serve] [options]        serve the CRI (what the kubelet needs)
        dockline play POD.yaml [options]  run a Kubernetes Pod manifest through the CRI
        dockline version                  print versions, the server's too if it runs
+       dockline config [options]         print the configuration in force and its sources
        dockline COMMAND --help           help of one command
 `;
 
@@ -30,6 +32,8 @@ async function main(argv: readonly string[]): Promise<number> {
       const { printVersion } = await import("./cli/version.ts");
       return await printVersion(args);
     }
+    case "config":
+      return await serve(args, true);
     case "help":
       process.stdout.write(usage);
       return 0;
@@ -45,7 +49,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function serve(args: readonly string[]): Promise<number> {
+async function serve(args: readonly string[], printOnly = false): Promise<number> {
   let config: Config;
   try {
     if (args.includes("--version")) {
@@ -58,7 +62,12 @@ async function serve(args: readonly string[]): Promise<number> {
       return 0;
     }
     const file = parsed.configFile === undefined ? {} : readConfigFile(parsed.configFile);
-    config = loadConfig({ file, environment: process.env, flags: parsed.flags }).config;
+    const loaded = loadConfig({ file, environment: process.env, flags: parsed.flags });
+    if (printOnly) {
+      process.stdout.write(`${configInForce(loaded)}\n`);
+      return 0;
+    }
+    config = loaded.config;
   } catch (error) {
     process.stderr.write(`dockline: ${errorText(error)}\n`);
     return 2;
