@@ -17,8 +17,8 @@ export function containerdServices(known: KnownContainers): {
   containers: FacadeHandlers<typeof Containers>;
   tasks: FacadeHandlers<typeof Tasks>;
 } {
-  const find = async (id: string): Promise<KnownContainer> => {
-    const container = await known.find(id);
+  const find = async (id: string, wanted?: "pid"): Promise<KnownContainer> => {
+    const container = await known.find(id, wanted);
     if (container === undefined) throw notFound(`container "${id}": not found`);
     return container;
   };
@@ -41,8 +41,10 @@ export function containerdServices(known: KnownContainers): {
     },
     tasks: {
       get: async ({ containerId }) => {
-        const { id, pid, state, exitCode } = await find(containerId);
-        if (state === "running" && pid === 0) throw notFound(`task "${id}": not found`);
+        const { id, pid, state, exitCode } = await find(containerId, "pid");
+        // The cgroup is made before the process is told of. An answer without a pid would be taken
+        // for good, and the pod's network never be seen; this one is asked again.
+        if (state !== "exited" && pid === 0) throw notFound(`task "${id}": not found`);
         return {
           process: {
             containerId: id,

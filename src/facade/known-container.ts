@@ -10,7 +10,7 @@ export interface KnownContainer {
   /** The CRI's labels. */
   labels: Readonly<Record<string, string>>;
   image: string;
-  /** 0 until the engine has told. */
+  /** 0 while it does not run, and until the engine has told. */
   pid: number;
   state: "created" | "running" | "paused" | "exited";
   exitCode: number;
@@ -20,7 +20,7 @@ export interface KnownContainer {
 export interface KnownContainers {
   /**
    * Undefined for what is not a container of ours. Waits a short while when it is not known yet
-   * whether it is, as right after a start.
+   * whether it is, as right after a start; with `pid`, until its process is known as well.
    */
-  find(id: string): Promise<KnownContainer | undefined>;
+  find(id: string, wanted?: "pid"): Promise<KnownContainer | undefined>;
 }

@@ -13,16 +13,18 @@ export function knownContainers(deps: {
   index: ContainerIndex;
   clock: Clock;
   imageName(entry: ContainerEntry): string;
-}): { find(id: string): Promise<ReturnType<typeof viewOf> | undefined> } {
+}): { find(id: string, wanted?: "pid"): Promise<ReturnType<typeof viewOf> | undefined> } {
   const { index, clock } = deps;
   /** True when a later look could tell more. */
-  const unsettled = (entry: ContainerEntry | undefined): boolean =>
-    entry === undefined ? !index.health.synced : entry.state.Running && entry.state.Pid === 0;
+  const unsettled = (entry: ContainerEntry | undefined, wanted: "pid" | undefined): boolean => {
+    if (entry === undefined) return !index.health.synced;
+    return wanted === "pid" && entry.state.Pid === 0 && stateOf(entry.state) !== "exited";
+  };
   return {
-    find: async (id) => {
+    find: async (id, wanted) => {
       const end = clock.monotonicMs() + patienceMs;
       let entry = index.peek(id);
-      while (unsettled(entry) && clock.monotonicMs() < end) {
+      while (unsettled(entry, wanted) && clock.monotonicMs() < end) {
         await clock.sleep(lookMs);
         entry = index.peek(id);
       }

@@ -1,0 +1,184 @@
+import { expect } from "chai";
+import { startKubelet } from "../support/kubelet.ts";
+import type { Kubelet } from "../support/kubelet.ts";
+import { startSink } from "../support/sink.ts";
+import type { Sink } from "../support/sink.ts";
+import { startNode } from "../support/node.ts";
+import type { TestNode } from "../support/node.ts";
+import { busybox } from "../support/test-images.ts";
+
+const limit = 128 << 20;
+const cached = 32 << 20;
+const sent = 8 << 20;
+
+/** A static pod gets the node's name behind its own. */
+const podName = "load-127.0.0.1";
+
+/** Keeps a file in the page cache, sends to a server on the node, then idles. */
+const manifest = (sink: number): object => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name: "load", namespace: "figures", labels: { app: "load" } },
+  spec: {
+    terminationGracePeriodSeconds: 1,
+    containers: [
+      {
+        name: "worker",
+        image: busybox,
+        imagePullPolicy: "Never",
+        command: ["sh", "-c"],
+        args: [
+          [
+            `dd if=/dev/zero of=/cached bs=1M count=${cached >> 20} 2>/dev/null`,
+            "cat /cached /cached >/dev/null",
+            "gateway=$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')",
+            `dd if=/dev/zero bs=1024 count=${sent >> 10} 2>/dev/null | nc $gateway ${sink}`,
+            "while :; do sleep 1; done",
+          ].join("; "),
+        ],
+        resources: { limits: { memory: String(limit), cpu: "500m" } },
+      },
+    ],
+  },
+});
+
+interface Series {
+  labels: Record<string, string>;
+  value: number;
+}
+
+interface Summary {
+  pods: {
+    podRef: { name: string; namespace: string };
+    network?: { name: string; rxBytes: number; txBytes: number };
+    memory?: { workingSetBytes: number; usageBytes: number };
+    cpu?: { usageNanoCores: number };
+    process_stats?: { process_count: number };
+    containers: {
+      name: string;
+      memory: { workingSetBytes: number; usageBytes: number };
+      rootfs?: { usedBytes: number; inodesUsed: number };
+    }[];
+  }[];
+}
+
+/** The exposition text's samples of one series that belong to our pod. */
+function seriesOf(text: string, name: string): Series[] {
+  return text
+    .split("\n")
+    .filter((line) => line.startsWith(`${name}{`))
+    .map((line) => ({
+      labels: Object.fromEntries(
+        [...line.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, value]) => [key ?? "", value ?? ""]),
+      ),
+      value: Number(
+        line
+          .slice(line.lastIndexOf("}") + 1)
+          .trim()
+          .split(" ")[0],
+      ),
+    }))
+    .filter(({ labels }) => labels["pod"] === podName && labels["namespace"] === "figures");
+}
+
+async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
+  const end = Date.now() + 90_000;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (Date.now() > end) throw new Error(`no ${what} after 90 s`);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+}
+
+const roads = [
+  {
+    name: "cAdvisor inside of the kubelet, by the façade",
+    port: 10_310,
+    settings: [],
+    args: (node: TestNode) => [`--containerd=${node.folder}/run/containerd.sock`],
+  },
+  {
+    name: "the CRI's own metrics, by the gate PodAndContainerStatsFromCRI",
+    port: 10_330,
+    settings: ["featureGates:{PodAndContainerStatsFromCRI: true}"],
+    args: () => [],
+  },
+];
+
+for (const road of roads) {
+  describe(`a kubelet's figures: ${road.name}`, () => {
+    let node: TestNode;
+    let kubelet: Kubelet | undefined;
+    let sink: Sink;
+
+    before(async function () {
+      this.timeout(600_000);
+      node = await startNode();
+      sink = await startSink();
+      kubelet = startKubelet({
+        endpoint: node.endpoint,
+        port: road.port,
+        settings: road.settings,
+        args: road.args(node),
+      });
+      kubelet.addPod("load", manifest(sink.port));
+    });
+    after(async function () {
+      this.timeout(120_000);
+      kubelet?.stop();
+      sink.close();
+      await node.close();
+    });
+
+    it("gives series with pod, namespace, container and image, and the pod's network", async () => {
+      const page = await until("network of the load", async () => {
+        const text = await kubelet!.get("/metrics/cadvisor");
+        const tx = seriesOf(text, "container_network_transmit_bytes_total");
+        return tx.some(({ value }) => value >= sent) ? text : undefined;
+      });
+      const cpu = seriesOf(page, "container_cpu_usage_seconds_total");
+      const own = cpu.find(({ labels }) => labels["container"] === "worker");
+      expect(own?.labels).to.include({ pod: podName, namespace: "figures", container: "worker" });
+      expect(own?.labels["image"]).to.match(/busybox/);
+
+      const tx = seriesOf(page, "container_network_transmit_bytes_total");
+      expect(tx).to.have.length(1);
+      expect(tx[0]?.labels).to.include({ interface: "eth0", container: "" });
+      expect(tx[0]?.value).to.be.within(sent, sent * 1.1);
+
+      const memory = seriesOf(page, "container_memory_working_set_bytes");
+      const use = seriesOf(page, "container_memory_usage_bytes");
+      const worker = ({ labels }: Series): boolean => labels["container"] === "worker";
+      expect(use.find(worker)?.value).to.be.at.least(cached);
+      expect(memory.find(worker)?.value).to.be.below(limit);
+      const limits = seriesOf(page, "container_spec_memory_limit_bytes");
+      expect(limits.find(worker)?.value).to.equal(limit);
+      print(road.name, [own, tx[0], use.find(worker), memory.find(worker)]);
+    });
+
+    it("gives the pod's network, memory and processes in the summary", async () => {
+      const pod = await until("summary of the load", async () => {
+        const { pods } = JSON.parse(await kubelet!.get("/stats/summary")) as Summary;
+        const found = pods.find(({ podRef }) => podRef.name === podName);
+        const [worker] = found?.containers ?? [];
+        const network = (found?.network?.txBytes ?? 0) >= sent;
+        const layer = (worker?.rootfs?.usedBytes ?? 0) >= cached;
+        return network && layer && found?.cpu?.usageNanoCores !== undefined ? found : undefined;
+      });
+      expect(pod.network?.name).to.equal("eth0");
+      expect(pod.network?.txBytes).to.be.within(sent, sent * 1.1);
+      expect(pod.memory?.usageBytes).to.be.at.least(cached);
+      const [worker] = pod.containers;
+      expect(worker?.memory.workingSetBytes).to.be.at.most(worker?.memory.usageBytes ?? 0);
+      expect(worker?.rootfs?.usedBytes).to.be.within(cached, cached + (1 << 20));
+      print(road.name, [pod]);
+    });
+  });
+}
+
+/** For the table in docs/metrics.md. */
+function print(road: string, figures: unknown[]): void {
+  if (process.env["DOCKLINE_TEST_PRINT"] === undefined) return;
+  for (const figure of figures) process.stdout.write(`${road}: ${JSON.stringify(figure)}\n`);
+}
