@@ -3,6 +3,7 @@ import { CriError, invalidArgument, notFound } from "../errors.ts";
 import type { Engine, HijackedStream } from "../engine/engine.ts";
 import { isStatus } from "../engine/errors.ts";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
+import { outsideCall } from "../sys/call-trace.ts";
 import type { Clock } from "../sys/clock.ts";
 import { FrameDecoder } from "../engine/demux.ts";
 import type { FrameStream } from "../engine/demux.ts";
@@ -206,8 +207,37 @@ async function exitCodeOf(
   throw new CriError("Unknown", `exec ${execId}: the engine does not tell how the command ended`);
 }
 
-/** Docker never ends an exec by itself when its client goes (moby runs it to its own end). */
+/**
+ * Docker never ends an exec by itself when its client goes (moby runs it to its own end), and may
+ * not know its pid yet: a slow start is waited for after the caller has been answered.
+ */
 async function killExec(deps: ExecSyncDeps, execId: string, containerId: string): Promise<void> {
-  const inspected = await deps.engine.inspectExec(execId);
-  if (inspected.Running && inspected.Pid > 0) deps.killExecTree(inspected.Pid, containerId);
+  if (await killedOnce(deps, execId, containerId)) return;
+  outsideCall(() => {
+    killWhenStarted(deps, execId, containerId).catch(() => undefined);
+  });
+}
+
+async function killWhenStarted(
+  deps: ExecSyncDeps,
+  execId: string,
+  containerId: string,
+): Promise<void> {
+  for (let attempt = 0; attempt < 120; attempt += 1) {
+    await deps.clock.sleep(attempt < 20 ? 50 : 500);
+    if (await killedOnce(deps, execId, containerId)) return;
+  }
+}
+
+/** True when there is nothing (more) to kill: it has ended, or was killed now. */
+async function killedOnce(
+  deps: ExecSyncDeps,
+  execId: string,
+  containerId: string,
+): Promise<boolean> {
+  const { Running, ExitCode, Pid } = await deps.engine.inspectExec(execId);
+  if (!Running && ExitCode !== null) return true;
+  if (Pid === 0) return false;
+  deps.killExecTree(Pid, containerId);
+  return true;
 }
