@@ -18,6 +18,7 @@ import { phaseOf } from "./container-state.ts";
 import { readIdentity } from "../convert/labels.ts";
 import { parseName } from "../convert/names.ts";
 import { lifecycleSteps, startedAnew } from "./lifecycle.ts";
+import { byCreation } from "./list-order.ts";
 import type { Tick } from "./tick.ts";
 
 /** Ids of removed objects that late events, lists and inspects may still speak of. */
@@ -61,12 +62,14 @@ export class ContainerTable {
     return this.#records.get(id)?.entry;
   }
 
+  /** In the order of their creation, so that a restart or a clock that is set changes no list. */
   list(kind: ObjectKind): readonly ContainerEntry[] {
     let entries = this.#listed.get(kind);
     if (entries === undefined) {
       entries = [...this.#records.values()]
         .map((record) => record.entry)
-        .filter((entry) => entry.kind === kind);
+        .filter((entry) => entry.kind === kind)
+        .sort(byCreation);
       this.#listed.set(kind, entries);
     }
     return entries;

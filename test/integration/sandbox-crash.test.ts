@@ -5,8 +5,8 @@ import { toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import {
   ContainerState,
-  ListContainersResponseSchema,
-  ListPodSandboxResponseSchema,
+  ContainerSchema,
+  PodSandboxSchema,
   PodSandboxState,
 } from "../../src/gen/runtime/v1/api_pb.js";
 import { startFailpointNode } from "../support/failpoint-node.ts";
@@ -201,27 +201,32 @@ describe("kill -9", () => {
             2 && items.filter(({ state }) => state === PodSandboxState.SANDBOX_READY).length === 3
         );
       });
-      const snapshot = async () => ({
-        pods: hex(toBinary(ListPodSandboxResponseSchema, await node.runtime.listPodSandbox({}))),
-        containers: hex(
-          toBinary(ListContainersResponseSchema, await node.runtime.listContainers({})),
-        ),
-        statuses: await Promise.all(
-          pods.map(async ({ podSandboxId }) => {
-            const { status, containersStatuses } = await node.runtime.podSandboxStatus({
-              podSandboxId,
-            });
-            return { status, containersStatuses };
-          }),
-        ),
-      });
+      const snapshot = async () => {
+        const listed = await node.runtime.listPodSandbox({});
+        const { containers } = await node.runtime.listContainers({});
+        return {
+          pods: listed.items.map((item) => hex(toBinary(PodSandboxSchema, item))),
+          containers: containers.map((item) => hex(toBinary(ContainerSchema, item))),
+          statuses: await Promise.all(
+            pods.map(async ({ podSandboxId }) => {
+              const { status, containersStatuses } = await node.runtime.podSandboxStatus({
+                podSandboxId,
+              });
+              return { status, containersStatuses };
+            }),
+          ),
+        };
+      };
       const before = await snapshot();
       const calls = plugins.verbs();
       for (let restarts = 0; restarts < 3; restarts += 1) {
         if (signal === "SIGKILL") await node.kill();
         else expect(await node.terminate()).to.equal(0);
         await node.start(environment);
-        expect(await snapshot()).to.deep.equal(before);
+        const after = await snapshot();
+        for (const part of ["pods", "containers", "statuses"] as const) {
+          expect(after[part], part).to.deep.equal(before[part]);
+        }
       }
       expect(plugins.verbs(), "no plugin was called").to.deep.equal(calls);
       for (const pod of pods) await removePod(node, pod);
