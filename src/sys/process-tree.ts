@@ -1,4 +1,5 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
 import { isErrno } from "./fs.ts";
 
 /** What identifies a process beyond its pid, which the kernel gives away again. */
@@ -12,10 +13,8 @@ export interface ProcessIdentity {
 
 /** Reads `/proc/<pid>/stat`; undefined when there is no such process. */
 export function readProcess(pid: number): ProcessIdentity | undefined {
-  const text = readProc(`/proc/${pid}/stat`);
-  if (text === undefined) return undefined;
-  // The command in parentheses may hold spaces and parentheses itself: count from the last one.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const fields = statFields(pid);
+  if (fields === undefined) return undefined;
   const [, parent, , session] = fields;
   return {
     pid,
@@ -30,6 +29,11 @@ export function isRunning(known: Pick<ProcessIdentity, "pid" | "startTicks">): b
   return readProcess(known.pid)?.startTicks === known.startTicks && !isZombie(known.pid);
 }
 
+/** True while that very process lives; a zombie has let go of everything. */
+export function isRunning(known: Pick<ProcessIdentity, "pid" | "startTicks">): boolean {
+  return readProcess(known.pid)?.startTicks === known.startTicks && !isZombie(known.pid);
+}
+
 /** True when the process is in a cgroup that carries this container id. */
 export function inContainer(pid: number, containerId: string): boolean {
   return readProc(`/proc/${pid}/cgroup`)?.includes(containerId) === true;
@@ -37,63 +41,150 @@ export function inContainer(pid: number, containerId: string): boolean {
 
 /**
  * Kills an exec's process and all that came from it, by host pid: Docker has no call for that. The
- * members are the pid itself, its descendants, and everything of its session (runc makes each exec a
- * session leader, so orphans that were handed to the container's init are still found); each only
- * if it is in the container's cgroup. Repeats until nothing is left, since a tree can fork while it
- * is being killed. Returns the number of processes that got SIGKILL.
+ * members are the pid itself, its descendants, everything of its session (runc makes each exec a
+ * session leader, so orphans that were handed to the container's init are still found) and whatever
+ * holds the pipes that were made for this exec (an orphan in a session of its own); each only if it
+ * is in the container's cgroup. All are stopped before any is killed, since a tree that forks while
+ * its parents die leaves orphans that nothing ties to it. Returns the number that got SIGKILL.
  */
 export function killExecTree(pid: number, containerId: string): number {
-  let killed = 0;
-  for (let round = 0; round < 10; round += 1) {
-    const members = execMembers(pid, containerId);
-    if (members.length === 0) break;
-    for (const member of members) {
-      // The identity is read again at the last moment: between list and kill the pid may be reused.
-      if (readProcess(member.pid)?.startTicks !== member.startTicks) continue;
-      try {
-        process.kill(member.pid, "SIGKILL");
-        killed += 1;
-      } catch (error) {
-        if (!isErrno(error, "ESRCH")) throw error;
-      }
+  const root = readProcess(pid);
+  if (root === undefined || !inContainer(pid, containerId)) return 0;
+  const pipes = ownPipes(root, containerId);
+  const stopped = new Map<number, ProcessIdentity>();
+  for (let round = 0; round < 100; round += 1) {
+    const fresh = execMembers(root, pipes, containerId).filter(
+      (member) => stopped.get(member.pid)?.startTicks !== member.startTicks,
+    );
+    if (fresh.length === 0) break;
+    for (const member of fresh) {
+      signal(member, "SIGSTOP");
+      stopped.set(member.pid, member);
     }
   }
+  let killed = 0;
+  for (const member of stopped.values()) if (signal(member, "SIGKILL")) killed += 1;
   return killed;
 }
 
-function execMembers(pid: number, containerId: string): ProcessIdentity[] {
-  const all = new Map<number, ProcessIdentity>();
-  for (const candidate of containerPids(pid, containerId)) {
-    const found = readProcess(candidate);
-    if (found !== undefined) all.set(candidate, found);
+/** False when it is gone. The identity is read again at the last moment: the pid may be reused. */
+function signal(member: ProcessIdentity, name: "SIGSTOP" | "SIGKILL"): boolean {
+  if (readProcess(member.pid)?.startTicks !== member.startTicks) return false;
+  try {
+    process.kill(member.pid, name);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "ESRCH")) return false;
+    throw error;
   }
+}
+
+function execMembers(
+  root: ProcessIdentity,
+  pipes: ReadonlySet<string>,
+  containerId: string,
+): ProcessIdentity[] {
+  const all = new Map(
+    containerProcesses(root.pid, containerId).map((found) => [found.pid, found] as const),
+  );
   const belongs = (member: ProcessIdentity): boolean => {
     for (let at: ProcessIdentity | undefined = member; at !== undefined; at = all.get(at.parent)) {
-      if (at.pid === pid || at.session === pid) return true;
+      if (at.pid === root.pid || at.session === root.pid) return true;
     }
-    return false;
+    return standardPipes(member.pid).some((pipe) => pipes.has(pipe));
   };
   return [...all.values()].filter(
-    (member) => belongs(member) && inContainer(member.pid, containerId) && !isZombie(member.pid),
+    (member) =>
+      !startedBefore(member, root) &&
+      belongs(member) &&
+      inContainer(member.pid, containerId) &&
+      !isZombie(member.pid),
   );
 }
 
-/** Pids of the whole machine that may be the container's; its cgroup file is not always ours to see. */
-function containerPids(pid: number, containerId: string): number[] {
-  const pids = readdirSync("/proc").map(Number).filter(Number.isInteger);
-  return pids.filter((candidate) => candidate >= pid || inContainer(candidate, containerId));
+/**
+ * The pipes on the root's standard streams that were made for it: a command may put the container's
+ * own output there (`exec >/proc/1/fd/1`), and who holds that one is not of the exec.
+ */
+function ownPipes(root: ProcessIdentity, containerId: string): ReadonlySet<string> {
+  const own = new Set(standardPipes(root.pid));
+  if (own.size === 0) return own;
+  for (const other of containerProcesses(root.pid, containerId)) {
+    if (startedBefore(other, root)) for (const pipe of standardPipes(other.pid)) own.delete(pipe);
+  }
+  return own;
+}
+
+function standardPipes(pid: number): string[] {
+  return [0, 1, 2].flatMap((fd) => {
+    try {
+      const link = readlinkSync(`/proc/${pid}/fd/${fd}`);
+      return link.startsWith("pipe:") ? [link] : [];
+    } catch (error) {
+      if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return [];
+      throw error;
+    }
+  });
+}
+
+function startedBefore(one: ProcessIdentity, other: ProcessIdentity): boolean {
+  return BigInt(one.startTicks || "0") < BigInt(other.startTicks || "0");
+}
+
+function containerProcesses(pid: number, containerId: string): ProcessIdentity[] {
+  const pids = cgroupPids(pid, containerId) ?? machinePids(containerId);
+  return pids.map(readProcess).filter((found) => found !== undefined);
+}
+
+/** By the container's own cgroup and those below it; undefined where its files are not to be seen. */
+function cgroupPids(pid: number, containerId: string): number[] | undefined {
+  for (const line of (readProc(`/proc/${pid}/cgroup`) ?? "").split("\n")) {
+    const [, controllers = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    const parts = path.split("/");
+    const own = parts.findIndex((part) => part.includes(containerId));
+    if (own < 0) continue;
+    const folder = join(
+      "/sys/fs/cgroup",
+      controllers.replace(/^name=/, ""),
+      ...parts.slice(0, own + 1),
+    );
+    const pids = pidsBelow(folder);
+    if (pids?.includes(pid) === true) return pids;
+  }
+  return undefined;
+}
+
+function pidsBelow(folder: string): number[] | undefined {
+  const here = readProc(join(folder, "cgroup.procs"));
+  if (here === undefined) return undefined;
+  const pids = here.split("\n").filter(Boolean).map(Number);
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) pids.push(...(pidsBelow(join(folder, entry.name)) ?? []));
+  }
+  return pids;
+}
+
+function machinePids(containerId: string): number[] {
+  return readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid) && inContainer(pid, containerId));
 }
 
 function isZombie(pid: number): boolean {
+  return statFields(pid)?.[0]?.startsWith("Z") ?? true;
+}
+
+/** The command in parentheses may hold spaces and parentheses itself: counted from the last one. */
+function statFields(pid: number): string[] | undefined {
   const text = readProc(`/proc/${pid}/stat`);
-  return text === undefined || text.slice(text.lastIndexOf(")") + 2).startsWith("Z");
+  return text?.slice(text.lastIndexOf(")") + 2).split(" ");
 }
 
 function readProc(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "ENODEV")) return undefined;
     throw error;
   }
 }
