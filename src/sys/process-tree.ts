@@ -29,11 +29,6 @@ export function isRunning(known: Pick<ProcessIdentity, "pid" | "startTicks">): b
   return readProcess(known.pid)?.startTicks === known.startTicks && !isZombie(known.pid);
 }
 
-/** True while that very process lives; a zombie has let go of everything. */
-export function isRunning(known: Pick<ProcessIdentity, "pid" | "startTicks">): boolean {
-  return readProcess(known.pid)?.startTicks === known.startTicks && !isZombie(known.pid);
-}
-
 /** True when the process is in a cgroup that carries this container id. */
 export function inContainer(pid: number, containerId: string): boolean {
   return readProc(`/proc/${pid}/cgroup`)?.includes(containerId) === true;
