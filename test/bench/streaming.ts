@@ -136,10 +136,12 @@ async function measure(prepare: () => Promise<[string, string[]]>): Promise<Meas
 const median = (values: number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
-const results = new Map<string, Measurement[]>(Object.keys(cases).map((name) => [name, []]));
+const wanted = process.env["DOCKLINE_BENCH_ONLY"] ?? "";
+const chosen = Object.entries(cases).filter(([name]) => name.includes(wanted));
+const results = new Map<string, Measurement[]>(chosen.map(([name]) => [name, []]));
 // Interleaved, so that a slow minute of the machine meets all of them.
 for (let round = 0; round <= rounds; round += 1) {
-  for (const [name, prepare] of Object.entries(cases)) {
+  for (const [name, prepare] of chosen) {
     const measured = await measure(prepare);
     // The first round warms caches and the optimizer.
     if (round > 0) results.get(name)?.push(measured);

@@ -23,15 +23,18 @@ import (
 
 const megabyte = 1 << 20
 
+// clientConfig takes any certificate, as the kubelet does on loopback.
+var clientConfig = &rest.Config{TLSClientConfig: rest.TLSClientConfig{Insecure: true}}
+
 // executors are client-go's ways to reach a server, by protocol.
 var executors = map[string]func(t testing.TB, url *url.URL) remotecommand.Executor{
 	"spdy": func(t testing.TB, url *url.URL) remotecommand.Executor {
-		executor, err := remotecommand.NewSPDYExecutor(&rest.Config{}, "POST", url)
+		executor, err := remotecommand.NewSPDYExecutor(clientConfig, "POST", url)
 		must(t, err)
 		return executor
 	},
 	"websocket": func(t testing.TB, url *url.URL) remotecommand.Executor {
-		executor, err := remotecommand.NewWebSocketExecutor(&rest.Config{}, "GET", url.String())
+		executor, err := remotecommand.NewWebSocketExecutor(clientConfig, "GET", url.String())
 		must(t, err)
 		return executor
 	},
@@ -46,7 +49,7 @@ func bothProtocols(t *testing.T, test func(t *testing.T, open func(*url.URL) rem
 }
 
 func spdyWith(t testing.TB, url *url.URL, protocols ...string) remotecommand.Executor {
-	transport, upgrader, err := spdy.RoundTripperFor(&rest.Config{})
+	transport, upgrader, err := spdy.RoundTripperFor(clientConfig)
 	must(t, err)
 	executor, err := remotecommand.NewSPDYExecutorForProtocols(transport, upgrader, "POST", url, protocols...)
 	must(t, err)
@@ -94,7 +97,7 @@ func TestExecOlderProtocols(t *testing.T) {
 		for name, open := range map[string]func(*url.URL) remotecommand.Executor{
 			"spdy": func(url *url.URL) remotecommand.Executor { return spdyWith(t, url, protocol) },
 			"websocket": func(url *url.URL) remotecommand.Executor {
-				executor, err := remotecommand.NewWebSocketExecutorForProtocols(&rest.Config{}, "GET", url.String(), protocol)
+				executor, err := remotecommand.NewWebSocketExecutorForProtocols(clientConfig, "GET", url.String(), protocol)
 				must(t, err)
 				return executor
 			},

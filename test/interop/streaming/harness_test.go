@@ -1,5 +1,5 @@
 // Package streaming runs the Kubernetes clients' own code against Dockline's streaming server, which
-// serve.ts puts over a real Docker Engine. See scripts/test-streaming-interop.sh.
+// serve.ts puts over a real Docker Engine. See scripts/test-interop.
 package streaming
 
 import (

@@ -19,7 +19,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/httpstream"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 )
@@ -27,12 +26,12 @@ import (
 // dialers are client-go's ways to open a port-forward connection.
 var dialers = map[string]func(t testing.TB, url *url.URL) httpstream.Dialer{
 	"spdy": func(t testing.TB, url *url.URL) httpstream.Dialer {
-		transport, upgrader, err := spdy.RoundTripperFor(&rest.Config{})
+		transport, upgrader, err := spdy.RoundTripperFor(clientConfig)
 		must(t, err)
 		return spdy.NewDialer(upgrader, &http.Client{Transport: transport}, "POST", url)
 	},
 	"tunnel": func(t testing.TB, url *url.URL) httpstream.Dialer {
-		dialer, err := portforward.NewSPDYOverWebsocketDialer(url, &rest.Config{})
+		dialer, err := portforward.NewSPDYOverWebsocketDialer(url, clientConfig)
 		must(t, err)
 		return dialer
 	},

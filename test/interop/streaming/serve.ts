@@ -20,11 +20,16 @@ const log = createLogger({ level, destination: 2 });
 const engine = createDockerEngine({ endpoint: `unix://${socket}`, log });
 const killed: number[] = [];
 
+const certFile = process.env["DOCKLINE_TEST_TLS_CERT"];
+const keyFile = process.env["DOCKLINE_TEST_TLS_KEY"];
+const tls = certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile };
+
 const streaming = createStreamingServer({
   engine,
   clock: systemClock,
   log,
   bindAddress: process.env["DOCKLINE_TEST_BIND"] ?? "127.0.0.1:0",
+  tls,
   sandboxNetns: async (id) => {
     const found = await engine.inspectContainer(id);
     if (found.HostConfig.NetworkMode === "host") return { netns: undefined };

@@ -67,7 +67,6 @@ func main() {
 		// The helper's start is no part of what a warm connection costs.
 		data, errors := openPair(connection, port, 0)
 		fmt.Fprint(data, "x")
-		data.Close()
 		data.Reset()
 		errors.Reset()
 		time.Sleep(500 * time.Millisecond)
