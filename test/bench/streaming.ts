@@ -29,14 +29,14 @@ interface Measurement {
 }
 
 async function run(program: string, args: string[], cwd = "/"): Promise<string> {
-  const env = { ...process.env, DOCKER_HOST: `unix://${socketPath}`, CGO_ENABLED: "0" };
-  const result = await runProcess(program, args, {
-    env: Object.fromEntries(
-      Object.entries(env).filter(([, value]) => value !== undefined),
-    ) as Record<string, string>,
-    timeoutMs: 600_000,
-    cwd,
-  });
+  const env = {
+    PATH: process.env["PATH"] ?? "",
+    HOME: process.env["HOME"] ?? "/",
+    DOCKER_HOST: `unix://${socketPath}`,
+    CGO_ENABLED: "0",
+    GOFLAGS: "-buildvcs=false",
+  };
+  const result = await runProcess(program, args, { env, timeoutMs: 600_000, cwd });
   if (result.exitCode !== 0) throw new Error(`${program} ${args.join(" ")}: ${result.stderr}`);
   return result.stdout.trim();
 }
