@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { invalidArgument } from "../errors.ts";
 import { Protocol } from "../gen/runtime/v1/api_pb.js";
 import type { PortMapping } from "../gen/runtime/v1/api_pb.js";
@@ -31,6 +32,9 @@ export function toPortMappings(mappings: readonly PortMapping[]): HostPort[] {
       const protocol = protocols[mapping.protocol] as HostPort["protocol"] | undefined;
       if (protocol === undefined) {
         throw invalidArgument(`port_mappings: unknown protocol ${String(mapping.protocol)}`);
+      }
+      if (hostIp !== "" && isIP(hostIp) === 0) {
+        throw invalidArgument("port_mappings: the host IP is not an IP address");
       }
       return { hostPort, containerPort, protocol, hostIp };
     });
