@@ -40,6 +40,10 @@ describe("dockline-oci: command line", () => {
     [["create", "../c1"], "is not the id of a Docker container"],
     [["create", ".features-1"], "is not the id of a Docker container"],
     [["create", "no-such-container"], "no-such-container.json does not exist"],
+    [["--edits=/elsewhere", "create", "c1"], "/elsewhere/c1.json does not exist"],
+    [["--edits=elsewhere", "create", "c1"], "is not an absolute path"],
+    [["--edits=", "create", "c1"], "is not an absolute path"],
+    [["--edits=/elsewhere/", "create", "c1"], "without a slash at its end"],
   ] as const)
     it(`refuses: ${args.join(" ")}`, () => {
       const done = call(...args);

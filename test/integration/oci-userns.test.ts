@@ -114,7 +114,10 @@ exec ${runc} "$@"
       [`--real-runtime=${runc ?? ""}`, `--dockline-probe=${engine.folder("root")}`],
       { encoding: "utf8" },
     );
-    expect(JSON.parse(probed)).to.deep.equal({ userNamespaces: true });
+    expect(JSON.parse(probed)).to.deep.equal({
+      userNamespaces: true,
+      recursiveReadOnly: true,
+    });
     expect(readdirSync(engine.folder("root")).join()).not.to.contain("probe");
   });
 

@@ -10,6 +10,8 @@
 
 #include "report.h"
 
+const char *edits_folder = "/run/dockline/oci";
+
 enum { EDITS_LIMIT = 4 << 20 };
 
 char *read_all(int fd, const char *name, size_t limit, size_t *size)
@@ -87,14 +89,14 @@ void replace_file(const char *path, const struct stat *like, const char *bytes, 
 
 char *read_edits(const char *id, size_t *size)
 {
-	char *path = text(EDITS_DIR "/%s.json", id);
+	char *path = text("%s/%s.json", edits_folder, id);
 	struct stat st;
 	char *bytes;
 	int fd;
 
-	if (lstat(EDITS_DIR, &st) == 0 &&
+	if (lstat(edits_folder, &st) == 0 &&
 	    (!S_ISDIR(st.st_mode) || st.st_uid != 0 || (st.st_mode & 022) != 0))
-		fail(EDITS_DIR " must be a folder of root that nobody else can write to");
+		fail("%s must be a folder of root that nobody else can write to", edits_folder);
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		fail("no edits for container %.12s: %s does not exist; containers of this runtime are "

@@ -4,7 +4,8 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-#define EDITS_DIR "/run/dockline/oci"
+/* Where Dockline writes the edits; without a slash at its end. */
+extern const char *edits_folder;
 
 /* The whole of an open file, NUL-terminated; fails the start beyond `limit` bytes. */
 char *read_all(int fd, const char *name, size_t limit, size_t *size);

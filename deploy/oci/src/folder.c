@@ -85,14 +85,19 @@ static void start_keeper(int lock)
 }
 
 /* Only others' right to pass is asked for: the namespace's root is nobody special on these folders. */
-static void check_passage(const char *path)
+static void check_passage(void)
 {
+	char *path = text("%s", edits_folder);
 	struct stat st;
 
-	if (stat(path, &st) != 0)
-		fail("cannot stat %s: %s", path, strerror(errno));
-	if ((st.st_mode & 1) == 0)
-		fail("%s must have mode 0711: the pod's user namespace has to reach its root in it", path);
+	for (char *end = path + strlen(path); end != path; end = strrchr(path, '/')) {
+		*end = '\0';
+		if (stat(path, &st) != 0)
+			fail("cannot stat %s: %s", path, strerror(errno));
+		if ((st.st_mode & 1) == 0)
+			fail("%s must have mode 0711: the pod's user namespace has to reach its root in it",
+			     path);
+	}
 }
 
 const char *claim_folder(const char *id)
@@ -100,9 +105,8 @@ const char *claim_folder(const char *id)
 	struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
 	struct stat held, named;
 
-	check_passage("/run/dockline");
-	check_passage(EDITS_DIR);
-	folder = text(EDITS_DIR "/%s", id);
+	check_passage();
+	folder = text("%s/%s", edits_folder, id);
 	rootfs = text("%s/rootfs", folder);
 	/* A holder removes the folder as it ends: what was locked must still be what the name says. */
 	for (int tries = 0; tries < 250; tries++) {
@@ -152,7 +156,7 @@ void release_folder(void)
 
 int has_folder(const char *id)
 {
-	folder = text(EDITS_DIR "/%s", id);
+	folder = text("%s/%s", edits_folder, id);
 	rootfs = text("%s/rootfs", folder);
 	return access(folder, F_OK) == 0;
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +21,12 @@ enum {
 	OPEN_TREE_CLOEXEC_ = O_CLOEXEC,
 	MOVE_MOUNT_F_EMPTY_PATH_ = 4,
 	AT_EMPTY_PATH_ = 0x1000,
+	AT_RECURSIVE_ = 0x8000,
+	FSOPEN_CLOEXEC_ = 1,
+	FSMOUNT_CLOEXEC_ = 1,
+	FSCONFIG_CMD_CREATE_ = 6,
 };
+#define MOUNT_ATTR_RDONLY_ 0x00000001ULL
 #define MOUNT_ATTR_IDMAP_ 0x00100000ULL
 
 struct mount_attributes {
@@ -32,9 +38,43 @@ static int clone_tree(const char *path)
 	return (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE_ | OPEN_TREE_CLOEXEC_);
 }
 
+/* Mounted nowhere; ends with its descriptor. */
+static int new_tmpfs(void)
+{
+	int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC_), tree = -1;
+
+	if (context >= 0 && syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE_, NULL, NULL, 0) == 0)
+		tree = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC_, 0);
+	close(context);
+	return tree;
+}
+
 static int attach(int tree, const char *path)
 {
 	return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH_);
+}
+
+bool tmpfs_maps_ids(int namespace_fd)
+{
+	struct mount_attributes attributes = { .set = MOUNT_ATTR_IDMAP_,
+					       .namespace_fd = (uint64_t)namespace_fd };
+	int tree = new_tmpfs();
+	bool maps = tree >= 0 && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH_, &attributes,
+					 sizeof(attributes)) == 0;
+
+	close(tree);
+	return maps;
+}
+
+bool sets_attributes_recursively(void)
+{
+	struct mount_attributes attributes = { .set = MOUNT_ATTR_RDONLY_ };
+	int tree = new_tmpfs();
+	bool sets = tree >= 0 && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH_ | AT_RECURSIVE_,
+					 &attributes, sizeof(attributes)) == 0;
+
+	close(tree);
+	return sets;
 }
 
 static void attach_idmapped(const char *layer, const char *at, int namespace_fd)

@@ -150,6 +150,15 @@ static void create(const struct arguments *arguments, char **argv)
 	become_runtime(argv);
 }
 
+/* The id is appended to it, and folders on the way to it are found by its slashes. */
+static void check_edits_folder(void)
+{
+	const char *path = edits_folder;
+
+	if (path[0] != '/' || path[strlen(path) - 1] == '/' || strstr(path, "//") != NULL)
+		fail("--edits=%s is not an absolute path without a slash at its end", path);
+}
+
 int main(int argc, char **argv)
 {
 	const char *real_runtime = "runc", *probed = NULL;
@@ -159,6 +168,8 @@ int main(int argc, char **argv)
 	for (; first < argc; first++) {
 		if (strncmp(argv[first], "--real-runtime=", 15) == 0)
 			real_runtime = argv[first] + 15;
+		else if (strncmp(argv[first], "--edits=", 8) == 0)
+			edits_folder = argv[first] + 8;
 		else if (strncmp(argv[first], "--dockline-probe=", 17) == 0)
 			probed = argv[first] + 17;
 		else if (strcmp(argv[first], "--dockline-version") == 0)
@@ -167,6 +178,7 @@ int main(int argc, char **argv)
 			break;
 	}
 	read_arguments(argc, argv, first, &arguments);
+	check_edits_folder();
 	find_runtime(real_runtime);
 	if (probed != NULL)
 		return probe(probed);

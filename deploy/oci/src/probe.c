@@ -14,6 +14,7 @@
 #include "userns.h"
 
 static const char *place;
+static bool recursive_read_only;
 
 static void clean(void)
 {
@@ -28,12 +29,18 @@ static void clean(void)
 	}
 }
 
+static void answer(bool user_namespaces)
+{
+	printf("{\"userNamespaces\":%s,\"recursiveReadOnly\":%s}\n",
+	       user_namespaces ? "true" : "false", recursive_read_only ? "true" : "false");
+	fflush(stdout);
+}
+
 static void clean_and_answer(void)
 {
 	if (place != NULL)
 		clean();
-	printf("{\"userNamespaces\":false}\n");
-	fflush(stdout);
+	answer(false);
 }
 
 int probe(const char *folder)
@@ -44,6 +51,7 @@ int probe(const char *folder)
 	struct stat st;
 	int fd, tree;
 
+	recursive_read_only = runtime_supports("rro") && sets_attributes_recursively();
 	on_failure(clean_and_answer);
 	if (!runtime_maps_mounts())
 		fail("the real runtime does not map the ids of mounts; user namespaces need runc 1.2 or "
@@ -62,12 +70,14 @@ int probe(const char *folder)
 		fail("cannot write to %s: %s", place, strerror(errno));
 	close(fd);
 	fd = open_user_namespace(&wanted);
+	if (!tmpfs_maps_ids(fd))
+		fail("the kernel cannot id-map volumes on tmpfs (it can from 6.3 on)");
 	tree = detached_overlay(text("%s/mount", place), &overlay, fd, NULL);
 	if (fstatat(tree, "file", &st, 0) != 0 || st.st_uid != wanted.host_id)
 		fail("an overlay with id-mapped layers does not show mapped owners");
 	close(tree);
 	on_failure(NULL);
 	clean();
-	printf("{\"userNamespaces\":true}\n");
+	answer(true);
 	return 0;
 }

@@ -106,7 +106,7 @@ static char *ask_features(size_t *size)
 static void read_features(void)
 {
 	const struct timespec *changed = &runtime_file.st_mtim;
-	const char *path = text(EDITS_DIR "/.features-%llx-%llx-%lld-%ld-%lld",
+	const char *path = text("%s/.features-%llx-%llx-%lld-%ld-%lld", edits_folder,
 				(unsigned long long)runtime_file.st_dev,
 				(unsigned long long)runtime_file.st_ino, (long long)changed->tv_sec,
 				changed->tv_nsec, (long long)runtime_file.st_size);

@@ -1,6 +1,7 @@
 #ifndef DOCKLINE_USERNS_H
 #define DOCKLINE_USERNS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "edits.h"
@@ -18,7 +19,7 @@ int open_user_namespace(const struct user_namespace *wanted);
 pid_t start_inside(int join_fd);
 void end_inside(pid_t child);
 
-/* Makes EDITS_DIR/<id> ours alone, clears what a killed predecessor left, and starts the process
+/* Makes <edits folder>/<id> ours alone, clears what a killed predecessor left, and starts the process
    that clears it when this one is killed. Returns the path at which the root is to be mounted. */
 const char *claim_folder(const char *id);
 
@@ -40,6 +41,12 @@ int has_folder(const char *id);
    first start is given to the mapped ids. */
 void mount_root(const char *root, const struct overlay *overlay, int namespace_fd,
 		const struct user_namespace *wanted);
+
+/* Whether volumes on tmpfs (secrets, service account tokens) can show mapped owners. */
+bool tmpfs_maps_ids(int namespace_fd);
+
+/* Whether the kernel can make a mount read-only with all mounts below it. */
+bool sets_attributes_recursively(void);
 
 /* A detached overlay with id-mapped lower layers; nothing shows in this mount namespace. */
 int detached_overlay(const char *folder, const struct overlay *overlay, int namespace_fd,
