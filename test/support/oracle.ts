@@ -46,7 +46,8 @@ export function nodeState(node: TestNode): NodeState {
       ...docker("volume", "ls", "--format", "volume {{.Name}}"),
     ],
     // Docker unmounts its own at once (seen in mounts) but sweeps their files once a minute.
-    netns: list("/var/run/netns"),
+    // "cni-…" are those of other runtimes (containerd) on this machine.
+    netns: list("/var/run/netns").filter((name) => !name.startsWith("cni-")),
     mounts: lines(readFileSync("/proc/mounts", "utf8"))
       .map((line) => line.split(" ").slice(1, 3).join(" "))
       .filter((line) => engineFolders.some((folder) => line.startsWith(folder))),
