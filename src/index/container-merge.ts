@@ -6,7 +6,7 @@ import type {
 } from "../engine/types.ts";
 import type { Mark } from "./container-index.ts";
 import { ownName, stateTimeNs, type ContainerRecord } from "./container-record.ts";
-import { exitCodeIn, phaseOf, stateAfter, withStatus } from "./container-state.ts";
+import { exitCodeIn, NEVER, phaseOf, stateAfter, withStatus } from "./container-state.ts";
 import type { Tick } from "./tick.ts";
 
 /** An event that no inspect has seen yet: the state moves on if the event is newer, never back. */
@@ -16,6 +16,7 @@ export function mergeEvent(record: ContainerRecord, event: EngineEvent, tick: Ti
   if (!covered) record.changedAt = tick.next();
   const next = stateAfter(record.state, event);
   if (next === undefined) return;
+  if (event.Action === "start") fillStart(record, next.StartedAt);
   if (event.timeNano > record.stateNs) {
     record.stateNs = event.timeNano;
   } else if (event.Action !== "die" || !record.exitUnknown) return;
@@ -59,9 +60,15 @@ export function mergeInspect(
     record.state = inspect.State;
     record.stateNs = stateTimeNs(inspect.State);
     record.exitUnknown = false;
-  }
+  } else fillStart(record, inspect.State.StartedAt);
   record.dirty = since.order <= record.changedAt;
   return true;
+}
+
+/** What is too old to say how a container is may still be the first to say when it started. */
+function fillStart(record: ContainerRecord, startedAt: string): void {
+  if (record.state.StartedAt !== NEVER || record.state.Status === "created") return;
+  record.state = { ...record.state, StartedAt: startedAt };
 }
 
 /** The status alone is known, from a list or from the answer to an own write. */

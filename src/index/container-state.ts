@@ -4,7 +4,8 @@ import { formatTimeNs } from "../convert/time.ts";
 /** Where a container is in its life, as the CRI sees it. */
 export type Phase = "created" | "running" | "stopped";
 
-const NEVER = formatTimeNs(0n);
+/** Docker's word for a time that has not come. */
+export const NEVER = formatTimeNs(0n);
 
 export const initialState: ContainerState = {
   Status: "created",

@@ -15,7 +15,7 @@ export function containerStop(
       const container = await deps.index.find("container", request.containerId);
       if (container === undefined) return {};
       if (!container.state.Running && !container.state.Paused) return {};
-      const graceSeconds = Number(request.timeout < 0n ? 0n : request.timeout);
+      const graceSeconds = graceOf(request.timeout);
       // No lock: a second call with a shorter grace must reach the engine while the first one waits.
       let answer: "exited" | undefined;
       try {
@@ -39,6 +39,17 @@ export function containerStop(
       return {};
     },
   };
+}
+
+/**
+ * Docker's wait overflows far above this and then kills at once, as do Node's timers. Below zero the
+ * CRI has no meaning, and Docker would wait for ever.
+ */
+const longestGraceSeconds = 2_000_000n;
+
+function graceOf(seconds: bigint): number {
+  if (seconds < 0n) return 0;
+  return Number(seconds > longestGraceSeconds ? longestGraceSeconds : seconds);
 }
 
 /** Docker carries a stop out to its end whether or not its answer reaches us. */
