@@ -29,16 +29,17 @@ describe("PullImage from a registry that misbehaves", () => {
       withoutNetwork: true,
       args: [`--image-pull-progress-deadline=${deadlineMs / 1000}s`],
     });
-    // Random, so that compression leaves something to drip.
-    const content = randomBytes(300_000);
-    image = await registryImage({ files: [{ path: "random", content }] });
-    registry = await startScriptedRegistry(image);
+    registry = await startScriptedRegistry(await registryImage({ files: [] }));
   });
   after(async () => {
     await registry.close();
     await node.close();
   });
-  beforeEach(() => {
+  beforeEach(async () => {
+    // Another one for each test, since engines keep layers of pulls that were cut; random, so that
+    // compression leaves something to drip.
+    const files = [{ path: "random", content: randomBytes(300_000) }];
+    registry.image = image = await registryImage({ files });
     start = nodeState(node);
     node.proxy.reset();
     registry.script = () => false;
@@ -62,6 +63,8 @@ describe("PullImage from a registry that misbehaves", () => {
   /** The pull that was cut does not stand in the way of the next one. */
   const pullsAgain = async (): Promise<void> => {
     registry.script = () => false;
+    // Docker 20.10 holds on to a layer's request that was cut until the registry's side ends it.
+    registry.hangUp();
     await pull();
   };
 

@@ -20,6 +20,9 @@ export interface ScriptedRegistry {
   /** Requests so far, by part. */
   readonly seen: { part: RegistryPart; authorization: string | undefined }[];
   script: Script;
+  image: RegistryImage;
+  /** Breaks the connections there are, as a registry does that was restarted. */
+  hangUp(): void;
   close(): Promise<void>;
 }
 
@@ -30,13 +33,13 @@ export async function startScriptedRegistry(
 ): Promise<ScriptedRegistry> {
   const seen: ScriptedRegistry["seen"] = [];
   const server = createServer((request, response) => {
-    const part = partOf(request.url ?? "", image);
+    const part = partOf(request.url ?? "", registry.image);
     seen.push({ part, authorization: request.headers.authorization });
     response.on("error", () => undefined);
-    if (!registry.script(part, request, response)) answer(part, image, response);
+    if (!registry.script(part, request, response)) answer(part, registry.image, response);
   });
-  const { host, close } = await serve(server);
-  const registry: ScriptedRegistry = { host, seen, script, close };
+  const { host, close, hangUp } = await serve(server);
+  const registry: ScriptedRegistry = { host, seen, script, image, hangUp, close };
   return registry;
 }
 
@@ -45,19 +48,25 @@ export async function startBlackHole(): Promise<{ host: string; close(): Promise
   return await serve(createTcpServer((socket) => socket.on("error", () => undefined)));
 }
 
-async function serve(server: TcpServer): Promise<{ host: string; close(): Promise<void> }> {
+async function serve(
+  server: TcpServer,
+): Promise<{ host: string; hangUp(): void; close(): Promise<void> }> {
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const hangUp = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
   return {
+    hangUp,
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     close: () =>
       new Promise<void>((resolve) => {
         server.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
+        hangUp();
       }),
   };
 }
