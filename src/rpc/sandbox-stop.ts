@@ -1,6 +1,7 @@
 import type { Handlers } from "../cri/bind.ts";
 import { CriError, invalidArgument } from "../errors.ts";
 import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
+import { CniError } from "../network/cni-error.ts";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
 import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "./deps.ts";
@@ -54,6 +55,9 @@ export function sandboxStop(
 async function stop(deps: PodDeps, sandbox: Sandbox): Promise<SandboxRecord | undefined> {
   const { id, entry } = sandbox;
   let { record } = sandbox;
+  const running = entry?.state.Running === true;
+  // True when an earlier DEL failed, or nobody can tell.
+  const again = record === undefined || record.phase === "stopping";
   if (record !== undefined && record.phase !== "stopped" && record.phase !== "stopping") {
     record = { ...record, phase: "stopping" };
     await deps.records.saveIfPossible(record);
@@ -62,10 +66,17 @@ async function stop(deps: PodDeps, sandbox: Sandbox): Promise<SandboxRecord | un
   }
   await killMembers(deps, await deps.index.membersOf(id));
   failpoint("stop.after-members");
-  if (record !== undefined) record = await releaseNetwork(deps, record);
-  else if (entry !== undefined) await releaseForeignNetwork(deps, entry);
+  try {
+    if (record !== undefined) record = await releaseNetwork(deps, record);
+    else if (entry !== undefined) await releaseForeignNetwork(deps, entry);
+  } catch (error) {
+    // A plugin may fail for as long as the namespace is there (bridge, once somebody else flushed
+    // its rules): the next DEL goes without it, which plugins must take. Nothing answers any more.
+    if (again && running && error instanceof CniError) await killContainer(deps, id);
+    throw error;
+  }
   failpoint("stop.after-release");
-  if (entry?.state.Running === true) await killContainer(deps, id);
+  if (running) await killContainer(deps, id);
   failpoint("stop.after-kill");
   if (record !== undefined && record.phase !== "stopped") {
     record = { ...record, phase: "stopped" };

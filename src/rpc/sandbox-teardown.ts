@@ -23,12 +23,29 @@ export async function clearSandbox(deps: PodDeps, record: SandboxRecord): Promis
   const ids = await idsOfRecord(deps, record);
   const members = ids.flatMap((id) => deps.index.peekMembers(id));
   await killMembers(deps, members);
-  let left = record;
+  const left = await releaseOrKeep(deps, record, ids);
+  await removeMembers(deps, members);
+  for (const id of ids) await removeContainer(deps, id);
+  await deps.records.delete(left);
+  for (const id of ids) deps.index.touchedRecord(id);
+}
+
+/** DEL, and once more without the namespace, since some plugins fail after half an ADD (bridge). */
+async function releaseOrKeep(
+  deps: PodDeps,
+  record: SandboxRecord,
+  ids: readonly string[],
+): Promise<SandboxRecord> {
   try {
-    left = await releaseNetwork(deps, record);
+    return await releaseNetwork(deps, record);
+  } catch (error) {
+    deps.log.warn({ sandbox: record.name, error: errorText(error) }, "CNI DEL failed at first");
+    for (const id of ids) await killContainer(deps, id);
+  }
+  try {
+    return await releaseNetwork(deps, record);
   } catch (error) {
     deps.log.warn({ sandbox: record.name, error: errorText(error) }, "network is still held");
-    for (const id of ids) await killContainer(deps, id);
     const [id] = ids;
     await deps.records.saveIfPossible({
       ...record,
@@ -38,10 +55,6 @@ export async function clearSandbox(deps: PodDeps, record: SandboxRecord): Promis
     if (id !== undefined) deps.index.touchedRecord(id);
     throw error;
   }
-  await removeMembers(deps, members);
-  for (const id of ids) await removeContainer(deps, id);
-  await deps.records.delete(left);
-  for (const id of ids) deps.index.touchedRecord(id);
 }
 
 /** Runs CNI DEL with what was saved at ADD; the returned record owes nothing any more. */

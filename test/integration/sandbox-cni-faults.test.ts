@@ -86,7 +86,7 @@ describe("a sandbox whose network fails", () => {
   }
 
   it("with ADD and then DEL failing stays listed NOTREADY until DEL works", async () => {
-    plugins.failOn({ ADD: "1*late-error(half done)", DEL: "2*error(not now)" });
+    plugins.failOn({ ADD: "1*late-error(half done)", DEL: "3*error(not now)" });
     const failed = await rpcFailure(node.runtime.runPodSandbox({ config: sandboxConfig(node) }));
     expect(failed.details).to.include("half done");
     const { items } = await node.runtime.listPodSandbox({});
@@ -96,6 +96,30 @@ describe("a sandbox whose network fails", () => {
     const refused = await rpcFailure(node.runtime.stopPodSandbox({ podSandboxId }));
     expect(refused.details).to.include("not now");
     await removePod(node, { podSandboxId });
+  });
+
+  it("a DEL that fails while the namespace is there does not hold the pod for ever", async () => {
+    const pod = await runPod(node);
+    plugins.failOn({ DEL: "2*error(chain does not exist)" });
+    for (let times = 0; times < 2; times += 1) {
+      await rpcFailure(node.runtime.stopPodSandbox({ podSandboxId: pod.podSandboxId }));
+    }
+    await removePod(node, pod);
+    const namespaces = plugins.calls().map(({ netns }) => netns !== "");
+    expect(namespaces).to.deep.equal([true, true, false]);
+  });
+
+  it("what bridge cannot undo while the namespace is there is undone without it", async () => {
+    await removePod(node, await runPod(node));
+    const { plugins: list, ...rest } = plugins.config();
+    const [first, ...others] = list as [{ delegate: { ipam: object } }];
+    // The bridge has another address already: ADD fails after the allocation, DEL on a missing chain.
+    const ipam = { ...first.delegate.ipam, ranges: [[{ subnet: "10.219.78.0/24" }]] };
+    const changed = { ...first, delegate: { ...first.delegate, ipam } };
+    plugins.writeConfig({ ...rest, plugins: [changed, ...others] });
+    await rpcFailure(node.runtime.runPodSandbox({ config: sandboxConfig(node) }));
+    expect((await node.runtime.listPodSandbox({})).items).to.deep.equal([]);
+    plugins.writeConfig();
   });
 
   for (const signal of ["none", "SIGKILL"]) {

@@ -12,7 +12,10 @@ export interface FailpointNode {
   readonly node: TestNode;
   /** Takes the CNI configuration away, puts it back. */
   removeConfig(): void;
-  writeConfig(): void;
+  /** Without an argument, the one of the start. */
+  writeConfig(list?: object): void;
+  /** The configuration as it is now. */
+  config(): { plugins: object[] };
   /** What the plugin does from now on, by verb; earlier calls are forgotten. */
   failOn(failpoints: Record<string, string>): void;
   /** Verbs of the calls since then, and all about them. */
@@ -32,7 +35,7 @@ export async function startFailpointNode(options: NodeOptions = {}): Promise<Fai
     args: [`--cni-bin-dir=${folder},/opt/cni/bin,/usr/lib/cni`, ...(options.args ?? [])],
   });
   const file = join(node.cniConfDir, "10-test.conflist");
-  const writeConfig = (): void => {
+  const makeConfig = (): void => {
     bridgeConflist(node.cniConfDir, {
       bridge: node.bridge,
       dataDir: join(node.folder, "addresses"),
@@ -42,10 +45,14 @@ export async function startFailpointNode(options: NodeOptions = {}): Promise<Fai
     list.plugins = [{ type: "failpoint", failpointState: state, delegate: bridge }, ...others];
     writeFileSync(file, JSON.stringify(list));
   };
-  writeConfig();
+  makeConfig();
+  const original = readFileSync(file, "utf8");
   return {
     node,
-    writeConfig,
+    writeConfig: (list) => {
+      writeFileSync(file, list === undefined ? original : JSON.stringify(list));
+    },
+    config: () => JSON.parse(readFileSync(file, "utf8")) as { plugins: object[] },
     removeConfig: () => rmSync(file),
     failOn: (failpoints) => setFailpoints(state, failpoints),
     calls: () => failpointCalls(state),
