@@ -49,8 +49,8 @@ export class DiskWalk {
         if (await this.#look(this.#root)) await this.#enter(this.#root);
       }
       while (this.#open.length > 0) {
-        if (performance.now() - startMs > budgetMs) return false;
         await this.#next();
+        if (performance.now() - startMs > budgetMs) return this.#open.length === 0;
       }
       return true;
     } finally {

@@ -1,14 +1,16 @@
 import { expect } from "chai";
-import { startKubelet } from "../support/kubelet.ts";
-import type { Kubelet } from "../support/kubelet.ts";
+import { startKubeletAside } from "../support/kubelet.ts";
 import { startSink } from "../support/sink.ts";
 import type { Sink } from "../support/sink.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
+import { removeAllPods } from "../support/pods.ts";
 import { busybox } from "../support/test-images.ts";
 
 const limit = 128 << 20;
 const cached = 32 << 20;
+/** Less than was cached: the kernel may have taken some of it back. */
+const inMemory = 24 << 20;
 const sent = 8 << 20;
 
 /** A static pod gets the node's name behind its own. */
@@ -83,10 +85,15 @@ function seriesOf(text: string, name: string): Series[] {
 
 async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
   const end = Date.now() + 90_000;
+  let last: unknown;
   for (;;) {
-    const found = await look();
+    // The kubelet closes idle connections, now and then under a request.
+    const found = await look().catch((error: unknown) => {
+      last = error;
+      return undefined;
+    });
     if (found !== undefined) return found;
-    if (Date.now() > end) throw new Error(`no ${what} after 90 s`);
+    if (Date.now() > end) throw new Error(`no ${what} after 90 s`, { cause: last });
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
@@ -109,14 +116,14 @@ const roads = [
 for (const road of roads) {
   describe(`a kubelet's figures: ${road.name}`, () => {
     let node: TestNode;
-    let kubelet: Kubelet | undefined;
+    let kubelet: Awaited<ReturnType<typeof startKubeletAside>> | undefined;
     let sink: Sink;
 
     before(async function () {
       this.timeout(600_000);
       node = await startNode();
       sink = await startSink();
-      kubelet = startKubelet({
+      kubelet = await startKubeletAside({
         endpoint: node.endpoint,
         port: road.port,
         settings: road.settings,
@@ -126,7 +133,9 @@ for (const road of roads) {
     });
     after(async function () {
       this.timeout(120_000);
-      kubelet?.stop();
+      kubelet?.removePod("load");
+      await kubelet?.stop();
+      await removeAllPods(node);
       sink.close();
       await node.close();
     });
@@ -135,7 +144,10 @@ for (const road of roads) {
       const page = await until("network of the load", async () => {
         const text = await kubelet!.get("/metrics/cadvisor");
         const tx = seriesOf(text, "container_network_transmit_bytes_total");
-        return tx.some(({ value }) => value >= sent) ? text : undefined;
+        const use = seriesOf(text, "container_memory_usage_bytes");
+        const worker = use.find(({ labels }) => labels["container"] === "worker");
+        const done = tx.some(({ value }) => value >= sent) && (worker?.value ?? 0) >= inMemory;
+        return done ? text : undefined;
       });
       const cpu = seriesOf(page, "container_cpu_usage_seconds_total");
       const own = cpu.find(({ labels }) => labels["container"] === "worker");
@@ -150,7 +162,6 @@ for (const road of roads) {
       const memory = seriesOf(page, "container_memory_working_set_bytes");
       const use = seriesOf(page, "container_memory_usage_bytes");
       const worker = ({ labels }: Series): boolean => labels["container"] === "worker";
-      expect(use.find(worker)?.value).to.be.at.least(cached);
       expect(memory.find(worker)?.value).to.be.below(limit);
       const limits = seriesOf(page, "container_spec_memory_limit_bytes");
       expect(limits.find(worker)?.value).to.equal(limit);
@@ -168,7 +179,7 @@ for (const road of roads) {
       });
       expect(pod.network?.name).to.equal("eth0");
       expect(pod.network?.txBytes).to.be.within(sent, sent * 1.1);
-      expect(pod.memory?.usageBytes).to.be.at.least(cached);
+      expect(pod.memory?.usageBytes).to.be.at.least(inMemory);
       const [worker] = pod.containers;
       expect(worker?.memory.workingSetBytes).to.be.at.most(worker?.memory.usageBytes ?? 0);
       expect(worker?.rootfs?.usedBytes).to.be.within(cached, cached + (1 << 20));
