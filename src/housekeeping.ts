@@ -1,6 +1,7 @@
 import { errorText } from "./errors.ts";
 import { scratchLabel } from "./images/accounts.ts";
 import type { Parts } from "./parts.ts";
+import { sweepEdits } from "./rpc/edits-sweep.ts";
 import { logTargetOf } from "./rpc/container-start.ts";
 
 const lookMs = 250;
@@ -20,7 +21,7 @@ export function keepHouse(parts: Parts): { stop(): void } {
   const look = async (): Promise<void> => {
     const { resyncs } = parts.index.counters;
     if (resyncs !== seenResyncs || parts.info.stale) {
-      await parts.info.get();
+      await parts.editing.of(await parts.info.get());
       seenResyncs = resyncs;
       // An engine that answers other requests but not these is not asked all the time.
       if (parts.info.stale) notBeforeMs = parts.clock.monotonicMs() + retryMs;
@@ -44,12 +45,13 @@ export function keepHouse(parts: Parts): { stop(): void } {
       });
   }, lookMs);
   const unsubscribe = parts.index.onChange(({ kind, entry }) => {
-    if (kind !== "deleted" || entry.kind !== "container") return;
-    Promise.all([parts.logs.remove(entry.id), parts.resources.delete(entry.id)]).catch(
-      (error: unknown) => {
-        parts.log.warn({ error: errorText(error), containerId: entry.id }, "clean-up failed");
-      },
-    );
+    if (kind !== "deleted") return;
+    const { id } = entry;
+    const work = [parts.edits.remove(id)];
+    if (entry.kind === "container") work.push(parts.logs.remove(id), parts.resources.delete(id));
+    Promise.all(work).catch((error: unknown) => {
+      parts.log.warn({ error: errorText(error), containerId: id }, "clean-up failed");
+    });
   });
   return {
     stop: () => {
@@ -66,6 +68,7 @@ async function resume(parts: Parts): Promise<void> {
   await parts.logs.resume(targets.filter((target) => target !== undefined));
   const known = new Set(containers.map((entry) => entry.id));
   await parts.resources.keepOnly((id) => known.has(id));
+  await sweepEdits({ ...parts, exists: (id) => parts.index.peek(id) !== undefined });
   // Left by a kill in the middle of reading an image's accounts.
   for (const { Id } of await parts.engine.listContainers([scratchLabel])) {
     await parts.engine.removeContainer(Id);

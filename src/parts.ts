@@ -26,12 +26,14 @@ import { createNetwork } from "./network/network.ts";
 import type { LogChoice } from "./rpc/container-start.ts";
 import { SandboxSetups } from "./rpc/deps.ts";
 import type { PodDeps } from "./rpc/deps.ts";
+import { EditingRuntimes } from "./rpc/editing-runtimes.ts";
 import { LogDrains } from "./rpc/log-drains.ts";
 import { engineFacts } from "./rpc/node-facts.ts";
 import { oomScoreFloor } from "./rpc/oom-score.ts";
 import { Views } from "./rpc/views.ts";
 import { buildStats } from "./stats-parts.ts";
 import type { StatsParts } from "./stats-parts.ts";
+import { EditsFolder } from "./state/edits-folder.ts";
 import { ResourceUpdates } from "./state/resource-updates.ts";
 import { SandboxRecords } from "./state/sandbox-records.ts";
 import { createStreamingServer } from "./streaming/server.ts";
@@ -58,6 +60,7 @@ export interface Parts extends PodDeps {
   logChoice: LogChoice;
   oomFloor: number;
   factsNow(): EngineFacts;
+  editing: EditingRuntimes;
   imageAccounts(imageId: string): Promise<AccountFiles>;
   close(): Promise<void>;
 }
@@ -67,6 +70,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   const clock = systemClock;
   const records = await SandboxRecords.open(config.stateDir, log);
   const resources = await ResourceUpdates.open(config.stateDir);
+  const edits = await EditsFolder.open(config.runDir);
   const requestListeners: Parts["requestListeners"] = new Set();
   const engine = createDockerEngine({
     endpoint: config.dockerEndpoint,
@@ -100,7 +104,17 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     shimPerPod: !config.shimPerContainer,
     oomScoreFloor: oomFloor,
   };
-  const factsOf = (self: EngineSelf): EngineFacts => engineFacts(self, nodeOptions);
+  const editing = new EditingRuntimes({
+    folder: edits,
+    layers: () => stats.layerFolder(),
+    clock,
+    log,
+  });
+  const unsubscribe = index.onEvent(({ Type }) => {
+    if (Type === "daemon") info.outdate();
+  });
+  const factsOf = (self: EngineSelf): EngineFacts =>
+    engineFacts(self, nodeOptions, editing.peek(self).runtimes);
   const factsNow = (): EngineFacts => factsOf(info.peek() ?? unknownEngine);
   const views = new Views({ index, records, resources, network, factsNow });
   const drains = new LogDrains(logs, index);
@@ -129,6 +143,8 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     network,
     logs,
     info,
+    edits,
+    editing,
     puller,
     views,
     drains,
@@ -140,7 +156,11 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     log,
     oomFloor,
     factsNow,
-    facts: async () => factsOf(await info.get()),
+    facts: async () => {
+      const self = await info.get();
+      await editing.of(self);
+      return factsOf(self);
+    },
     forward: createForwardPolicySource({ clock, log }),
     pause: pauseImage(config, { engine, puller, index, log }),
     imageAccounts: createAccountReader(engine),
@@ -152,6 +172,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     locks: new KeyedMutex(),
     setups: new SandboxSetups(Number(process.env["DOCKLINE_ABANDONED_MS"] ?? 120_000)),
     close: async () => {
+      unsubscribe();
       await streaming.close(1000);
       feed.close();
       await stats.close();

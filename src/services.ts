@@ -1,4 +1,5 @@
 import { familiarReference, normalizeListed } from "./convert/image-ref.ts";
+import { editingRuntime } from "./convert/runtime-handler.ts";
 import type { Handlers } from "./cri/bind.ts";
 import type { ImageService, RuntimeService } from "./gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "./index/container-index.ts";
@@ -37,8 +38,11 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
         pulls: parts.puller.running(),
         logs: parts.logs.lag(),
         streams: parts.streaming.sessions(),
+        docklineOci: editingInfo(parts),
       }),
-      handlerFeatures,
+      handlerFeatures: (handler, self) =>
+        handlerFeatures(handler, self, editingRuntime(handler, parts.factsNow())),
+      mountOptions: () => editingRuntime("", parts.factsNow()) !== undefined,
     }),
     ...sandboxRun(parts),
     ...sandboxStop(parts),
@@ -57,6 +61,24 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
     }),
     ...execSync({ ...parts, killExecTree }),
     ...streamingUrls(parts),
+  };
+}
+
+/** For operators: what there is of dockline-oci, or what is missing without it. */
+function editingInfo(parts: Parts): object {
+  const self = parts.info.peek();
+  if (self === undefined) return {};
+  const report = parts.editing.peek(self);
+  return {
+    edits: parts.edits.path,
+    usable: report.runtimes,
+    unusable: Object.fromEntries(report.unusable),
+    ...(report.runtimes.length > 0
+      ? {}
+      : {
+          missing:
+            "user namespaces, id-mapped volumes, mount options, ambient capabilities, cgroup keys before the start; dockline install-runtime registers it",
+        }),
   };
 }
 

@@ -1,7 +1,6 @@
 import { invalidArgument } from "../errors.ts";
 import type { ContainerCreate, HostConfig } from "../engine/types.ts";
 import type { ContainerConfig, PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
-import type { CgroupWrite } from "./cgroup-writes.ts";
 import { toCgroupParent } from "./cgroup-parent.ts";
 import { toDeviceMappings, toDeviceRequests } from "./devices.ts";
 import type { EngineFacts } from "./engine-facts.ts";
@@ -12,6 +11,7 @@ import { toDockerMounts } from "./mounts.ts";
 import { toContainerNamespaces } from "./namespaces.ts";
 import { planResources } from "./resources.ts";
 import { toDockerUser, type ImageUserFacts } from "./run-as.ts";
+import { editingRuntime } from "./runtime-handler.ts";
 import { commonHostConfig } from "./sandbox-spec.ts";
 import { toContainerSecurity } from "./security-context.ts";
 import { toDockerSignal } from "./signals.ts";
@@ -27,6 +27,8 @@ export interface ContainerSpecInput {
   /** From toContainerLabels. */
   readonly labels: Record<string, string>;
   readonly engine: EngineFacts;
+  /** From needsEdits: it runs under dockline-oci. */
+  readonly edited?: boolean;
   /** Text of the localhost seccomp profile, when localhostSeccompPath names one. */
   readonly seccompProfile?: string;
   /** What the image says of users; its accounts are wanted when needsImageAccounts says so. */
@@ -35,8 +37,6 @@ export interface ContainerSpecInput {
 
 export interface ContainerSpec {
   readonly body: ContainerCreate;
-  /** Cgroup files to write right after start. */
-  readonly hostWrites: CgroupWrite[];
   /** Host paths to relabel before create, on SELinux nodes. */
   readonly relabelPaths: string[];
 }
@@ -47,7 +47,9 @@ export interface ContainerSpec {
  * @throws InvalidArgument or Unimplemented naming the field
  */
 export function toContainerCreate(input: ContainerSpecInput): ContainerSpec {
-  const { config, sandboxConfig, engine } = input;
+  const { config, sandboxConfig } = input;
+  const editing = editingRuntime(input.runtimeHandler, input.engine);
+  const engine = { ...input.engine, editing };
   const context = config.linux?.securityContext;
   const privileged = context?.privileged ?? false;
   if (config.windows !== undefined) throw invalidArgument("windows: this is a Linux node");
@@ -61,7 +63,12 @@ export function toContainerCreate(input: ContainerSpecInput): ContainerSpec {
   const { User, GroupAdd } = toDockerUser(context, input.image);
   const hostConfig: HostConfig = {
     ...toContainerNamespaces(context?.namespaceOptions, input.sandboxId, engine, privileged),
-    ...commonHostConfig(input.runtimeHandler, input.sandboxName, engine),
+    ...commonHostConfig(
+      input.runtimeHandler,
+      input.sandboxName,
+      engine,
+      input.edited === true ? editing : undefined,
+    ),
     ...toContainerSecurity(context, engine, input.seccompProfile),
     ...resources.docker,
     GroupAdd,
@@ -73,7 +80,6 @@ export function toContainerCreate(input: ContainerSpecInput): ContainerSpec {
   };
   return {
     body: { ...processFields(config, User), Labels: input.labels, HostConfig: hostConfig },
-    hostWrites: resources.hostWrites,
     relabelPaths: mounts.relabelPaths,
   };
 }

@@ -1,7 +1,7 @@
 import { invalidArgument } from "../errors.ts";
 import type { DeviceMapping, HostConfig } from "../engine/types.ts";
 import type { CDIDevice, Device } from "../gen/runtime/v1/api_pb.js";
-import { API, type EngineFacts } from "./engine-facts.ts";
+import { API, type HandlerFacts } from "./engine-facts.ts";
 import { quoted, requireAbsolutePath, unimplemented } from "./field-checks.ts";
 
 const PERMISSIONS = /^[rwm]{1,3}$/;
@@ -24,10 +24,13 @@ export function toDeviceMappings(devices: readonly Device[]): DeviceMapping[] {
   });
 }
 
-/** CDI devices → Docker's own CDI request; undefined for none. Unimplemented below API 1.44. */
+/**
+ * CDI devices → Docker's own CDI request; undefined for none, and below API 1.44 where edits carry
+ * them. Unimplemented without either.
+ */
 export function toDeviceRequests(
   devices: readonly CDIDevice[],
-  facts: Pick<EngineFacts, "apiMinor">,
+  facts: HandlerFacts<"apiMinor">,
 ): HostConfig["DeviceRequests"] | undefined {
   if (devices.length === 0) return undefined;
   const names = devices.map(({ name }, index) => {
@@ -37,7 +40,10 @@ export function toDeviceRequests(
     return name;
   });
   if (facts.apiMinor < API.cdi) {
-    throw unimplemented(`CDI_devices: this Docker Engine has no CDI (API 1.${API.cdi})`);
+    if (facts.editing !== undefined) return undefined;
+    throw unimplemented(
+      `CDI_devices: this Docker Engine has no CDI (API 1.${API.cdi}), and dockline-oci is not registered for this runtime; see dockline install-runtime`,
+    );
   }
   return [{ Driver: "cdi", DeviceIDs: [...new Set(names)] }];
 }

@@ -17,6 +17,11 @@ export interface EngineFacts {
   readonly runtimes: readonly string[];
   readonly defaultRuntime: string;
   /**
+   * dockline-oci as registered and seen to work; without one for a container's runtime, what only
+   * edits of the OCI spec can give is refused.
+   */
+  readonly editingRuntimes?: readonly EditingRuntime[];
+  /**
    * The lowest oom_score_adj that this host lets a container have: -1000 normally, the daemon's own
    * value where CAP_SYS_RESOURCE is missing. Lower requests are raised to it.
    */
@@ -30,6 +35,21 @@ export interface EngineFacts {
   readonly ulimits?: readonly { Name: string; Soft: number; Hard: number }[];
   readonly dockerRootDir: string;
 }
+
+/** dockline-oci in front of one OCI runtime. */
+export interface EditingRuntime {
+  /** Docker's name of it: "dockline" in front of runc, "dockline-crun". */
+  readonly name: string;
+  /** Why no pod can have a user namespace; undefined where it can. */
+  readonly noUserNamespaces?: string;
+  /** Read-only mounts with all mounts below. */
+  readonly recursiveReadOnly: boolean;
+}
+
+/** For one container: the facts, and what its runtime handler can be edited with. */
+export type HandlerFacts<Used extends keyof EngineFacts> = Pick<EngineFacts, Used> & {
+  readonly editing?: EditingRuntime | undefined;
+};
 
 /** API minors at which Docker Engine learned something that the translation leans on. */
 export const API = {

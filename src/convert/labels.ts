@@ -19,6 +19,8 @@ export interface IdentityExtra {
   readonly spec?: string;
   /** Hash of the request (config-hash.ts), to tell a retry from a conflict. */
   readonly hash?: string;
+  /** Made to run under dockline-oci: no start without its edits. */
+  readonly edited?: true;
 }
 
 interface IdentityFields {
@@ -232,7 +234,7 @@ function readAuthoritative(
   const annotations = stringRecord(value["annotations"]);
   if (kind !== "podsandbox" && kind !== "container") return undefined;
   if (criLabels === undefined || annotations === undefined) return undefined;
-  const { spec, hash } = value;
+  const { spec, hash, edited } = value;
   return {
     kind,
     labels: criLabels,
@@ -243,6 +245,7 @@ function readAuthoritative(
     extra: {
       ...(typeof spec === "string" ? { spec } : {}),
       ...(typeof hash === "string" ? { hash } : {}),
+      ...(edited === true ? { edited } : {}),
     },
   };
 }

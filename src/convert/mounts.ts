@@ -1,7 +1,7 @@
 import { invalidArgument } from "../errors.ts";
 import type { DockerMount } from "../engine/types.ts";
 import { MountPropagation, type Mount } from "../gen/runtime/v1/api_pb.js";
-import { API, type EngineFacts } from "./engine-facts.ts";
+import { API, type HandlerFacts } from "./engine-facts.ts";
 import { requireAbsolutePath, requirePlainText, unimplemented } from "./field-checks.ts";
 import { lookupReference } from "./image-ref.ts";
 
@@ -14,7 +14,10 @@ export interface TranslatedMounts {
   readonly relabelPaths: string[];
 }
 
-type MountFacts = Pick<EngineFacts, "apiMinor" | "selinuxEnabled">;
+type MountFacts = HandlerFacts<"apiMinor" | "selinuxEnabled">;
+
+const NEEDS_EDITS =
+  "not supported on this node: dockline-oci is not registered for this runtime; see dockline install-runtime";
 
 /**
  * CRI mounts → Docker's structured mounts, in the order given. Never string binds: in those a colon
@@ -29,7 +32,7 @@ export function toDockerMounts(mounts: readonly Mount[], facts: MountFacts): Tra
     const target = requireAbsolutePath(`${field}.container_path`, mount.containerPath);
     if (isRoot(target))
       throw invalidArgument(`${field}.container_path: "/" cannot be a mount point`);
-    refuseUnsupported(field, mount);
+    refuseUnsupported(field, mount, facts);
     if (mount.image !== undefined) return imageMount(field, mount, mount.image.image, facts);
     if (mount.imageSubPath !== "") {
       throw invalidArgument(`${field}.image_sub_path: set without image`);
@@ -71,7 +74,7 @@ function requireRecursiveReadOnly(field: string, mount: Mount, facts: MountFacts
   if (mount.propagation !== MountPropagation.PROPAGATION_PRIVATE) {
     throw invalidArgument(`${field}.recursive_read_only: needs private propagation`);
   }
-  if (facts.apiMinor < API.readOnlyRecursion) {
+  if (facts.apiMinor < API.readOnlyRecursion && facts.editing?.recursiveReadOnly !== true) {
     // The kubelet looks for this word.
     throw invalidArgument(
       `RROUnsupported: ${field}.recursive_read_only: this Docker Engine has no recursive read-only mounts (API 1.${API.readOnlyRecursion})`,
@@ -104,15 +107,17 @@ function imageMount(field: string, mount: Mount, image: string, facts: MountFact
   };
 }
 
-function refuseUnsupported(field: string, mount: Mount): void {
+/** What dockline-oci adds to the spec; oci-edits.ts has the rules. */
+function refuseUnsupported(field: string, mount: Mount, facts: MountFacts): void {
+  if (facts.editing !== undefined) return;
   if (mount.uidMappings.length > 0) {
-    throw invalidArgument(`${field}.uidMappings: id-mapped mounts are not supported`);
+    throw invalidArgument(`${field}.uidMappings: ${NEEDS_EDITS}`);
   }
   if (mount.gidMappings.length > 0) {
-    throw invalidArgument(`${field}.gidMappings: id-mapped mounts are not supported`);
+    throw invalidArgument(`${field}.gidMappings: ${NEEDS_EDITS}`);
   }
   if (mount.mountOptions.length > 0) {
-    throw invalidArgument(`${field}.mount_options: Docker has no options for bind mounts`);
+    throw invalidArgument(`${field}.mount_options: ${NEEDS_EDITS}`);
   }
 }
 

@@ -1,18 +1,15 @@
 import { invalidArgument } from "../errors.ts";
 import type { HostConfig } from "../engine/types.ts";
-import {
-  NamespaceMode,
-  type NamespaceOption,
-  type UserNamespace,
-} from "../gen/runtime/v1/api_pb.js";
-import type { EngineFacts } from "./engine-facts.ts";
+import { NamespaceMode, type NamespaceOption } from "../gen/runtime/v1/api_pb.js";
+import type { HandlerFacts } from "./engine-facts.ts";
 import { quoted } from "./field-checks.ts";
+import { toPodIds } from "./user-namespace.ts";
 
 type NamespaceFields = Pick<
   HostConfig,
   "NetworkMode" | "PidMode" | "IpcMode" | "UTSMode" | "UsernsMode" | "CgroupnsMode"
 >;
-type NamespaceFacts = Pick<EngineFacts, "usernsRemap" | "cgroupVersion">;
+type NamespaceFacts = HandlerFacts<"usernsRemap" | "cgroupVersion">;
 
 const CONTAINER_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
 
@@ -37,7 +34,7 @@ export function toSandboxNamespaces(
     NetworkMode: network === NamespaceMode.NODE ? "host" : "none",
     IpcMode: ipc === NamespaceMode.NODE ? "host" : "shareable",
     ...(pid === NamespaceMode.NODE ? { PidMode: "host" } : {}),
-    ...alwaysSet(options?.usernsOptions, facts, privileged),
+    ...alwaysSet(options, facts, privileged),
   };
 }
 
@@ -64,7 +61,7 @@ export function toContainerNamespaces(
       ipc === NamespaceMode.NODE ? "host" : ipc === NamespaceMode.CONTAINER ? "private" : sandbox,
     ...(pidMode === undefined ? {} : { PidMode: pidMode }),
     ...(network === NamespaceMode.NODE ? { UTSMode: "host" } : {}),
-    ...alwaysSet(options?.usernsOptions, facts, privileged),
+    ...alwaysSet(options, facts, privileged),
   };
 }
 
@@ -89,21 +86,29 @@ function toPidMode(pid: NamespaceMode, targetId: string, sandbox: string): strin
 }
 
 function alwaysSet(
-  userns: UserNamespace | undefined,
+  options: NamespaceOption | undefined,
   facts: NamespaceFacts,
   privileged: boolean,
 ): NamespaceFields {
-  if (userns !== undefined && userns.mode !== NamespaceMode.NODE) {
-    throw invalidArgument(
-      "namespace_options.userns_options: user namespaces per pod are not supported on this engine",
-    );
-  }
+  if (toPodIds(options) !== undefined) requireUserNamespaces(facts);
   return {
     // A daemon-wide mapping would shift the owners of every host path that a pod mounts.
     ...(facts.usernsRemap ? { UsernsMode: "host" } : {}),
     // As containerd does it: own cgroup view on v2, except for privileged containers.
     CgroupnsMode: facts.cgroupVersion === 2 && !privileged ? "private" : "host",
   };
+}
+
+function requireUserNamespaces(facts: NamespaceFacts): void {
+  const reason = facts.usernsRemap
+    ? "the engine's userns-remap gives image files owners of its own"
+    : facts.editing === undefined
+      ? "dockline-oci is not registered for this runtime; see dockline install-runtime"
+      : facts.editing.noUserNamespaces;
+  if (reason === undefined) return;
+  throw invalidArgument(
+    `namespace_options.userns_options: user namespaces are not supported on this node: ${reason}`,
+  );
 }
 
 function requireMode(field: string, mode: NamespaceMode, allowed: NamespaceMode[]): void {

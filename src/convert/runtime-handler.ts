@@ -1,8 +1,11 @@
 import { invalidArgument } from "../errors.ts";
-import { API, type EngineFacts } from "./engine-facts.ts";
+import { API, type EditingRuntime, type EngineFacts } from "./engine-facts.ts";
 import { quoted } from "./field-checks.ts";
 
-type RuntimeFacts = Pick<EngineFacts, "runtimes" | "defaultRuntime" | "apiMinor">;
+type RuntimeFacts = Pick<
+  EngineFacts,
+  "runtimes" | "defaultRuntime" | "apiMinor" | "editingRuntimes"
+>;
 
 /** The only handler besides "" that most versions of cri-dockerd knew; it meant the default one. */
 const CRI_DOCKERD_DEFAULT = "docker";
@@ -11,9 +14,33 @@ const SHIM_NAME = /^io\.containerd\.[a-zA-Z0-9._-]+\.v[0-9]+$/;
 const GROUPED = ["runc", "crun"];
 const SHIM_GROUP_ANNOTATION = "io.containerd.runc.v2.group";
 
+const EDITING_NAME = /^dockline(?:-.+)?$/;
+/** Docker's names of what `dockline` stands in front of. */
+const RUNC_NAMES = ["runc", "io.containerd.runc.v2"];
+
+/** A name kept for dockline-oci, which is chosen for containers that need it and never asked for. */
+export function isEditingRuntime(name: string): boolean {
+  return EDITING_NAME.test(name);
+}
+
+/** dockline-oci in front of the runtime that a handler names: `dockline-<runtime>`, or `dockline`. */
+export function editingRuntime(handler: string, facts: RuntimeFacts): EditingRuntime | undefined {
+  const runtime = toDockerRuntime(handler, facts) ?? facts.defaultRuntime;
+  const find = (name: string): EditingRuntime | undefined =>
+    facts.editingRuntimes?.find((candidate) => candidate.name === name);
+  return (
+    find(`dockline-${runtime}`) ?? (RUNC_NAMES.includes(runtime) ? find("dockline") : undefined)
+  );
+}
+
 /** RuntimeClass handler → Docker's Runtime; undefined is the daemon's default. Unknown: InvalidArgument. */
 export function toDockerRuntime(handler: string, facts: RuntimeFacts): string | undefined {
   if (handler === "") return undefined;
+  if (isEditingRuntime(handler)) {
+    throw invalidArgument(
+      `runtime_handler: ${quoted(handler)} is chosen by Dockline itself where a container needs it`,
+    );
+  }
   if (facts.runtimes.includes(handler)) return handler;
   if (handler === CRI_DOCKERD_DEFAULT) return undefined;
   if (SHIM_NAME.test(handler) && facts.apiMinor >= API.seccompBuiltin) return handler;

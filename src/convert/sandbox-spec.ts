@@ -2,13 +2,14 @@ import { invalidArgument } from "../errors.ts";
 import type { ContainerCreate, HostConfig } from "../engine/types.ts";
 import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
 import { toCgroupParent } from "./cgroup-parent.ts";
-import type { EngineFacts } from "./engine-facts.ts";
+import type { EditingRuntime, EngineFacts } from "./engine-facts.ts";
 import { quoted, requirePlainText } from "./field-checks.ts";
 import { isHostNetwork, toSandboxNamespaces } from "./namespaces.ts";
 import { toDockerUser } from "./run-as.ts";
-import { toDockerRuntime, toOciAnnotations } from "./runtime-handler.ts";
+import { editingRuntime, toDockerRuntime, toOciAnnotations } from "./runtime-handler.ts";
 import { toSandboxSecurity } from "./security-context.ts";
 import { toSysctls } from "./sysctls.ts";
+import { toPodIds } from "./user-namespace.ts";
 
 export interface SandboxSpecInput {
   readonly config: PodSandboxConfig;
@@ -40,7 +41,13 @@ export function toSandboxCreate(input: SandboxSpecInput): ContainerCreate {
   const context = config.linux?.securityContext;
   const options = context?.namespaceOptions;
   if (config.windows !== undefined) throw invalidArgument("windows: this is a Linux node");
-  const namespaces = toSandboxNamespaces(options, engine, context?.privileged ?? false);
+  const editing = editingRuntime(input.runtimeHandler, engine);
+  const namespaces = toSandboxNamespaces(
+    options,
+    { ...engine, editing },
+    context?.privileged ?? false,
+  );
+  const edited = toPodIds(options) === undefined ? undefined : editing;
   const cgroupParent = toCgroupParent(config.linux?.cgroupParent ?? "", engine);
   const { User, GroupAdd } = toDockerUser(context, {
     // The pause image has no users: whatever the policy, only the listed groups apply.
@@ -49,7 +56,7 @@ export function toSandboxCreate(input: SandboxSpecInput): ContainerCreate {
   });
   const hostConfig: HostConfig = {
     ...namespaces,
-    ...commonHostConfig(input.runtimeHandler, input.name, engine),
+    ...commonHostConfig(input.runtimeHandler, input.name, engine, edited),
     ...toSandboxSecurity(context, engine, input.seccompProfile),
     GroupAdd,
     Sysctls: toSysctls(
@@ -72,13 +79,18 @@ export function toSandboxCreate(input: SandboxSpecInput): ContainerCreate {
   };
 }
 
-/** Set on every container of a pod, so that neither image nor daemon.json decides. */
+/**
+ * Set on every container of a pod, so that neither image nor daemon.json decides.
+ *
+ * @param edited dockline-oci, where the container needs edits of its OCI spec
+ */
 export function commonHostConfig(
   runtimeHandler: string,
   pauseName: string,
   engine: EngineFacts,
+  edited: EditingRuntime | undefined,
 ): HostConfig {
-  const runtime = toDockerRuntime(runtimeHandler, engine);
+  const runtime = edited?.name ?? toDockerRuntime(runtimeHandler, engine);
   const annotations = toOciAnnotations(runtimeHandler, pauseName, engine);
   return {
     RestartPolicy: { Name: "no" },

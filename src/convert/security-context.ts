@@ -5,13 +5,13 @@ import type {
   LinuxContainerSecurityContext,
   LinuxSandboxSecurityContext,
 } from "../gen/runtime/v1/api_pb.js";
-import type { EngineFacts } from "./engine-facts.ts";
+import type { HandlerFacts } from "./engine-facts.ts";
 import { quoted, requireAbsolutePath } from "./field-checks.ts";
 import { toAppArmorOption } from "./apparmor.ts";
 import { toSeccompOption } from "./seccomp.ts";
 import { toSelinuxOptions } from "./selinux.ts";
 
-export type SecurityFacts = Pick<EngineFacts, "apiMinor" | "apparmorEnabled">;
+export type SecurityFacts = HandlerFacts<"apiMinor" | "apparmorEnabled">;
 
 type SecurityFields = Pick<
   HostConfig,
@@ -39,7 +39,7 @@ export function toContainerSecurity(
   seccompProfile?: string,
 ): SecurityFields {
   const privileged = context?.privileged ?? false;
-  const capabilities = toCapabilities(context?.capabilities);
+  const capabilities = toCapabilities(context?.capabilities, facts);
   return {
     Privileged: privileged,
     ReadonlyRootfs: context?.readonlyRootfs ?? false,
@@ -109,14 +109,22 @@ function paths(
 
 function toCapabilities(
   capabilities: Capability | undefined,
+  facts: SecurityFacts,
 ): Required<Pick<HostConfig, "CapAdd" | "CapDrop">> {
-  if ((capabilities?.addAmbientCapabilities.length ?? 0) > 0) {
+  const ambient = capabilities?.addAmbientCapabilities ?? [];
+  if (ambient.length > 0 && facts.editing === undefined) {
     throw invalidArgument(
-      "capabilities.add_ambient_capabilities: Docker has no ambient capabilities",
+      "capabilities.add_ambient_capabilities: not supported on this node: dockline-oci is not registered for this runtime; see dockline install-runtime",
     );
   }
   return {
-    CapAdd: checked("add_capabilities", capabilities?.addCapabilities ?? []),
+    CapAdd: [
+      ...new Set([
+        ...checked("add_capabilities", capabilities?.addCapabilities ?? []),
+        // Only what a container has at all can be ambient in it.
+        ...checked("add_ambient_capabilities", ambient),
+      ]),
+    ],
     CapDrop: checked("drop_capabilities", capabilities?.dropCapabilities ?? []),
   };
 }

@@ -8,17 +8,27 @@ import {
 
 /**
  * What Docker cannot hold of a container's request but ContainerStatus must give back: mounts and
- * image as asked, requested resources, stop signal. Kept in the authoritative label as base64 of
+ * image as asked, requested resources, stop signal; and what the edits of its OCI spec are made of
+ * at each start: ambient capabilities, and CDI devices where the engine has no CDI. Kept in the authoritative label as base64 of
  * a ContainerConfig with only these fields, so that not a byte of them is lost.
  */
-export function encodeContainerSpec(config: ContainerConfig): string {
+export function encodeContainerSpec(config: ContainerConfig, engineHasCdi = true): string {
+  const ambient = config.linux?.securityContext?.capabilities?.addAmbientCapabilities ?? [];
   const kept = create(ContainerConfigSchema, {
     mounts: config.mounts,
     stopSignal: config.stopSignal,
     ...(config.image === undefined ? {} : { image: config.image }),
-    ...(config.linux?.resources === undefined
+    ...(engineHasCdi ? {} : { CDIDevices: config.CDIDevices }),
+    ...(config.linux?.resources === undefined && ambient.length === 0
       ? {}
-      : { linux: { resources: config.linux.resources } }),
+      : {
+          linux: {
+            ...(config.linux?.resources === undefined ? {} : { resources: config.linux.resources }),
+            ...(ambient.length === 0
+              ? {}
+              : { securityContext: { capabilities: { addAmbientCapabilities: ambient } } }),
+          },
+        }),
   });
   return Buffer.from(toBinary(ContainerConfigSchema, kept)).toString("base64");
 }

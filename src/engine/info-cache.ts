@@ -19,7 +19,8 @@ export class InfoCache {
   readonly #engine: Engine;
   readonly #generation: () => number;
   readonly #flight = new SingleFlight<EngineSelf>();
-  #known: { self: EngineSelf; generation: number } | undefined;
+  #reloads = 0;
+  #known: { self: EngineSelf; generation: number; reloads: number } | undefined;
 
   constructor(deps: { engine: Engine; generation: () => number }) {
     this.#engine = deps.engine;
@@ -32,7 +33,13 @@ export class InfoCache {
   }
 
   get stale(): boolean {
-    return this.#known?.generation !== this.#generation();
+    const known = this.#known;
+    return known?.generation !== this.#generation() || known.reloads !== this.#reloads;
+  }
+
+  /** The engine says that its configuration was reloaded: asked again at the next need. */
+  outdate(): void {
+    this.#reloads += 1;
   }
 
   /** Asks when the connection is a new one. Rejects with EngineError when nothing is known yet. */
@@ -50,12 +57,13 @@ export class InfoCache {
 
   async #ask(): Promise<EngineSelf> {
     const generation = this.#generation();
+    const reloads = this.#reloads;
     const [version, info] = await Promise.all([
       this.#engine.version({ timeoutMs: 5000 }),
       this.#engine.info({ timeoutMs: 10_000 }),
     ]);
     const self = { info, version, apiMinor: this.#engine.connection.apiVersion?.[1] ?? 41 };
-    this.#known = { self, generation };
+    this.#known = { self, generation, reloads };
     return self;
   }
 }

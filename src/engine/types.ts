@@ -253,7 +253,12 @@ export interface EngineInfo {
   DefaultRuntime: string;
   Runtimes: Record<
     string,
-    { path?: string; runtimeType?: string; status?: Record<string, string> | null }
+    {
+      path?: string;
+      runtimeArgs?: string[];
+      runtimeType?: string;
+      status?: Record<string, string> | null;
+    }
   > | null;
   RegistryConfig?: { IndexConfigs?: Record<string, unknown>; Mirrors?: string[] };
   Containerd?: { Address?: string; Namespaces?: { Containers?: string; Plugins?: string } };

@@ -253,7 +253,8 @@ class LiveIndex implements ContainerIndex {
 
   #onEvent(event: EngineEvent): void {
     if (event.Type === "image") this.images.applyEvent(event.Actor.ID);
-    else if (event.Action !== "exec_die") this.#table.applyEvent(event);
+    else if (event.Type === "container" && event.Action !== "exec_die")
+      this.#table.applyEvent(event);
     this.#events.tell(event);
   }
 

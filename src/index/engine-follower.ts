@@ -8,10 +8,12 @@ import type { Sleeper } from "./sleeper.ts";
 
 /** Without the actions that every exec probe and health check would cause. */
 const EVENT_FILTERS = {
-  type: ["container", "image"],
+  type: ["container", "image", "daemon"],
   event: [
     ...["create", "start", "die", "oom", "pause", "unpause", "destroy", "rename", "update"],
     ...["exec_die", "pull", "tag", "untag", "delete", "load", "import"],
+    // The daemon's: its runtimes may be others.
+    "reload",
   ],
 };
 const DOWN_POLL_MS = 1_000;

@@ -18,6 +18,7 @@ import type {
 import type { ContainerEntry } from "../index/container-index.ts";
 import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "./deps.ts";
+import { engineHasCdi, wantsEdits } from "./edits.ts";
 import { requireHostPaths } from "./host-paths.ts";
 import { inspectByName } from "./sandbox-lookup.ts";
 import { removeContainer } from "./sandbox-teardown.ts";
@@ -171,8 +172,10 @@ async function specOf(deps: ContainerCreateDeps, wanted: Wanted, hash: string) {
     security?.seccompProfilePath ?? "",
     security?.privileged ?? false,
   );
+  const edited = await wantsEdits({ ...config, mounts }, sandbox, facts);
   const spec = toContainerCreate({
     config: { ...config, mounts },
+    edited,
     sandboxConfig,
     sandboxId: sandbox.id,
     sandboxName: sandbox.name,
@@ -183,7 +186,11 @@ async function specOf(deps: ContainerCreateDeps, wanted: Wanted, hash: string) {
       sandbox.id,
       name,
       sandbox.identity.runtimeHandler,
-      { hash, spec: encodeContainerSpec(config) },
+      {
+        hash,
+        spec: encodeContainerSpec(config, engineHasCdi(facts)),
+        ...(edited ? { edited } : {}),
+      },
     ),
     engine: facts,
     ...(seccompProfile === undefined ? {} : { seccompProfile }),

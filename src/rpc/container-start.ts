@@ -8,6 +8,7 @@ import type { ContainerEntry } from "../index/container-index.ts";
 import type { LogTarget } from "../logs/container-logs.ts";
 import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "./deps.ts";
+import { writeContainerEdits } from "./edits.ts";
 import { applyHostWrites } from "./host-writes.ts";
 
 /** Which form new containers' logs take. */
@@ -51,6 +52,8 @@ async function start(
   // Before the start: a container that dies at once is still read from its first line.
   if (target !== undefined) await deps.logs.start(target);
   failpoint("start.after-log");
+  await writeContainerEdits(deps, container);
+  failpoint("start.after-edits");
   let answer: "running" | undefined;
   try {
     // Only a start that this request made says what the container does now.

@@ -5,6 +5,7 @@ import type { ContainerIndex } from "../index/container-index.ts";
 import type { Logger } from "../log.ts";
 import type { ContainerLogs } from "../logs/container-logs.ts";
 import type { Network } from "../network/network.ts";
+import type { EditsFolder } from "../state/edits-folder.ts";
 import type { SandboxRecords } from "../state/sandbox-records.ts";
 import type { Clock } from "../sys/clock.ts";
 import type { KeyedMutex } from "../sys/mutex.ts";
@@ -20,6 +21,8 @@ export interface PodDeps {
   /** What convert/ must know of the engine; Unavailable while nothing is known yet. */
   facts(): Promise<EngineFacts>;
   pause: PauseImages;
+  /** What dockline-oci is told of the containers that it starts. */
+  edits: EditsFolder;
   clock: Clock;
   log: Logger;
   /** Serialises work on one object: keys are "sandbox:<name>" and "container:<name>". */

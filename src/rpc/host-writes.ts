@@ -1,8 +1,8 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { containerWritesAfterStart } from "../convert/container-edits.ts";
 import type { CgroupWrite } from "../convert/cgroup-writes.ts";
-import { planResources } from "../convert/resources.ts";
 import { decodeContainerSpec } from "../convert/stored-spec.ts";
 import { CriError, errorText } from "../errors.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
@@ -11,13 +11,15 @@ import type { PodDeps } from "./deps.ts";
 
 /**
  * Writes the cgroup files of what Docker's API has no field for (unified keys, huge pages, limits
- * below its floors), right after start. When one can't be written the container is killed: it must
+ * below its floors) right after the start, where dockline-oci has not done so before it, and of
+ * memory limits that the OCI runtime's own first process would not survive. When one can't be written the container is killed: it must
  * not run with less than was asked.
  */
 export async function applyHostWrites(deps: PodDeps, container: ContainerEntry): Promise<void> {
   const requested = decodeContainerSpec(container.identity.extra.spec)?.linux?.resources;
   if (requested === undefined) return;
-  const { hostWrites } = planResources(requested, await deps.facts());
+  const edited = container.identity.extra.edited === true;
+  const hostWrites = containerWritesAfterStart(requested, await deps.facts(), edited);
   if (hostWrites.length === 0) return;
   const started = await deps.index.find("container", container.id, { fresh: true });
   const pid = started?.state.Pid ?? 0;

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import type { EngineFacts } from "../convert/engine-facts.ts";
+import type { EditingRuntime, EngineFacts } from "../convert/engine-facts.ts";
 import type { EngineSelf } from "../engine/info-cache.ts";
 
 /** What the configuration adds to what the engine says of itself. */
@@ -11,7 +11,11 @@ export interface NodeOptions {
 }
 
 /** The engine's own words and the node's, as the translation wants them. */
-export function engineFacts(self: EngineSelf, options: NodeOptions): EngineFacts {
+export function engineFacts(
+  self: EngineSelf,
+  options: NodeOptions,
+  editingRuntimes: readonly EditingRuntime[],
+): EngineFacts {
   const { info } = self;
   const security = info.SecurityOptions ?? [];
   const has = (name: string): boolean => security.some((line) => line.includes(`name=${name}`));
@@ -25,6 +29,7 @@ export function engineFacts(self: EngineSelf, options: NodeOptions): EngineFacts
     ipv6: existsSync("/proc/sys/net/ipv6"),
     runtimes: Object.keys(info.Runtimes ?? {}),
     defaultRuntime: info.DefaultRuntime,
+    editingRuntimes,
     oomScoreFloor: options.oomScoreFloor,
     logMaxSize: options.logMaxSize,
     logMaxFiles: options.logMaxFiles,

@@ -1,3 +1,4 @@
+import { isEditingRuntime } from "../convert/runtime-handler.ts";
 import type { Handlers } from "../cri/bind.ts";
 import { CriError } from "../errors.ts";
 import type { EngineSelf, InfoCache } from "../engine/info-cache.ts";
@@ -23,6 +24,8 @@ export interface StatusDeps {
     handler: string,
     self: EngineSelf,
   ): { recursiveReadOnlyMounts: boolean; userNamespaces: boolean };
+  /** Mounts' own options (noexec, …) are honoured under the default handler. */
+  mountOptions(self: EngineSelf): boolean;
   clock: Clock;
 }
 
@@ -74,7 +77,7 @@ export function runtimeStatus(
         features: {
           supplementalGroupsPolicy: true,
           userNamespacesHostNetwork: false,
-          mountOptions: false,
+          mountOptions: self !== undefined && deps.mountOptions(self),
         },
         info: request.verbose
           ? verbose({
@@ -130,7 +133,8 @@ function handlers(
   deps: StatusDeps,
 ): { name: string; features: { recursiveReadOnlyMounts: boolean; userNamespaces: boolean } }[] {
   // "" is the default handler; the kubelet looks it up like any other name.
-  const names = ["", ...Object.keys(self.info.Runtimes ?? {}).sort()];
+  const runtimes = Object.keys(self.info.Runtimes ?? {}).filter((name) => !isEditingRuntime(name));
+  const names = ["", ...runtimes.sort()];
   return names.map((name) => ({
     name,
     features: deps.handlerFeatures(name === "" ? self.info.DefaultRuntime : name, self),

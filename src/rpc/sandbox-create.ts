@@ -4,12 +4,15 @@ import { readIdentity, toSandboxLabels } from "../convert/labels.ts";
 import { withRandomSuffix } from "../convert/names.ts";
 import { encodeSandboxSpec } from "../convert/stored-spec.ts";
 import { toSandboxCreate } from "../convert/sandbox-spec.ts";
+import { toPodIds } from "../convert/user-namespace.ts";
+import type { PodIds } from "../convert/user-namespace.ts";
 import { CriError, errorText } from "../errors.ts";
 import { isStatus, isUncertain } from "../engine/errors.ts";
 import type { ContainerCreate, ContainerInspect } from "../engine/types.ts";
 import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
 import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "./deps.ts";
+import { writeSandboxEdits } from "./edits.ts";
 import { repeatIfLost } from "./lost-answer.ts";
 import { inspectByName } from "./sandbox-lookup.ts";
 import { readSeccompProfile } from "./security-files.ts";
@@ -26,6 +29,8 @@ export interface WantedSandbox {
 export interface PausePlan {
   wanted: WantedSandbox;
   specOf(name: string): ContainerCreate;
+  /** Of a user namespace: then it runs under dockline-oci. */
+  podIds: PodIds | undefined;
 }
 
 /**
@@ -54,7 +59,8 @@ export async function planPauseContainer(
       ...(seccompProfile === undefined ? {} : { seccompProfile }),
     });
   specOf(wanted.name);
-  return { wanted, specOf };
+  const podIds = toPodIds(config.linux?.securityContext?.namespaceOptions);
+  return { wanted, specOf, podIds };
 }
 
 /**
@@ -94,7 +100,13 @@ export async function createPauseContainer(
 }
 
 /** Starts it; an answer that got lost is asked for again, and then says "runs already". */
-export async function startPauseContainer(deps: PodDeps, id: string): Promise<void> {
+export async function startPauseContainer(
+  deps: PodDeps,
+  id: string,
+  { podIds }: Pick<PausePlan, "podIds">,
+): Promise<void> {
+  if (podIds !== undefined) await writeSandboxEdits(deps, id, podIds);
+  failpoint("run.after-edits");
   try {
     await repeatIfLost(deps.clock, () => deps.engine.startContainer(id));
   } finally {

@@ -135,7 +135,7 @@ async function run(deps: PodDeps, wanted: WantedSandbox, context: CallContext): 
     await save({ id, phase: "created" });
     failpoint("run.after-id");
     setup.signal.throwIfAborted();
-    await startPauseContainer(deps, id);
+    await startPauseContainer(deps, id, plan);
     failpoint("run.after-start");
     if (!hostNetwork || resolvConf !== "") {
       const inspect = await inspectStarted(deps, id);

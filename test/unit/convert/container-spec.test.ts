@@ -84,7 +84,6 @@ describe("convert/container-spec", () => {
           OomScoreAdj: 998,
         },
       },
-      hostWrites: [{ controller: "memory", file: "memory.oom.group", value: "1", optional: false }],
       relabelPaths: ["/h"],
     });
     expect(spec.body.HostConfig).to.not.have.property("Binds");

@@ -1,0 +1,91 @@
+import type { ContainerConfig } from "../gen/runtime/v1/api_pb.js";
+import { cdiOperations, type CdiContainerEdits } from "./cdi-edits.ts";
+import type { CgroupWrite } from "./cgroup-writes.ts";
+import { API, type EngineFacts, type HandlerFacts } from "./engine-facts.ts";
+import { toOciEdits, writesAfterStart, type OciEdits, type PauseProcess } from "./oci-edits.ts";
+import { planResources } from "./resources.ts";
+import type { PodIds } from "./user-namespace.ts";
+
+export interface ContainerEditsInput {
+  /** As asked, or as stored-spec.ts keeps it. */
+  readonly config: Pick<ContainerConfig, "mounts" | "linux">;
+  /** Of its pod's user namespace. */
+  readonly podIds: PodIds | undefined;
+  /** What the CDI specifications say of its devices, on engines without CDI. */
+  readonly devices: readonly CdiContainerEdits[];
+  readonly engine: HandlerFacts<"apiMinor" | "cgroupVersion" | "oomScoreFloor">;
+}
+
+/** Which process it is shows at the start. */
+const SOME_PAUSE: PauseProcess = { pid: 0, startTicks: 0 };
+
+/**
+ * True when a container must run under dockline-oci. Without it the cgroup files are written right
+ * after the start, and whatever else needs edits is refused by the translation.
+ *
+ * @throws InvalidArgument naming the field that no edits can be made of
+ */
+export function needsEdits(input: ContainerEditsInput): boolean {
+  const { engine } = input;
+  if (engine.editing === undefined) return false;
+  const hostWrites = hostWritesOf(input).filter((write) => !isNoHugepages(write));
+  const recursiveReadOnly = engine.apiMinor < API.readOnlyRecursion;
+  return (
+    edits(input, { containerId: "", join: SOME_PAUSE, hostWrites, recursiveReadOnly }) !== undefined
+  );
+}
+
+/**
+ * The edits for one start of a container that was made to run under dockline-oci.
+ *
+ * @param join the pod's pause process, where the pod has a user namespace
+ */
+export function toContainerEdits(
+  input: ContainerEditsInput,
+  containerId: string,
+  join: PauseProcess | undefined,
+): OciEdits {
+  // Said again where the engine says it too: it may have been an older one at create.
+  const start = { containerId, join, hostWrites: hostWritesOf(input), recursiveReadOnly: true };
+  return edits(input, start) ?? { v: 1, containerId };
+}
+
+/** Cgroup files that are left to write once the container runs. */
+export function containerWritesAfterStart(
+  resources: Parameters<typeof planResources>[0],
+  facts: Pick<EngineFacts, "cgroupVersion" | "oomScoreFloor">,
+  edited: boolean,
+): CgroupWrite[] {
+  const { hostWrites } = planResources(resources, facts);
+  return edited ? writesAfterStart(hostWrites) : hostWrites;
+}
+
+function edits(
+  input: ContainerEditsInput,
+  start: {
+    containerId: string;
+    join: PauseProcess | undefined;
+    hostWrites: readonly CgroupWrite[];
+    recursiveReadOnly: boolean;
+  },
+): OciEdits | undefined {
+  const { config, engine } = input;
+  return toOciEdits({
+    ...start,
+    cgroupVersion: engine.cgroupVersion,
+    mounts: config.mounts,
+    ambientCapabilities: config.linux?.securityContext?.capabilities?.addAmbientCapabilities ?? [],
+    deviceOperations: cdiOperations(input.devices),
+    podIds: input.podIds,
+  });
+}
+
+const hostWritesOf = (input: ContainerEditsInput): CgroupWrite[] =>
+  planResources(input.config.linux?.resources, input.engine).hostWrites;
+
+/**
+ * The kubelet says "none" of every page size to every container. The pod's cgroup, which it makes
+ * itself, holds that already: no reason to run all containers of a node under dockline-oci.
+ */
+const isNoHugepages = ({ file, value }: CgroupWrite): boolean =>
+  file.startsWith("hugetlb.") && value === "0";
