@@ -25,7 +25,7 @@ export async function serveMetrics(options: {
   /** "127.0.0.1:port" or "unix:///path". */
   address: string;
   metrics: Metrics;
-  health(): Health;
+  health: () => Health;
   log: Logger;
 }): Promise<{ close(): Promise<void> }> {
   const { metrics, health, log } = options;

@@ -19,8 +19,8 @@ export interface EngineSample {
 
 /** Where the figures that are read on demand come from; all of it from memory. */
 export interface MetricsSources {
-  build(): { version: string; node: string; engine: string; api: string };
-  index(): {
+  build: () => { version: string; node: string; engine: string; api: string };
+  index: () => {
     engineReady: boolean;
     synced: boolean;
     ageMs: number;
@@ -33,26 +33,26 @@ export interface MetricsSources {
     repairs: number;
     resyncs: number;
   };
-  pulls(): { count: number; downloadedBytes: number };
-  logs(): {
+  pulls: () => { count: number; downloadedBytes: number };
+  logs: () => {
     containers: number;
     bytesBehind: number;
     lostBytes: bigint;
     pumpedBytes: bigint;
     unreadableLines: bigint;
   };
-  streams(): number;
-  callsInFlight(): number;
-  forks(): number;
+  streams: () => number;
+  callsInFlight: () => number;
+  forks: () => number;
 }
 
 export interface Metrics {
   /** A CRI call ended. */
-  onCall(call: CallSample): void;
+  onCall: (call: CallSample) => void;
   /** A request to the engine ended. */
-  onRequest(request: EngineSample): void;
+  onRequest: (request: EngineSample) => void;
   /** The exposition text, and its content type. */
-  expose(): Promise<{ type: string; text: string }>;
+  expose: () => Promise<{ type: string; text: string }>;
 }
 
 const callBuckets = [

@@ -15,10 +15,10 @@ import type { Clock } from "./sys/clock.ts";
 export interface StatsParts {
   sampler: Sampler;
   layers: LayerSizes;
-  store(): StoreFacts;
+  store: () => StoreFacts;
   /** Folder whose file system has images and writable layers. */
-  layerFolder(): string;
-  noteLayer(entry: ContainerEntry): void;
+  layerFolder: () => string;
+  noteLayer: (entry: ContainerEntry) => void;
   /** Begins the readings and walks in the background. */
   start(): void;
   close(): Promise<void>;

@@ -80,7 +80,7 @@ export function containerMetrics(
   own: {
     processes: ProcessFigures;
     startedAtNs: bigint;
-    deviceName(major: string, minor: string): string;
+    deviceName: (major: string, minor: string) => string;
   },
 ): void {
   const { processes, startedAtNs, deviceName } = own;

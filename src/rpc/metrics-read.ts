@@ -94,7 +94,8 @@ export function metricsRead(
   };
 
   const list = async (): Promise<Uint8Array[]> => {
-    const sandboxes = await deps.index.sandboxes();
+    // The containers are not used as a list, but waited for: one just started has no pid yet.
+    const [sandboxes] = await Promise.all([deps.index.sandboxes(), deps.index.containers()]);
     const cgroups = new PodCgroups(sandboxes);
     const fs = await fileSystemOf(deps.layerFolder(), devices);
     for (const { id } of sandboxes) deps.index.peekMembers(id).forEach(deps.noteLayer);

@@ -26,9 +26,9 @@ export interface StatsDeps {
   sampler: Sampler;
   layers: Pick<LayerSizes, "of" | "firstSizes">;
   /** Begins to measure a container's writable layer where that is not done yet. */
-  noteLayer(entry: ContainerEntry): void;
+  noteLayer: (entry: ContainerEntry) => void;
   /** Folder whose file system has the writable layers. */
-  layerFolder(): string;
+  layerFolder: () => string;
   clock: Clock;
 }
 
@@ -109,7 +109,8 @@ export function statsRead(deps: StatsDeps): Pick<Handlers<typeof RuntimeService>
   };
 
   const listPods = async (filter: PodSandboxStatsFilter | undefined): Promise<Uint8Array[]> => {
-    const sandboxes = await deps.index.sandboxes();
+    // The containers are not used as a list, but waited for: one just started has no pid yet.
+    const [sandboxes] = await Promise.all([deps.index.sandboxes(), deps.index.containers()]);
     const cgroups = new PodCgroups(sandboxes);
     const wanted = sandboxes.filter(
       (entry) =>

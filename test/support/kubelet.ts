@@ -30,7 +30,12 @@ export function startKubelet(options: KubeletOptions): Kubelet {
   const run = (...args: string[]): string =>
     execFileSync(script, args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }).trim();
   const folder = run(...startArguments(options));
-  return { ...kubeletAt(folder, options), stop: () => void run("stop", nameOf(options)) };
+  return {
+    ...kubeletAt(folder, options),
+    stop: () => {
+      run("stop", nameOf(options));
+    },
+  };
 }
 
 /** The same without blocking: the harness's proxy to the engine has to live on meanwhile. */
@@ -42,7 +47,9 @@ export async function startKubeletAside(
   const folder = await run(...startArguments(options));
   return {
     ...kubeletAt(folder, options),
-    stop: async () => void (await run("stop", nameOf(options))),
+    stop: async () => {
+      await run("stop", nameOf(options));
+    },
   };
 }
 

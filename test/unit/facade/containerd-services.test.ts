@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { CriError } from "../../../src/errors.ts";
+import type { CriError } from "../../../src/errors.ts";
 import { containerdServices } from "../../../src/facade/containerd-services.ts";
 import type { KnownContainer } from "../../../src/facade/known-container.ts";
 import { create } from "@bufbuild/protobuf";
