@@ -139,9 +139,8 @@ export function fromHostConfig(
     delete asked.unified["memory.max"];
     delete asked.unified["memory.swap.max"];
   }
-  if ((hostConfig.OomScoreAdj ?? 0) !== (expected.oomScoreAdj ?? 0)) {
-    asked.oomScoreAdj = BigInt(hostConfig.OomScoreAdj ?? 0);
-  }
+  // Docker cannot update it: its field is the create's for ever.
+  if (asked.oomScoreAdj === 0n) asked.oomScoreAdj = BigInt(hostConfig.OomScoreAdj ?? 0);
   return asked;
 }
 
