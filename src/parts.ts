@@ -118,7 +118,8 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   const factsNow = (): EngineFacts => factsOf(info.peek() ?? unknownEngine);
   const views = new Views({ index, records, resources, network, factsNow });
   const drains = new LogDrains(logs, index);
-  const feed = new EventsFeed({ index, log });
+  const setups = new SandboxSetups(Number(process.env["DOCKLINE_ABANDONED_MS"] ?? 120_000));
+  const feed = new EventsFeed({ index, log, setUp: (name) => setups.ended(name) });
   const streaming = createStreamingServer({
     engine,
     bindAddress: config.streamingBindAddr,
@@ -170,7 +171,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
         join((await info.get()).info.DockerRootDir, "containers", id, `${id}-json.log`),
     },
     locks: new KeyedMutex(),
-    setups: new SandboxSetups(Number(process.env["DOCKLINE_ABANDONED_MS"] ?? 120_000)),
+    setups,
     close: async () => {
       unsubscribe();
       await streaming.close(1000);

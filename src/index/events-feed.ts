@@ -16,6 +16,8 @@ export interface FeedItem extends Change {
 export interface EventsFeedDeps {
   index: ContainerIndex;
   log: Logger;
+  /** Resolves when no RunPodSandbox works on this sandbox (Docker's name) any more. */
+  setUp?: (name: string) => Promise<void>;
   /** Items that a subscriber may be behind before it is cut off (1000). */
   queueLimit?: number;
 }
@@ -31,6 +33,7 @@ export class EventsFeed {
   readonly #index: ContainerIndex;
   readonly #log: Logger;
   readonly #queueLimit: number;
+  readonly #setUp: (name: string) => Promise<void>;
   readonly #subscribers = new Set<Subscriber>();
   readonly #tombstones = new Map<string, ContainerEntry>();
   readonly #pods = new Map<string, Promise<void>>();
@@ -39,6 +42,7 @@ export class EventsFeed {
     this.#index = deps.index;
     this.#log = deps.log;
     this.#queueLimit = deps.queueLimit ?? 1000;
+    this.#setUp = deps.setUp ?? (() => Promise.resolve());
     this.#unsubscribe = deps.index.onChange((change) => {
       this.#onChange(change);
     });
@@ -97,6 +101,9 @@ export class EventsFeed {
 
   async #publish(change: Change, podSandboxId: string): Promise<void> {
     let { entry } = change;
+    // A pause container that runs is no started sandbox before its network is there: told earlier, the
+    // kubelet would see a sandbox that is not ready and make another one.
+    if (change.kind === "started" && entry.kind === "podsandbox") await this.#setUp(entry.name);
     if (change.kind !== "deleted") entry = (await this.#inspected(entry)) ?? entry;
     const sandbox =
       this.#index.peek(podSandboxId) ??

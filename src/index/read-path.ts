@@ -1,6 +1,7 @@
 import { CriError, errorText, invalidArgument } from "../errors.ts";
 import type { ContainerEntry, FindOptions, ObjectKind } from "./container-index.ts";
 import type { ContainerLister } from "./container-lister.ts";
+import { phaseOf } from "./container-state.ts";
 import type { ContainerTable } from "./container-table.ts";
 import type { EngineFollower } from "./engine-follower.ts";
 import type { ReadSource } from "./image-table.ts";
@@ -38,16 +39,19 @@ export class ReadPath {
     await this.current();
     const budgetMs = this.#deps.listBudgetMs;
     const waits: Promise<void>[] = [];
+    const waited: string[] = [];
     if (this.#deps.follower.reachable !== false) {
       for (const id of this.#deps.table.dirtyIds) {
         const entry = this.#deps.table.get(id);
         if (entry?.kind !== kind || only?.(entry) === false) continue;
         // One that was waited for already is late or hung: it must not delay every list.
         if (this.#deps.inspector.waitingMs(id) >= budgetMs) continue;
+        waited.push(id);
         waits.push(this.#deps.inspector.settle(id, this.#deps.table.changedAt(id), budgetMs));
       }
     }
     if (waits.length > 0) await Promise.all(waits);
+    if (only !== undefined) await this.#untilEndsAreKnown(waited, budgetMs);
     return this.#deps.table.list(kind);
   }
 
@@ -64,10 +68,27 @@ export class ReadPath {
     // The budget belongs to the request: who comes later does not wait for it all over again.
     const leftMs = fresh ? budgetMs : budgetMs - this.#deps.inspector.flyingMs(id);
     if (leftMs > 0) {
-      const settled = this.#deps.inspector.settle(id, since, leftMs);
+      const settled = this.#deps.inspector
+        .settle(id, since, leftMs)
+        .then(() => this.#untilEndsAreKnown([id], budgetMs));
       await (signal === undefined ? settled : untilAborted(settled, signal));
     }
     return this.#deps.table.get(id);
+  }
+
+  /**
+   * What ended while it was being inspected is known by its event alone, which tells neither the
+   * kill for lack of memory nor the engine's own times; and the kubelet asks only once.
+   */
+  async #untilEndsAreKnown(ids: readonly string[], budgetMs: number): Promise<void> {
+    const { table, inspector } = this.#deps;
+    const waits = ids.flatMap((id) => {
+      const entry = table.get(id);
+      if (entry?.dirty !== true || phaseOf(entry.state) !== "stopped") return [];
+      const leftMs = budgetMs - inspector.flyingMs(id);
+      return leftMs > 0 ? [inspector.settle(id, table.changedAt(id), leftMs)] : [];
+    });
+    await Promise.all(waits);
   }
 
   lookUp(kind: ObjectKind, idOrPrefix: string): ContainerEntry | undefined {

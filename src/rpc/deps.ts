@@ -44,6 +44,7 @@ export interface PauseImages {
  */
 export class SandboxSetups {
   readonly #running = new Map<string, AbortController>();
+  readonly #ends = new Map<string, (() => void)[]>();
   readonly #abandoned = new Map<string, NodeJS.Timeout>();
   readonly #abandonedMs: number;
 
@@ -58,7 +59,17 @@ export class SandboxSetups {
     return controller;
   }
   end(name: string, controller: AbortController): void {
-    if (this.#running.get(name) === controller) this.#running.delete(name);
+    if (this.#running.get(name) !== controller) return;
+    this.#running.delete(name);
+    for (const end of this.#ends.get(name) ?? []) end();
+    this.#ends.delete(name);
+  }
+  /** Resolves when the call under way has ended, at once when there is none. */
+  async ended(name: string): Promise<void> {
+    if (!this.#running.has(name)) return;
+    await new Promise<void>((resolve) => {
+      this.#ends.set(name, [...(this.#ends.get(name) ?? []), resolve]);
+    });
   }
   /** Stop or Remove of a sandbox that is still being set up. */
   interrupt(name: string, reason: Error): void {
