@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { isEditingRuntime } from "../convert/runtime-handler.ts";
 import type { EditingRuntime } from "../convert/engine-facts.ts";
 import type { EngineSelf } from "../engine/info-cache.ts";
@@ -90,6 +91,12 @@ export class EditingRuntimes {
     return { runtimes, unusable };
   }
 
+  /** containerd's folder is found by what runs in it: the engine's own is as good a guess as any. */
+  #layers(self: EngineSelf): string {
+    const found = this.#deps.layers();
+    return existsSync(found) ? found : self.info.DockerRootDir;
+  }
+
   async #probe(registration: Registration, self: EngineSelf): Promise<EditingRuntime> {
     const { name, path, args } = registration;
     const folder = args.find((arg) => arg.startsWith("--edits="))?.slice(8) ?? DEFAULT_FOLDER;
@@ -104,7 +111,7 @@ export class EditingRuntimes {
         `it understands version ${String(version["edits"])} of edits, not ${EDITS_VERSION}`,
       );
     }
-    const tried = await call(path, [`--dockline-probe=${this.#deps.layers()}`, ...args]);
+    const tried = await call(path, [`--dockline-probe=${this.#layers(self)}`, ...args]);
     const answer = parse(tried);
     const reason = OVERLAY_DRIVERS.includes(self.info.Driver)
       ? tried.stderr.trim().replace(/^dockline-oci: /, "")

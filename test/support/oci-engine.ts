@@ -1,5 +1,5 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { ensureEngine, type StartedEngine } from "../../scripts/dockerd.ts";
@@ -37,20 +37,24 @@ export interface OciEngine {
   /** Resolves with the client's exit code. */
   dockerInBackground(...args: string[]): Promise<number | null>;
   folder(name: string): string;
+  /** SIGKILL to the daemon, and a new one on the same folders. */
+  crash(): Promise<void>;
   remove(): Promise<void>;
 }
 
 /** An engine of its own with the named runtimes: dockline-oci with these arguments. */
 export async function startOciEngine(
   runtimes: Readonly<Record<string, readonly string[]>>,
+  more: { program?: string; daemon?: object } = {},
 ): Promise<OciEngine> {
   const temp = tempFolder();
   mkdirSync(editsFolder, { recursive: true, mode: 0o711 });
   const runtimeOf = ([name, runtimeArgs]: [string, readonly string[]]): [string, object] => [
     name,
-    { path: docklineOci, runtimeArgs },
+    { path: more.program ?? docklineOci, runtimeArgs },
   ];
   const config = {
+    ...more.daemon,
     runtimes: Object.fromEntries(Object.entries(runtimes).map(runtimeOf)),
     // Engines from 29 on start with the containerd store; this asks for the storage drivers.
     ...(process.env["DOCKLINE_TEST_STORE"] === "driver"
@@ -60,8 +64,8 @@ export async function startOciEngine(
   writeFileSync(temp.path("daemon.json"), JSON.stringify(config));
   const socket = temp.path("s");
   let engine: StartedEngine;
-  try {
-    engine = await ensureEngine(socket, {
+  const start = (): Promise<StartedEngine> =>
+    ensureEngine(socket, {
       logFile: temp.path("log"),
       ...(process.env["DOCKLINE_TEST_DOCKERD"] === undefined
         ? {}
@@ -74,6 +78,8 @@ export async function startOciEngine(
         ...["--bridge=none", "--iptables=false", "--ip-forward=false"],
       ],
     });
+  try {
+    engine = await start();
   } catch (error) {
     temp.remove();
     throw error;
@@ -118,6 +124,16 @@ export async function startOciEngine(
         child.on("error", reject).on("exit", resolve);
       }),
     folder: (name) => temp.path(name),
+    crash: async () => {
+      // A containerd of the daemon's own gets a signal with its end.
+      const pids = ["pid", "exec/containerd/containerd.pid"]
+        .filter((name) => existsSync(temp.path(name)))
+        .map((name) => readFileSync(temp.path(name), "utf8").trim());
+      process.kill(Number(pids[0]), "SIGKILL");
+      await until("the engine is gone", () => pids.every((pid) => !existsSync(`/proc/${pid}`)));
+      rmSync(temp.path("pid"));
+      engine = await start();
+    },
     remove: async () => {
       const ids = docker("ps", "-aq").split("\n").filter(Boolean);
       if (ids.length > 0) docker("rm", "-fv", ...ids);
