@@ -61,15 +61,15 @@ export function loadConfig(sources: Sources): LoadedConfig {
 export function keyOfFlag(flag: string): OptionKey | undefined {
   const found = keys.find((key) => flagName(key) === flag || table[key].alias === flag);
   if (found !== undefined) return found;
-  if (flag in acceptedFlags) return undefined;
-  const instead = refusedFlags[flag];
+  if (Object.hasOwn(acceptedFlags, flag)) return undefined;
+  const instead = Object.hasOwn(refusedFlags, flag) ? refusedFlags[flag] : undefined;
   if (instead !== undefined) throw bad(`--${flag} is not supported: ${instead}`);
   throw bad(`unknown flag --${flag}${nearest(flag, keys.map(flagName), "--")}`);
 }
 
 /** Whether a flag stands alone (`--shim-per-container`) or wants a value. */
 export function isSwitch(flag: string): boolean {
-  if (flag in acceptedFlags) return true;
+  if (Object.hasOwn(acceptedFlags, flag)) return true;
   const key = keys.find((candidate) => flagName(candidate) === flag);
   return key !== undefined && table[key].type === "boolean";
 }

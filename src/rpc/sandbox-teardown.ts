@@ -59,13 +59,12 @@ async function releaseOrKeep(
 
 /** Runs CNI DEL with what was saved at ADD; the returned record owes nothing any more. */
 export async function releaseNetwork(deps: PodDeps, record: SandboxRecord): Promise<SandboxRecord> {
-  if (record.network === undefined) return record;
-  const attachment = record.network as NetworkAttachment;
+  const { network, ...rest } = record;
+  if (network === undefined) return record;
   // The bind mount goes with the pause container; plugins take an empty path for "gone" (CNI spec).
   const netns = record.netns !== undefined && existsSync(record.netns) ? record.netns : "";
-  await deps.network.tearDown(attachment, netns);
+  await deps.network.tearDown(network as NetworkAttachment, netns);
   failpoint("stop.after-del");
-  const { network: _released, ...rest } = record;
   const released: SandboxRecord = { ...rest, ips: [] };
   await deps.records.saveIfPossible(released);
   if (record.id !== undefined) deps.index.touchedRecord(record.id);

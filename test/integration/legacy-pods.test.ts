@@ -47,7 +47,7 @@ describe("pods that others made", () => {
   for (const line of ["binds", "mounts"] as const) {
     it(`by cri-dockerd (${line}) are listed, reported, stopped and removed`, async () => {
       const pod = await makeLegacyPod(node, line);
-      const source = (await node.docker.inspectContainer(pod.containerId)).LogPath ?? "";
+      const source = (await node.docker.inspectContainer(pod.containerId)).LogPath;
       symlinkSync(source, pod.logLink);
       await node.kill();
       await node.start();
@@ -179,7 +179,7 @@ describe("pods that others made", () => {
     const { name = "", namespace = "", uid = "" } = config.metadata ?? {};
     const taken = `k8s_POD_${name}_${namespace}_${uid}_0`;
     const HostConfig = { NetworkMode: "none" };
-    const body = { Image: busybox, Cmd: ["sleep", "1000"], HostConfig };
+    const body = { Image: busybox, Labels: {}, Cmd: ["sleep", "1000"], HostConfig };
     const { id } = await node.docker.createContainer(taken, body);
     await node.docker.startContainer(id);
     const failed = await node.runtime.runPodSandbox({ config }).then(

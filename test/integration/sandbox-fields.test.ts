@@ -1,6 +1,8 @@
 import { readFileSync, readlinkSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { expect } from "chai";
+import type { LinuxSandboxSecurityContextSchema } from "../../src/gen/runtime/v1/api_pb.js";
 import {
   NamespaceMode,
   PodSandboxState,
@@ -21,7 +23,7 @@ import {
 } from "../support/pods.ts";
 import type { RunningPod, SandboxInit } from "../support/pods.ts";
 
-type SandboxSecurity = NonNullable<NonNullable<SandboxInit["linux"]>["securityContext"]>;
+type SandboxSecurity = MessageInitShape<typeof LinuxSandboxSecurityContextSchema>;
 
 describe("a sandbox's fields", () => {
   let node: TestNode;
@@ -42,7 +44,7 @@ describe("a sandbox's fields", () => {
   });
 
   const withSecurity = (securityContext: SandboxSecurity, fields: SandboxInit = {}): SandboxInit =>
-    sandboxConfig(node, { ...fields, linux: { ...fields.linux, securityContext } });
+    sandboxConfig(node, { ...fields, linux: { securityContext } });
   /** A member that sleeps, with the pod's own pid mode. */
   const member = (pod: RunningPod, pid = NamespaceMode.CONTAINER): Promise<string> =>
     startContainer(node, pod, {

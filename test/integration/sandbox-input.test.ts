@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { create, toBinary } from "@bufbuild/protobuf";
+import { WireType } from "@bufbuild/protobuf/wire";
 import {
   NamespaceMode,
   PodSandboxConfigSchema,
@@ -15,6 +16,7 @@ import type { SandboxInit } from "../support/pods.ts";
 import { rpcFailure } from "../support/rpc-failure.ts";
 
 const pid = NamespaceMode.CONTAINER;
+const unknownProtocol: number = 9;
 
 /** What must be refused before anything exists, by what is wrong with it. */
 const refused: Record<string, { change: SandboxInit; code?: string; handler?: string }> = {
@@ -39,7 +41,7 @@ const refused: Record<string, { change: SandboxInit; code?: string; handler?: st
   "a negative host port": { change: { portMappings: [{ hostPort: -1, containerPort: 80 }] } },
   "a container port of 0": { change: { portMappings: [{ hostPort: 8080, containerPort: 0 }] } },
   "an unknown protocol": {
-    change: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 9 as 0 }] },
+    change: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: unknownProtocol }] },
   },
   "a host IP that is none": {
     change: { portMappings: [{ hostPort: 8080, containerPort: 80, hostIp: "localhost" }] },
@@ -214,7 +216,7 @@ describe("a sandbox's input", () => {
     const config = create(PodSandboxConfigSchema, hostSandboxConfig(node));
     const bytes = toBinary(PodSandboxConfigSchema, config);
     expect(bytes.length).to.be.above(0);
-    config.$unknown = [{ no: 9999, wireType: 0, data: new Uint8Array([1]) }];
+    config.$unknown = [{ no: 9999, wireType: WireType.Varint, data: new Uint8Array([1]) }];
     const { podSandboxId } = await node.runtime.runPodSandbox({ config });
     await removePod(node, { podSandboxId });
   });

@@ -91,7 +91,7 @@ export async function makeLegacyPod(
         ? { Binds: [`${folder}:/data:ro`] }
         : { Mounts: [{ Type: "bind", Source: folder, Target: "/data", ReadOnly: true }] }),
     },
-  } as ContainerCreate);
+  });
   await node.docker.startContainer(containerId);
   mkdirSync(join(logPath, ".."), { recursive: true });
   return { sandboxId, containerId, name, ip, logLink: logPath };

@@ -11,5 +11,8 @@ export async function rpcFailure(
     },
     (reason: unknown) => reason as ServiceError,
   );
-  return { code: GrpcCode[error.code] ?? String(error), details: error.details };
+  return {
+    code: GrpcCode[error.code] ?? String(error),
+    details: error.details,
+  };
 }
