@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../sys/fs.ts";
 import { readKernelFile } from "./kept-file.ts";
@@ -18,20 +18,17 @@ export interface StoreFacts {
 
 const snapshotsMark = "/io.containerd.snapshotter.v1.";
 const containerdDefaultRoot = "/var/lib/containerd";
+const containerdConfig = "/etc/containerd/config.toml";
+const containerdAddress = "/run/containerd/containerd.sock";
 
 /**
  * The folder whose file system fills up with images. With a graph driver that is the engine's own;
  * with containerd's store it is containerd's root, which the engine does not tell: it shows in the
- * overlay mounts of what runs, else in containerd's configuration.
+ * overlay mounts of what runs, else in how containerd was started.
  */
 export function imageStoreFolder(facts: StoreFacts, proc = "/proc"): string {
   if (!facts.containerdStore) return facts.dockerRootDir;
-  return (
-    rootFromMounts(facts, proc) ??
-    managedRoot(facts) ??
-    rootFromConfig("/etc/containerd/config.toml") ??
-    containerdDefaultRoot
-  );
+  return rootFromMounts(facts, proc) ?? rootFromProcess(facts, proc) ?? containerdDefaultRoot;
 }
 
 /** Only mounts of this engine count: a node may run another containerd beside it. */
@@ -44,19 +41,49 @@ function rootFromMounts(facts: StoreFacts, proc: string): string | undefined {
   return undefined;
 }
 
-/** A containerd that the engine starts itself keeps its data below the engine's. */
-function managedRoot(facts: StoreFacts): string | undefined {
-  const folder = join(facts.dockerRootDir, "containerd", "daemon");
-  return /docker\/containerd\/containerd\.sock$/.test(facts.containerdAddress) && existsSync(folder)
-    ? folder
-    : undefined;
+/**
+ * The root that containerd was started with: the process that serves the engine's address, and the
+ * configuration file that it was given. A containerd that the engine starts itself is found alike.
+ */
+function rootFromProcess(facts: StoreFacts, proc: string): string | undefined {
+  for (const pid of folderNames(proc) ?? []) {
+    if (!/^\d+$/.test(pid)) continue;
+    if (readKernelFile(join(proc, pid, "comm"))?.trim() !== "containerd") continue;
+    const args = (readKernelFile(join(proc, pid, "cmdline")) ?? "").split("\0");
+    const config = readConfig(argument(args, "--config", "-c") ?? containerdConfig);
+    const address = argument(args, "--address", "-a") ?? config.address ?? containerdAddress;
+    if (realPath(address) !== realPath(facts.containerdAddress || containerdAddress)) continue;
+    return argument(args, "--root") ?? config.root ?? containerdDefaultRoot;
+  }
+  return undefined;
 }
 
-/** The top-level `root` of containerd's configuration, which stands above every table. */
-function rootFromConfig(path: string): string | undefined {
-  const text = readKernelFile(path) ?? "";
-  const top = text.split(/^\s*\[/m)[0] ?? "";
-  return /^\s*root\s*=\s*["']([^"']+)["']/m.exec(top)?.[1];
+function argument(args: readonly string[], ...names: string[]): string | undefined {
+  for (const [at, text] of args.entries()) {
+    if (names.includes(text)) return args[at + 1];
+    const name = names.find((each) => text.startsWith(`${each}=`));
+    if (name !== undefined) return text.slice(name.length + 1);
+  }
+  return undefined;
+}
+
+/** `root` stands above every table of the file; `address` is the first one in the table [grpc]. */
+function readConfig(path: string): { root: string | undefined; address: string | undefined } {
+  const tables = (readKernelFile(path) ?? "").split(/^\s*(?=\[)/m);
+  const value = (text: string | undefined, key: string): string | undefined =>
+    new RegExp(`^\\s*${key}\\s*=\\s*["']([^"']+)["']`, "m").exec(text ?? "")?.[1];
+  const top = tables[0]?.startsWith("[") === true ? undefined : tables[0];
+  const grpc = tables.find((table) => table.startsWith("[grpc]"));
+  return { root: value(top, "root"), address: value(grpc, "address") };
+}
+
+/** "/var/run" and "/run" are the same folder. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
 }
 
 /**

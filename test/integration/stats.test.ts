@@ -235,16 +235,17 @@ describe("figures of containers and pods @cgroup2", function () {
     const own = /^(GET|HEAD) (\/_ping|\/containers\/json|\/images\/json)$/;
     const requests = node.proxy.requests.map(({ method, route }) => `${method} ${route}`);
     expect(requests.filter((request) => !own.test(request))).to.deep.equal([]);
-    const calls = node
-      .log()
-      .slice(logged)
-      .split("\n")
-      .filter(
-        (line) => line.includes('"msg":"call"') && /"rpc":"\w*(Stats|Metrics|FsInfo)"/.test(line),
-      )
-      .map((line) => (JSON.parse(line) as { docker: number }).docker);
-    expect(calls.length).to.be.at.least(8);
-    expect(calls.every((count) => count === 0)).to.equal(true);
+    const calls = (): number[] =>
+      node
+        .log()
+        .slice(logged)
+        .split("\n")
+        .filter(
+          (line) => line.includes('"msg":"call"') && /"rpc":"\w*(Stats|Metrics|FsInfo)"/.test(line),
+        )
+        .map((line) => (JSON.parse(line) as { docker: number }).docker);
+    await until(() => calls().length >= 8);
+    expect(calls().every((count) => count === 0)).to.equal(true);
     await remove(id);
   });
 
@@ -261,6 +262,8 @@ describe("figures of containers and pods @cgroup2", function () {
         },
       },
     });
+    // Once its pid is known: a busy engine's inspect may take longer than a list waits.
+    await until(async () => (await statsOf(id)).cpu !== undefined);
     const { descriptors } = await node.runtime.listMetricDescriptors({});
     expect(descriptors).to.have.length(56);
     const { podMetrics } = await node.runtime.listPodSandboxMetrics({});

@@ -36,14 +36,26 @@ describe("where images lie and how large they are", () => {
     expect(imageStoreFolder(facts(true), folder.path("proc"))).to.equal("/data/containerd");
   });
 
-  it("is below the engine's folder when it runs containerd itself", () => {
+  it("is the root of the containerd that serves the engine, by its command line", () => {
+    const config = (name: string, root: string, address: string): Record<string, string> => ({
+      [name]: `version = 2\nroot = "${root}"\nstate = "/s"\n[grpc]\n  address = "${address}"\n[other]\n  root = "/no"\n`,
+    });
     writeTree(folder.path, {
       "proc/self/mountinfo": "",
-      "docker/containerd/daemon/io.containerd.metadata.v1.bolt/meta.db": "",
+      "proc/7/comm": "containerd-shim\n",
+      "proc/7/cmdline": "containerd-shim\0--root\0/no\0",
+      "proc/8/comm": "containerd\n",
+      "proc/8/cmdline": `containerd\0--config\0${folder.path("other.toml")}\0`,
+      "proc/9/comm": "containerd\n",
+      "proc/9/cmdline": `/usr/bin/containerd\0--config=${folder.path("ours.toml")}\0`,
+      ...config("other.toml", "/other", "/run/other.sock"),
+      ...config("ours.toml", "/ours", folder.path("c.sock")),
     });
-    const address = "/var/run/docker/containerd/containerd.sock";
-    expect(imageStoreFolder(facts(true, address), folder.path("proc"))).to.equal(
-      folder.path("docker/containerd/daemon"),
+    expect(imageStoreFolder(facts(true, folder.path("c.sock")), folder.path("proc"))).to.equal(
+      "/ours",
+    );
+    expect(imageStoreFolder(facts(true, "/nobody"), folder.path("proc"))).to.equal(
+      "/var/lib/containerd",
     );
   });
 
