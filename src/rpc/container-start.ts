@@ -7,6 +7,7 @@ import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { LogTarget } from "../logs/container-logs.ts";
 import { failpoint } from "../sys/failpoint.ts";
+import type { ResourceUpdates } from "../state/resource-updates.ts";
 import type { PodDeps } from "./deps.ts";
 import { writeContainerEdits } from "./edits.ts";
 import { applyHostWrites } from "./host-writes.ts";
@@ -18,9 +19,11 @@ export interface LogChoice {
   sourcePath(containerId: string): Promise<string>;
 }
 
+export type StartDeps = PodDeps & { logChoice: LogChoice; resources: ResourceUpdates };
+
 /** StartContainer and ReopenContainerLog. */
 export function containerStart(
-  deps: PodDeps & { logChoice: LogChoice },
+  deps: StartDeps,
 ): Pick<Handlers<typeof RuntimeService>, "startContainer" | "reopenContainerLog"> {
   return {
     startContainer: async (request) => {
@@ -44,10 +47,7 @@ export function containerStart(
   };
 }
 
-async function start(
-  deps: PodDeps & { logChoice: LogChoice },
-  container: ContainerEntry,
-): Promise<void> {
+async function start(deps: StartDeps, container: ContainerEntry): Promise<void> {
   const target = await logTargetOf(deps, container);
   // Before the start: a container that dies at once is still read from its first line.
   if (target !== undefined) await deps.logs.start(target);

@@ -1,32 +1,41 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { fromBinary } from "@bufbuild/protobuf";
 import { containerWritesAfterStart } from "../convert/container-edits.ts";
 import type { CgroupWrite } from "../convert/cgroup-writes.ts";
+import type { EngineFacts } from "../convert/engine-facts.ts";
+import { planResources } from "../convert/resources.ts";
+import type { ResourcePlan } from "../convert/resources.ts";
 import { decodeContainerSpec } from "../convert/stored-spec.ts";
 import { CriError, errorText } from "../errors.ts";
+import { LinuxContainerResourcesSchema } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
+import type { ResourceUpdates } from "../state/resource-updates.ts";
 import { readTextIfExists, isErrno } from "../sys/fs.ts";
 import type { PodDeps } from "./deps.ts";
+import { writeOomScore } from "./oom-score.ts";
 
 /**
  * Writes the cgroup files of what Docker's API has no field for (unified keys, huge pages, limits
  * below its floors) right after the start, where dockline-oci has not done so before it, and of
- * memory limits that the OCI runtime's own first process would not survive. When one can't be written the container is killed: it must
+ * memory limits that the OCI runtime's own first process would not survive. So with what Docker's
+ * update could not do before the start. When one can't be written the container is killed: it must
  * not run with less than was asked.
  */
-export async function applyHostWrites(deps: PodDeps, container: ContainerEntry): Promise<void> {
-  const requested = decodeContainerSpec(container.identity.extra.spec)?.linux?.resources;
-  if (requested === undefined) return;
-  const edited = container.identity.extra.edited === true;
-  const hostWrites = containerWritesAfterStart(requested, await deps.facts(), edited);
-  if (hostWrites.length === 0) return;
+export async function applyHostWrites(
+  deps: PodDeps & { resources: ResourceUpdates },
+  container: ContainerEntry,
+): Promise<void> {
+  const { hostWrites, oomScoreAdj } = planAfterStart(deps, container, await deps.facts());
+  if (hostWrites.length === 0 && oomScoreAdj === undefined) return;
   const started = await deps.index.find("container", container.id, { fresh: true });
   const pid = started?.state.Pid ?? 0;
   // Ended already: there is nothing left to limit.
   if (started?.state.Running !== true || pid === 0) return;
   try {
     await writeCgroupFiles(pid, container.id, hostWrites);
+    if (oomScoreAdj !== undefined) writeOomScore(pid, container.id, oomScoreAdj);
   } catch (error) {
     await deps.engine.killContainer(container.id, "KILL").catch(() => undefined);
     deps.index.touched(container.id);
@@ -34,6 +43,23 @@ export async function applyHostWrites(deps: PodDeps, container: ContainerEntry):
       cause: error,
     });
   }
+}
+
+function planAfterStart(
+  deps: { resources: ResourceUpdates },
+  container: ContainerEntry,
+  facts: EngineFacts,
+): Pick<ResourcePlan, "hostWrites" | "oomScoreAdj"> {
+  const updated = deps.resources.get(container.id);
+  if (updated !== undefined) {
+    return planResources(fromBinary(LinuxContainerResourcesSchema, updated), facts, true);
+  }
+  const requested = decodeContainerSpec(container.identity.extra.spec)?.linux?.resources;
+  const edited = container.identity.extra.edited === true;
+  return {
+    hostWrites: requested === undefined ? [] : containerWritesAfterStart(requested, facts, edited),
+    oomScoreAdj: undefined,
+  };
 }
 
 /** Writes below the cgroups of a process that is in this container. */

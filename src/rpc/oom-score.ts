@@ -1,16 +1,13 @@
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { isErrno } from "../sys/fs.ts";
-import { inContainer } from "../sys/process-tree.ts";
+import { containerPids, inContainer } from "../sys/process-tree.ts";
 
 /**
  * Sets oom_score_adj of every process of a container: Docker's update has no field for it, and
  * children keep what they inherited.
  */
 export function writeOomScore(pid: number, containerId: string, score: number): void {
-  const pids = readdirSync("/proc")
-    .map(Number)
-    .filter((candidate) => Number.isInteger(candidate) && candidate >= pid);
-  for (const candidate of pids) {
+  for (const candidate of containerPids(pid, containerId)) {
     if (!inContainer(candidate, containerId)) continue;
     try {
       writeFileSync(`/proc/${candidate}/oom_score_adj`, String(score));

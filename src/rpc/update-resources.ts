@@ -23,11 +23,10 @@ export function updateResources(
       const wanted = request.linux;
       if (wanted === undefined) throw invalidArgument("linux resources are missing");
       if (request.containerId === "") throw invalidArgument("update: container id is empty");
-      const container = await deps.index.find("container", request.containerId);
-      if (container === undefined || !isContainer(container)) {
-        throw notFound(`update: no container ${request.containerId}`);
-      }
-      await deps.locks.run(`container:${container.name}`, async () => {
+      const found = await containerOf(deps, request.containerId);
+      await deps.locks.run(`container:${found.name}`, async () => {
+        // A start or a removal may have had the lock until now.
+        const container = await containerOf(deps, found.id);
         const saved = deps.resources.get(container.id);
         const before =
           saved === undefined
@@ -64,6 +63,12 @@ export function updateResources(
       return {};
     },
   };
+}
+
+async function containerOf(deps: Pick<PodDeps, "index">, id: string) {
+  const found = await deps.index.find("container", id);
+  if (found === undefined || !isContainer(found)) throw notFound(`update: no container ${id}`);
+  return found;
 }
 
 async function update(

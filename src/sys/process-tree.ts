@@ -126,9 +126,15 @@ function startedBefore(one: ProcessIdentity, other: ProcessIdentity): boolean {
   return BigInt(one.startTicks || "0") < BigInt(other.startTicks || "0");
 }
 
+/** Host pids of the container that this process is in, cgroups below its own included. */
+export function containerPids(pid: number, containerId: string): number[] {
+  return cgroupPids(pid, containerId) ?? machinePids(containerId);
+}
+
 function containerProcesses(pid: number, containerId: string): ProcessIdentity[] {
-  const pids = cgroupPids(pid, containerId) ?? machinePids(containerId);
-  return pids.map(readProcess).filter((found) => found !== undefined);
+  return containerPids(pid, containerId)
+    .map(readProcess)
+    .filter((found) => found !== undefined);
 }
 
 /** By the container's own cgroup and those below it; undefined where its files are not to be seen. */

@@ -193,6 +193,13 @@ describe("a container's resources", () => {
     await expectError(update(containerId, { cpuShares: 10n }), "FAILED_PRECONDITION", /has exited/);
     await runtime.removeContainer({ containerId });
     await expectError(update(containerId, { cpuShares: 10n }), "NOT_FOUND", /no container/);
+    const lifted = await createContainer(node, pod, config({ memoryLimitInBytes: 64n * MiB }));
+    await update(lifted, { memoryLimitInBytes: -1n, oomScoreAdj: 800n });
+    await runtime.startContainer({ containerId: lifted });
+    expect(Number((await memory(lifted)).replace("max", "1e30"))).to.be.greaterThan(1e15);
+    const { State } = await inspect(node, lifted);
+    expect(readFileSync(`/proc/${State.Pid}/oom_score_adj`, "utf8").trim()).to.equal("800");
+    await runtime.removeContainer({ containerId: lifted });
     await expectError(update("", { cpuShares: 10n }), "INVALID_ARGUMENT", /empty/);
     await expectError(
       runtime.updateContainerResources({ containerId }),
