@@ -11,6 +11,7 @@ const usage = `dockline ${version}: a CRI runtime for Kubernetes nodes that run 
 
 usage: dockline [serve] [options]        serve the CRI (what the kubelet needs)
        dockline play POD.yaml [options]  run a Kubernetes Pod manifest through the CRI
+       dockline migrate ...              from cri-dockerd or dockershim to Dockline, and back
        dockline version                  print versions, the server's too if it runs
        dockline config [options]         print the configuration in force and its sources
        dockline COMMAND --help           help of one command
@@ -34,6 +35,10 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     case "config":
       return await serve(args, true);
+    case "migrate": {
+      const { migrate } = await import("./admin/migrate.ts");
+      return await migrate(args);
+    }
     case "help":
       process.stdout.write(usage);
       return 0;

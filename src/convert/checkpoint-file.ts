@@ -1,3 +1,6 @@
+import { Protocol } from "../gen/runtime/v1/api_pb.js";
+import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
+
 /** One port mapping in cri-dockerd's checkpoint; absent members print as `<nil>` in its checksum. */
 export interface CheckpointPortMapping {
   readonly protocol?: string;
@@ -20,6 +23,26 @@ export interface SandboxCheckpoint {
 const VERSION = "v1";
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
+
+/** What cri-dockerd would have written for this request; every declared port, published or not. */
+export function toCheckpoint(config: PodSandboxConfig, hostNetwork: boolean): SandboxCheckpoint {
+  return {
+    name: config.metadata?.name ?? "",
+    namespace: config.metadata?.namespace ?? "",
+    hostNetwork,
+    portMappings: config.portMappings.map((mapping) => ({
+      protocol: protocolName(mapping.protocol),
+      container_port: mapping.containerPort,
+      host_port: mapping.hostPort,
+      host_ip: mapping.hostIp,
+    })),
+  };
+}
+
+function protocolName(protocol: Protocol): string {
+  if (protocol === Protocol.UDP) return "udp";
+  return protocol === Protocol.SCTP ? "sctp" : "tcp";
+}
 
 /** The file's text. Protocols are lower case ("tcp"). */
 export function formatCheckpoint(checkpoint: SandboxCheckpoint): string {

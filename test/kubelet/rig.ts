@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { join } from "node:path";
 import WebSocket from "ws";
@@ -70,6 +70,13 @@ export function startKubeletApi(options: Parameters<typeof startKubelet>[0]): Ku
   };
   return {
     ...kubelet,
+    // By rename: the kubelet reads a manifest as soon as it sees its name.
+    addPod: (name, manifest) => {
+      const path = join(kubelet.folder, "manifests", `${name}.json`);
+      const draft = join(kubelet.folder, "manifests", `.${name}`);
+      writeFileSync(draft, JSON.stringify(manifest));
+      renameSync(draft, path);
+    },
     port,
     podLogs: join(kubelet.folder, "pod-logs"),
     pod,

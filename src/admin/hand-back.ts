@@ -1,0 +1,155 @@
+import { lstat, mkdir, readlink, rename, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { formatCheckpoint, toCheckpoint } from "../convert/checkpoint-file.ts";
+import { decodeSandboxSpec } from "../convert/stored-spec.ts";
+import type { NetworkAttachment } from "../network/attachment.ts";
+import { versionAtLeast } from "../network/conflist.ts";
+import { writeLegacyCache } from "../network/legacy-cache.ts";
+import type { SandboxRecord } from "../state/sandbox-records.ts";
+import { isErrno, readTextIfExists, unlinkIfExists, writeFileAtomic } from "../sys/fs.ts";
+import type { FoundContainer } from "./migrate-node.ts";
+
+/** A running container's CRI log and the file of Docker that takes its place. */
+export interface LogSwitch {
+  path: string;
+  /** Where the CRI log waits for the way back. */
+  kept: string;
+  dockerLog: string;
+}
+
+/** All that a hand-back writes; kept in the state folder, so that it can be undone. */
+export interface HandBack {
+  version: 1;
+  /** Checkpoints and CNI results. */
+  created: string[];
+  logs: LogSwitch[];
+}
+
+/** The newest CNI version that cri-dockerd's library reads; 1.1's results differ by additions only. */
+const newestForCriDockerd = "1.0.0";
+const ifName = "eth0";
+
+/** What cri-dockerd needs for the pods that Dockline made, and what of it is not there yet. */
+export interface HandBackPlan {
+  checkpoints: { path: string; text: string }[];
+  attachments: NetworkAttachment[];
+  logs: LogSwitch[];
+  cacheDir: string;
+}
+
+/** Reads the log paths, writes nothing. */
+export async function planHandBack(options: {
+  containers: readonly FoundContainer[];
+  records: readonly SandboxRecord[];
+  criDockerdRoot: string;
+  cacheDir: string;
+}): Promise<HandBackPlan> {
+  const existing = new Set(options.containers.map(({ id }) => id));
+  const plan: HandBackPlan = {
+    checkpoints: [],
+    attachments: [],
+    logs: [],
+    cacheDir: options.cacheDir,
+  };
+  for (const record of options.records) {
+    if (record.id === undefined || !existing.has(record.id)) continue;
+    plan.checkpoints.push({
+      path: join(options.criDockerdRoot, "sandbox", record.id),
+      text: checkpointOf(record),
+    });
+    const attachment = record.network as NetworkAttachment | undefined;
+    if (attachment?.result !== undefined) plan.attachments.push(forCriDockerd(attachment));
+  }
+  for (const { identity, inspect } of options.containers) {
+    // A finished container's log is complete as it is, and the kubelet reads both forms.
+    if (identity.kind !== "container" || identity.legacy || !inspect.State.Running) continue;
+    if (identity.logPath === "" || inspect.LogPath === "") continue;
+    if ((await kindOf(identity.logPath)) !== "file") continue;
+    const { logPath: path } = identity;
+    plan.logs.push({ path, kept: `${path}.dockline`, dockerLog: inspect.LogPath });
+  }
+  return plan;
+}
+
+/** Carries the plan out. What was begun can be undone after a crash as well. */
+export async function handBack(plan: HandBackPlan, journalPath: string): Promise<void> {
+  const journal: HandBack = {
+    version: 1,
+    created: [
+      ...plan.checkpoints.map(({ path }) => path),
+      ...plan.attachments.map(({ networkName, containerId }) =>
+        join(plan.cacheDir, "results", `${networkName}-${containerId}-${ifName}`),
+      ),
+    ],
+    logs: plan.logs,
+  };
+  await writeFileAtomic(journalPath, JSON.stringify(journal));
+  for (const { path, text } of plan.checkpoints) {
+    await mkdir(join(path, ".."), { recursive: true, mode: 0o755 });
+    await writeFileAtomic(path, text);
+  }
+  for (const attachment of plan.attachments) await writeLegacyCache(plan.cacheDir, attachment);
+  for (const { path, kept, dockerLog } of plan.logs) {
+    await rename(path, kept);
+    await symlink(dockerLog, path);
+  }
+}
+
+/** Undefined when nothing was handed back. Throws for a journal that it does not understand. */
+export async function readHandBack(journalPath: string): Promise<HandBack | undefined> {
+  const text = await readTextIfExists(journalPath);
+  if (text === undefined) return undefined;
+  const journal = JSON.parse(text) as Partial<HandBack>;
+  if (journal.version !== 1 || journal.created === undefined || journal.logs === undefined) {
+    throw new Error(`${journalPath} is not a journal of this version`);
+  }
+  return journal as HandBack;
+}
+
+/**
+ * Takes back what a hand-back wrote. Logs become CRI files again, to be continued where Dockline's
+ * own positions say; a log whose container cri-dockerd has removed stays where it is.
+ */
+export async function undoHandBack(journal: HandBack, journalPath: string): Promise<void> {
+  for (const path of journal.created) await unlinkIfExists(path);
+  for (const { path, kept, dockerLog } of journal.logs) {
+    if ((await kindOf(kept)) !== "file") continue;
+    const now = await kindOf(path);
+    if (now === "link" && (await readlink(path)) === dockerLog) await unlinkIfExists(path);
+    else if (now !== "nothing") continue;
+    else if ((await kindOf(dockerLog)) === "nothing") continue;
+    await rename(kept, path);
+  }
+  await unlinkIfExists(journalPath);
+}
+
+function checkpointOf(record: SandboxRecord): string {
+  const config = decodeSandboxSpec(record.config);
+  if (config === undefined) throw new Error(`the record of ${record.name} is damaged`);
+  return formatCheckpoint(toCheckpoint(config, record.hostNetwork));
+}
+
+function forCriDockerd(attachment: NetworkAttachment): NetworkAttachment {
+  const older = (version: unknown): string =>
+    typeof version === "string" && !versionAtLeast(version, "1.1.0")
+      ? version
+      : newestForCriDockerd;
+  return {
+    ...attachment,
+    cniVersion: older(attachment.cniVersion),
+    ...(attachment.result === undefined
+      ? {}
+      : { result: { ...attachment.result, cniVersion: older(attachment.result["cniVersion"]) } }),
+  };
+}
+
+async function kindOf(path: string): Promise<"nothing" | "file" | "link" | "other"> {
+  try {
+    const found = await lstat(path);
+    if (found.isSymbolicLink()) return "link";
+    return found.isFile() ? "file" : "other";
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return "nothing";
+    throw error;
+  }
+}

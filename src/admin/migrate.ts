@@ -1,0 +1,182 @@
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse as parseYaml } from "yaml";
+import { parseArguments } from "../config/argv.ts";
+import { loadConfig } from "../config/load.ts";
+import type { Config } from "../config/options.ts";
+import { createDockerEngine } from "../engine/docker-engine.ts";
+import { errorText } from "../errors.ts";
+import { silentLogger } from "../log.ts";
+import { SandboxRecords } from "../state/sandbox-records.ts";
+import type { SandboxRecord } from "../state/sandbox-records.ts";
+import { lockFolder } from "../sys/instance-lock.ts";
+import { findProcesses, flagOf, lookAtNode } from "./migrate-node.ts";
+import type { ForeignFolders } from "./migrate-node.ts";
+import { backSteps, fromSteps } from "./migrate-steps.ts";
+import { count, formatFindings, walkSteps } from "./report.ts";
+import type { Finding } from "./report.ts";
+
+const usage = `usage: dockline migrate --from cri-dockerd|dockershim [--apply] [options]
+       dockline migrate --back [--undo] [--apply] [options]
+
+Looks at the node and prints the steps from another runtime to Dockline (--from) or from Dockline to
+cri-dockerd (--back; --undo takes that back). Nothing is changed without --apply.
+
+  --kubelet-flags FILE                 edit this file too (/var/lib/kubelet/kubeadm-flags.env)
+  --cri-dockerd-root-directory FOLDER  cri-dockerd's (/var/lib/cri-dockerd, or of the running one)
+  --dockershim-root FOLDER             dockershim's (/var/lib/dockershim)
+
+and every option of "dockline serve", as that one will run.
+Exit code: 0 nothing stands in the way, 1 something does or a step failed, 2 the command line is wrong.
+`;
+
+export interface MigrateOptions {
+  direction: "from" | "back" | "undo";
+  apply: boolean;
+  kubeletFlags: string | undefined;
+  folders: ForeignFolders;
+  config: Config;
+}
+
+/** `dockline migrate`. */
+export async function migrate(
+  args: readonly string[],
+  print: (text: string) => void = (text) => void process.stdout.write(text),
+): Promise<number> {
+  let options: MigrateOptions | undefined;
+  try {
+    options = parseOptions(args);
+  } catch (error) {
+    process.stderr.write(`dockline migrate: ${errorText(error)}\n\n${usage}`);
+    return 2;
+  }
+  if (options === undefined) {
+    print(usage);
+    return 0;
+  }
+  try {
+    return await run(options, print);
+  } catch (error) {
+    process.stderr.write(`dockline migrate: ${errorText(error)}\n`);
+    return 1;
+  }
+}
+
+async function run(options: MigrateOptions, print: (text: string) => void): Promise<number> {
+  const { config, folders, direction, apply } = options;
+  const engine = createDockerEngine({ endpoint: config.dockerEndpoint, log: silentLogger });
+  let release: (() => void) | undefined;
+  try {
+    const { findings, containers } = await lookAtNode(engine, config, folders);
+    const others = findProcesses("cri-dockerd");
+    findings.push(
+      others.length === 0
+        ? { level: "ok", text: "cri-dockerd is not running" }
+        : {
+            level: direction === "from" ? "ok" : "bad",
+            text: `cri-dockerd is running (pid ${others.map(({ pid }) => pid).join(", ")})`,
+          },
+    );
+    if (direction !== "from") {
+      const held = holdState(config.stateDir);
+      findings.push(held.finding);
+      release = held.release;
+    }
+    print(`This node:\n${formatFindings(findings)}`);
+    const bad = findings.filter(({ level }) => level === "bad");
+    const steps =
+      direction === "from"
+        ? await fromSteps(options, containers)
+        : await backSteps(options, containers, await readRecords(config.stateDir));
+    if (apply && bad.length > 0) {
+      print(`\nNothing was changed: ${count(bad.length, "problem")} above.\n`);
+      return 1;
+    }
+    print(apply ? "\nSteps:\n" : "\nSteps (dry run; --apply does those that are ours):\n");
+    await walkSteps(steps, { apply, print });
+    return bad.length === 0 ? 0 : 1;
+  } finally {
+    release?.();
+    engine.close();
+  }
+}
+
+/** Logs and records of a Dockline that runs would change under our hands. */
+function holdState(stateDir: string): { finding: Finding; release?: () => void } {
+  try {
+    const lock = lockFolder(stateDir);
+    return {
+      finding: { level: "ok", text: "Dockline is not running" },
+      release: () => lock.release(),
+    };
+  } catch (error) {
+    return {
+      finding: { level: "bad", text: `stop Dockline first (and the kubelet): ${errorText(error)}` },
+    };
+  }
+}
+
+/** From a copy: opening the records tidies up, which is for Dockline alone to do. */
+async function readRecords(stateDir: string): Promise<SandboxRecord[]> {
+  const copy = await mkdtemp(join(tmpdir(), "dockline-migrate-"));
+  try {
+    await cp(join(stateDir, "sandboxes"), join(copy, "sandboxes"), { recursive: true });
+    return (await SandboxRecords.open(copy, silentLogger)).all();
+  } finally {
+    await rm(copy, { recursive: true, force: true });
+  }
+}
+
+/** Undefined for `--help`. Throws InvalidArgument for what `serve` would not take either. */
+export function parseOptions(args: readonly string[]): MigrateOptions | undefined {
+  const running = findProcesses("cri-dockerd")[0]?.args ?? [];
+  const values = new Map<string, string>();
+  const switches = new Set<string>();
+  const rest: string[] = [];
+  for (let at = 0; at < args.length; at += 1) {
+    const argument = args[at] ?? "";
+    const name = argument.split("=", 1)[0] ?? "";
+    if (["--apply", "--back", "--undo", "--help", "-h"].includes(argument)) switches.add(argument);
+    else if (
+      ["--from", "--kubelet-flags", "--cri-dockerd-root-directory", "--dockershim-root"].includes(
+        name,
+      )
+    ) {
+      const given = argument === name ? args[(at += 1)] : argument.slice(name.length + 1);
+      if (given === undefined) throw new Error(`${name} needs a value`);
+      values.set(name, given);
+    } else rest.push(argument);
+  }
+  if (switches.has("--help") || switches.has("-h")) return undefined;
+  const from = values.get("--from");
+  const back = switches.has("--back");
+  if (from !== undefined && from !== "cri-dockerd" && from !== "dockershim") {
+    throw new Error(`--from ${from}: want cri-dockerd or dockershim`);
+  }
+  if ((from === undefined) !== back) throw new Error("say one of --from and --back");
+  if (switches.has("--undo") && !back) throw new Error("--undo belongs to --back");
+  const { flags, configFile } = parseArguments(rest);
+  const file =
+    configFile === undefined ? {} : (parseYaml(readFileSync(configFile, "utf8")) as object);
+  const inherited = flagOf(running, "--cni-cache-dir");
+  const { config } = loadConfig({
+    file: { ...(inherited === undefined ? {} : { cniCacheDir: inherited }), ...file },
+    environment: process.env,
+    flags,
+  });
+  return {
+    direction: from !== undefined ? "from" : switches.has("--undo") ? "undo" : "back",
+    apply: switches.has("--apply"),
+    kubeletFlags: values.get("--kubelet-flags"),
+    folders: {
+      criDockerd:
+        values.get("--cri-dockerd-root-directory") ??
+        flagOf(running, "--cri-dockerd-root-directory") ??
+        "/var/lib/cri-dockerd",
+      dockershim: values.get("--dockershim-root") ?? "/var/lib/dockershim",
+    },
+    config,
+  };
+}
