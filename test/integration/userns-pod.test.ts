@@ -1,73 +1,46 @@
 import { expect } from "chai";
 import { spawnSync } from "node:child_process";
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { readlinkSync, statSync, writeFileSync } from "node:fs";
 import { NamespaceMode } from "../../src/gen/runtime/v1/api_pb.js";
+import { attachedOutput } from "../support/attach.ts";
 import { expectError, logPathOf, logText, readCriLog, until } from "../support/containers.ts";
-import { docklineOci, mountsUnder, newRunc } from "../support/oci-engine.ts";
 import {
+  expectNoEdits,
   hostId,
   ids,
   inUserns,
   mapped,
   podNamespaces,
-  startOciNode,
+  startUsernsNode,
   usernsPod,
-  type OciNode,
+  type UsernsNode,
 } from "../support/oci-node.ts";
 import {
   containerConfig,
   createContainer,
-  removeAllPods,
-  removePod,
   runPod,
   sandboxConfig,
   shell,
   startContainer,
   untilExited,
 } from "../support/pods.ts";
-import { attachedOutput } from "../support/attach.ts";
 
 // Pods with `hostUsers: false` as the kubelet asks for them, on an engine that has dockline-oci.
 // Needs runc 1.2 or newer (DOCKLINE_TEST_RUNC, or installed).
 
 describe("a pod with a user namespace", function () {
   this.timeout(120_000);
-  const runc = newRunc();
-  let oci: OciNode;
-  let program: string;
+  let oci: UsernsNode;
 
   before(async function () {
-    if (runc === undefined) {
-      console.log("      skipped: no runc ≥ 1.2 here; DOCKLINE_TEST_RUNC names one");
-      this.skip();
-    }
-    program = `/run/dockline-test-oci-${process.pid}`;
-    copyFileSync(docklineOci, program);
-    chmodSync(program, 0o755);
-    oci = await startOciNode(
-      { dockline: [`--real-runtime=${runc}`] },
-      { engine: { program, daemon: { "live-restore": true } } },
-    );
+    const started = await startUsernsNode();
+    if (started === undefined) return this.skip();
+    oci = started;
   });
   after(async () => {
-    if (runc === undefined) return;
-    await oci.close();
-    rmSync(program, { force: true });
+    await (oci as UsernsNode | undefined)?.close();
   });
-  afterEach(async () => {
-    await removeAllPods(oci.node);
-    await until("nothing left of the edits", () => oci.editFiles().length === 0);
-    expect(mountsUnder(oci.edits)).to.deep.equal([]);
-  });
+  afterEach(() => expectNoEdits(oci));
 
   const pidOf = async (id: string): Promise<number> =>
     (await oci.node.docker.inspectContainer(id)).State.Pid;
@@ -241,7 +214,7 @@ describe("a pod with a user namespace", function () {
     ["uids unlike gids", pod({ mode: POD, uids: ids, gids: noRoot }), /gids/],
   ] as const) {
     it(`is refused for ${what}, and nothing is made`, async () => {
-      const config = sandboxConfig(oci.node, linux as object);
+      const config = sandboxConfig(oci.node, linux);
       await expectError(oci.node.runtime.runPodSandbox({ config }), "INVALID_ARGUMENT", message);
       expect(oci.engine.docker("ps", "-aq")).to.equal("");
     });
@@ -266,90 +239,5 @@ describe("a pod with a user namespace", function () {
       "INVALID_ARGUMENT",
       /those of the pod's user namespace/,
     );
-  });
-
-  describe("when something fails", () => {
-    it("starts though Dockline was killed between the edits and the start", async () => {
-      const { node } = oci;
-      const pod = await runPod(node, usernsPod(node));
-      const id = await createContainer(node, pod, sleeper());
-      await node.kill();
-      await node.start({ DOCKLINE_FAILPOINT: "start.after-edits" });
-      await node.runtime.startContainer({ containerId: id }).catch(() => undefined);
-      await node.ended();
-      expect(existsSync(`${oci.edits}/${id}.json`)).to.equal(true);
-      await node.start();
-      await node.runtime.startContainer({ containerId: id });
-      expect(await shell(node, id, "id -u; stat -c %u /")).to.equal("0\n0");
-    });
-
-    it("starts though the engine was killed between the create and the start", async () => {
-      const { node } = oci;
-      const pod = await runPod(node, usernsPod(node));
-      const id = await createContainer(node, pod, sleeper());
-      await oci.engine.crash();
-      await until("Dockline sees the engine again", async () => {
-        const { status } = await node.runtime.status({});
-        return status?.conditions.find(({ type }) => type === "RuntimeReady")?.status === true;
-      });
-      expect((await node.docker.inspectContainer(pod.podSandboxId)).State.Running).to.equal(true);
-      await node.runtime.startContainer({ containerId: id });
-      expect(await shell(node, id, "id -u; stat -c %u /")).to.equal("0\n0");
-    });
-
-    it("writes the edits anew for each start, whatever became of the file", async () => {
-      const { node } = oci;
-      const pod = await runPod(node, usernsPod(node));
-      const id = await createContainer(node, pod, sleeper());
-      writeFileSync(`${oci.edits}/${id}.json`, '{"v":1,"contain', { mode: 0o600 });
-      expect(oci.engine.dockerFails("start", id)).to.contain("not valid JSON");
-      await node.runtime.startContainer({ containerId: id });
-      expect(await shell(node, id, "id -u")).to.equal("0");
-      const { join } = JSON.parse(readFileSync(`${oci.edits}/${id}.json`, "utf8"))
-        .userNamespace as { join: { pid: number } };
-      expect(join.pid).to.equal(await pidOf(pod.podSandboxId));
-    });
-
-    it("fails with a sentence while the program is gone, and starts once it is back", async () => {
-      const { node } = oci;
-      const pod = await runPod(node, usernsPod(node));
-      const id = await createContainer(node, pod, sleeper());
-      rmSync(program);
-      await expectError(
-        node.runtime.startContainer({ containerId: id }),
-        "INTERNAL",
-        /not found|no such file/i,
-      );
-      expect((await node.docker.inspectContainer(id)).State.Running).to.equal(false);
-      copyFileSync(docklineOci, program);
-      chmodSync(program, 0o755);
-      await node.runtime.startContainer({ containerId: id });
-      expect(await shell(node, id, "id -u")).to.equal("0");
-    });
-
-    it("starts no member once the pause container has ended", async () => {
-      const { node } = oci;
-      const pod = await runPod(node, usernsPod(node));
-      const id = await createContainer(node, pod, sleeper());
-      oci.engine.docker("kill", pod.podSandboxId);
-      await expectError(
-        node.runtime.startContainer({ containerId: id }),
-        "FAILED_PRECONDITION",
-        /is not running/,
-      );
-    });
-
-    it("leaves no edits of containers that vanish while Dockline is away", async () => {
-      const { node } = oci;
-      const pod = await runPod(node, usernsPod(node));
-      const id = await startContainer(node, pod, sleeper());
-      await node.kill();
-      oci.engine.docker("rm", "-f", id);
-      expect(existsSync(`${oci.edits}/${id}.json`)).to.equal(true);
-      await node.start();
-      await until("swept", () => !existsSync(`${oci.edits}/${id}.json`));
-      expect(existsSync(`${oci.edits}/${pod.podSandboxId}.json`)).to.equal(true);
-      await removePod(node, pod);
-    });
   });
 });

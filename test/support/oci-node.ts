@@ -1,11 +1,12 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { expect } from "chai";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NamespaceMode } from "../../src/gen/runtime/v1/api_pb.js";
 import { startNode, type NodeOptions, type TestNode } from "./node.ts";
-import { startOciEngine, type OciEngine } from "./oci-engine.ts";
-import { sandboxConfig, type SandboxInit } from "./pods.ts";
-import type { SecurityInit } from "./containers.ts";
+import { until, type SecurityInit } from "./containers.ts";
+import { docklineOci, mountsUnder, newRunc, startOciEngine, type OciEngine } from "./oci-engine.ts";
+import { removeAllPods, sandboxConfig, type SandboxInit } from "./pods.ts";
 
 /** Dockline beside an engine of its own that has dockline-oci. */
 export interface OciNode {
@@ -59,6 +60,41 @@ export async function startOciNode(
     rmSync(base, { recursive: true, force: true });
     throw error;
   }
+}
+
+export interface UsernsNode extends OciNode {
+  /** A copy of dockline-oci that the engine runs; a test may take it away. */
+  readonly program: string;
+}
+
+/** For user namespaces; undefined, with the reason printed, where no installed runc can do them. */
+export async function startUsernsNode(): Promise<UsernsNode | undefined> {
+  const runc = newRunc();
+  if (runc === undefined) {
+    console.log("      skipped: no runc ≥ 1.2 here; DOCKLINE_TEST_RUNC names one");
+    return undefined;
+  }
+  const program = `/run/dockline-test-oci-${process.pid}`;
+  copyFileSync(docklineOci, program);
+  const oci = await startOciNode(
+    { dockline: [`--real-runtime=${runc}`] },
+    { engine: { program, daemon: { "live-restore": true } } },
+  );
+  return {
+    ...oci,
+    program,
+    close: async () => {
+      await oci.close();
+      rmSync(program, { force: true });
+    },
+  };
+}
+
+/** What must be true between two tests. */
+export async function expectNoEdits(oci: OciNode): Promise<void> {
+  await removeAllPods(oci.node);
+  await until("nothing left of the edits", () => oci.editFiles().length === 0);
+  expect(mountsUnder(oci.edits)).to.deep.equal([]);
 }
 
 export const hostId = 131072;
