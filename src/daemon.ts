@@ -1,6 +1,5 @@
 import type { Config } from "./config/options.ts";
 import { createGrpcServer, listen } from "./cri/listener.ts";
-import type { Listener } from "./cri/listener.ts";
 import { bindService } from "./cri/bind.ts";
 import { createObserver } from "./cri/observe.ts";
 import { createDiagnosis } from "./diagnosis.ts";
@@ -10,7 +9,6 @@ import { ImageService, RuntimeService } from "./gen/runtime/v1/api_pb.js";
 import { createLogger } from "./log.ts";
 import type { Logger } from "./log.ts";
 import { buildParts } from "./parts.ts";
-import type { Parts } from "./parts.ts";
 import { imageHandlers, runtimeHandlers } from "./services.ts";
 import { keepHouse } from "./housekeeping.ts";
 import { createTraceFile } from "./trace-file.ts";
@@ -27,17 +25,18 @@ export async function runDaemon(config: Config): Promise<number> {
   installCrashHandlers(log);
   // Ours are written 0600 and 0640 whatever the starter's umask was.
   process.umask(0o022);
-  let parts: Parts | undefined;
-  let listener: Listener | undefined;
-  let facade: { close(): Promise<void> } | undefined;
-  let release: (() => void) | undefined;
+  const signalled = untilSignalled();
+  const closers: (() => unknown)[] = [];
   try {
     await ensurePrivateFolder(config.stateDir);
     const lock = lockFolder(config.stateDir);
-    release = () => lock.release();
-    parts = await buildParts(config, log);
+    closers.push(() => lock.release());
+    const parts = await buildParts(config, log);
+    closers.push(() => parts.close());
     const traceFile = config.traceFile === "" ? undefined : createTraceFile(config.traceFile, log);
+    closers.push(() => traceFile?.close());
     const diagnosis = createDiagnosis(config, parts, log, () => inFlight());
+    closers.push(() => diagnosis.close());
     const { observe, inFlight } = createObserver({
       log,
       onCall: (call) => {
@@ -58,27 +57,32 @@ export async function runDaemon(config: Config): Promise<number> {
     parts.stats.start();
     await diagnosis.serve();
     const house = keepHouse(parts);
+    closers.push(() => house.stop());
     // Before the CRI's own socket: whoever sees that one may start the kubelet, which looks here once.
-    facade = await serveFacade(config, parts, log);
-    listener = await listen(server, config.containerRuntimeEndpoint, inFlight, log);
+    const facade = await serveFacade(config, parts, log);
+    closers.push(() => facade?.close());
+    const listener = await listen(server, config.containerRuntimeEndpoint, inFlight, log);
+    closers.push(() => listener.close(config.drainTimeout));
     log.info({ version, pid: process.pid, docker: config.dockerEndpoint }, "dockline is up");
-    const signal = await untilSignalled();
-    log.info({ signal }, "stopping");
-    await listener.close(config.drainTimeout);
-    listener = undefined;
-    house.stop();
-    await diagnosis.close();
-    traceFile?.close();
+    log.info({ signal: await signalled }, "stopping");
     return 0;
   } catch (error) {
     log.error({ err: error }, "dockline cannot run");
     process.stderr.write(`dockline: ${errorText(error)}\n`);
     return 1;
   } finally {
-    await listener?.close(0);
-    await facade?.close();
-    await parts?.close();
-    release?.();
+    await closeAll(closers, log);
+  }
+}
+
+/** In the opposite order of their start; what fails to close does not keep the others open. */
+async function closeAll(closers: (() => unknown)[], log: Logger): Promise<void> {
+  for (const close of closers.reverse()) {
+    try {
+      await close();
+    } catch (err) {
+      log.error({ err }, "a part did not close");
+    }
   }
 }
 

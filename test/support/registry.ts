@@ -78,6 +78,10 @@ export async function startRegistry(
     env: { PATH: process.env["PATH"] ?? "", OTEL_TRACES_EXPORTER: "none" },
   });
   const ended = once(child, "exit");
+  // A suite that ends without closing it leaves no registry behind.
+  child.unref();
+  const onExit = (): void => void child.kill();
+  process.once("exit", onExit);
   // A program that is not there is told by the first request that fails.
   child.on("error", () => undefined);
   const authorization =
@@ -97,8 +101,10 @@ export async function startRegistry(
     });
   const stop = async (): Promise<void> => {
     if (child.exitCode !== null || child.pid === undefined) return;
+    child.ref();
     child.kill("SIGTERM");
     await ended;
+    process.off("exit", onExit);
   };
   const close = async (): Promise<void> => {
     await stop();
