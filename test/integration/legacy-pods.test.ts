@@ -20,6 +20,7 @@ import {
 import { busybox, ensureImage } from "../support/test-images.ts";
 import { until } from "../support/until.ts";
 
+const publishedPort = 45_100 + (process.pid % 1000);
 const hostile = "dockline.test/hostile:1";
 
 describe("pods that others made", () => {
@@ -198,7 +199,7 @@ describe("pods that others made", () => {
 
   it("ours live on when the state folder is lost: READY with their address, and removable", async () => {
     const config = sandboxConfig(node, {
-      portMappings: [{ hostPort: 38_765, containerPort: 80, hostIp: "127.0.0.1" }],
+      portMappings: [{ hostPort: publishedPort, containerPort: 80, hostIp: "127.0.0.1" }],
     });
     const pod = await runPod(node, config);
     const { podSandboxId } = pod;
@@ -213,9 +214,9 @@ describe("pods that others made", () => {
     expect((await node.runtime.containerStatus({ containerId: id })).status?.state).to.equal(
       ContainerState.CONTAINER_RUNNING,
     );
-    expect(portRules(38_765)).to.not.equal("");
+    expect(portRules(publishedPort)).to.not.equal("");
     await removePod(node, pod);
-    expect(portRules(38_765)).to.equal("");
+    expect(portRules(publishedPort)).to.equal("");
     expect(existsSync(node.stateDir)).to.equal(true);
   });
 });

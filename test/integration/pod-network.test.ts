@@ -27,6 +27,14 @@ const otherNetns = "dlpod-other";
 const link = "dlpod0";
 /** One bridge has addresses of one configuration only. */
 const otherBridge = "dlpod6";
+/** Host ports are the whole machine's: those of another run's pods must not be met. */
+const firstPort = 41_000 + (process.pid % 1000) * 4;
+const ports = {
+  any: firstPort,
+  local: firstPort + 1,
+  udp: firstPort + 2,
+  capability: firstPort + 3,
+};
 /** Serves "pod" over TCP on 80. */
 const server = "(while :; do echo pod | nc -l -p 80; done) & while :; do sleep 1; done";
 
@@ -64,9 +72,9 @@ describe("a pod's network", function () {
   it("ports are published to the host: any address, one address, TCP and UDP", async () => {
     const config = sandboxConfig(node, {
       portMappings: [
-        { hostPort: 38_080, containerPort: 80, protocol: Protocol.TCP },
-        { hostPort: 38_081, containerPort: 80, protocol: Protocol.TCP, hostIp: "127.0.0.1" },
-        { hostPort: 38_053, containerPort: 53, protocol: Protocol.UDP },
+        { hostPort: ports.any, containerPort: 80, protocol: Protocol.TCP },
+        { hostPort: ports.local, containerPort: 80, protocol: Protocol.TCP, hostIp: "127.0.0.1" },
+        { hostPort: ports.udp, containerPort: 53, protocol: Protocol.UDP },
         // The kubelet sends declared ports that are not published, too.
         { hostPort: 0, containerPort: 9999 },
       ],
@@ -75,7 +83,7 @@ describe("a pod's network", function () {
     await startContainer(node, pod, containerConfig(server));
     const [ip = ""] = nodeState(node).addresses;
     expect(await greetingOf(ip, 80)).to.equal("pod\n");
-    for (const port of [38_080, 38_081]) {
+    for (const port of [ports.any, ports.local]) {
       expect(await greetingOf("127.0.0.1", port), String(port)).to.equal("pod\n");
     }
     const { Pid } = (await node.docker.inspectContainer(pod.podSandboxId)).State;
@@ -84,7 +92,7 @@ describe("a pod's network", function () {
     });
     try {
       await once(echo.stdout, "data");
-      expect(await datagramAnswered("127.0.0.1", 38_053)).to.equal("hello");
+      expect(await datagramAnswered("127.0.0.1", ports.udp)).to.equal("hello");
     } finally {
       const ended = once(echo, "exit");
       echo.kill("SIGKILL");
@@ -95,7 +103,7 @@ describe("a pod's network", function () {
     expect(add?.args).to.include(`K8S_POD_INFRA_CONTAINER_ID=${pod.podSandboxId}`);
     await removePod(node, pod);
     const rules = run("iptables-save", "-t", "nat");
-    for (const port of ["38080", "38081", "38053"]) expect(rules).to.not.include(port);
+    for (const port of Object.values(ports)) expect(rules).to.not.include(`dport ${port} `);
   });
 
   it("capabilities reach the plugins that declare them", async () => {
@@ -113,13 +121,13 @@ describe("a pod's network", function () {
           "kubernetes.io/egress-bandwidth": "1M",
         },
         dnsConfig: { servers: ["10.96.0.10"], searches: ["a.b"], options: [] },
-        portMappings: [{ hostPort: 38_090, containerPort: 80, hostIp: "127.0.0.1" }],
+        portMappings: [{ hostPort: ports.capability, containerPort: 80, hostIp: "127.0.0.1" }],
       }),
     );
     const runtimeConfig = plugins.calls()[0]?.config["runtimeConfig"] as Record<string, unknown>;
     expect(runtimeConfig["bandwidth"]).to.include({ ingressRate: 10_000_000, egressRate: 1e6 });
     expect(runtimeConfig["portMappings"]).to.deep.equal([
-      { hostPort: 38_090, containerPort: 80, protocol: "tcp", hostIP: "127.0.0.1" },
+      { hostPort: ports.capability, containerPort: 80, protocol: "tcp", hostIP: "127.0.0.1" },
     ]);
     expect(runtimeConfig["dns"]).to.deep.include({ servers: ["10.96.0.10"], searches: ["a.b"] });
     await removePod(node, pod);

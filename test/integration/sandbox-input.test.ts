@@ -5,6 +5,7 @@ import {
   NamespaceMode,
   PodSandboxConfigSchema,
   PodSandboxState,
+  type Protocol,
   SecurityProfile_ProfileType,
 } from "../../src/gen/runtime/v1/api_pb.js";
 import { startNode } from "../support/node.ts";
@@ -16,7 +17,8 @@ import type { SandboxInit } from "../support/pods.ts";
 import { rpcFailure } from "../support/rpc-failure.ts";
 
 const pid = NamespaceMode.CONTAINER;
-const unknownProtocol: number = 9;
+// As a newer kubelet could send it.
+const unknownProtocol = JSON.parse("9") as Protocol;
 
 /** What must be refused before anything exists, by what is wrong with it. */
 const refused: Record<string, { change: SandboxInit; code?: string; handler?: string }> = {

@@ -1,6 +1,8 @@
 import { status as GrpcCode } from "@grpc/grpc-js";
 import type { ServiceError } from "@grpc/grpc-js";
 
+const names = new Map(Object.entries(GrpcCode).map(([name, code]) => [code, name]));
+
 /** Name of the code and text with which a call fails; throws when it succeeds. */
 export async function rpcFailure(
   work: Promise<unknown>,
@@ -11,8 +13,5 @@ export async function rpcFailure(
     },
     (reason: unknown) => reason as ServiceError,
   );
-  return {
-    code: GrpcCode[error.code] ?? String(error),
-    details: error.details,
-  };
+  return { code: names.get(error.code) ?? String(error), details: error.details };
 }
