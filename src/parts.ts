@@ -115,7 +115,13 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   });
   const factsOf = (self: EngineSelf): EngineFacts =>
     engineFacts(self, nodeOptions, editing.peek(self).runtimes);
-  const factsNow = (): EngineFacts => factsOf(info.peek() ?? unknownEngine);
+  const factsNow = unchanged(
+    () => {
+      const self = info.peek() ?? unknownEngine;
+      return [self, editing.peek(self)] as const;
+    },
+    ([self]) => factsOf(self),
+  );
   const views = new Views({ index, records, resources, network, factsNow });
   const drains = new LogDrains(logs, index);
   const setups = new SandboxSetups(Number(process.env["DOCKLINE_ABANDONED_MS"] ?? 120_000));
@@ -242,3 +248,18 @@ const unknownEngine: EngineSelf = {
     Runtimes: null,
   },
 };
+
+/** Makes its result anew only when one of the sources is another object: readers cache by it. */
+function unchanged<S extends readonly unknown[], T>(
+  sources: () => S,
+  make: (sources: S) => T,
+): () => T {
+  let last: { sources: S; result: T } | undefined;
+  return () => {
+    const now = sources();
+    if (last?.sources.every((source, at) => source === now[at]) !== true) {
+      last = { sources: now, result: make(now) };
+    }
+    return last.result;
+  };
+}

@@ -6,6 +6,8 @@
 /** Keeps one encoded message for each entry; entries are immutable, a new one is encoded anew. */
 export class FragmentCache<Entry extends object> {
   readonly #fragments = new WeakMap<Entry, Uint8Array>();
+  /** Whole lists, by the index's own arrays: a list that did not change is not joined again. */
+  readonly #lists = new WeakMap<readonly Entry[], Uint8Array>();
   readonly #fieldNumber: number;
   readonly #encode: (entry: Entry) => Uint8Array;
   /**
@@ -27,9 +29,14 @@ export class FragmentCache<Entry extends object> {
     return fragment;
   }
 
-  /** The whole list message. */
+  /** The whole list message. The array must not be changed afterwards. */
   list(entries: readonly Entry[]): Uint8Array {
-    return join(entries.map((entry) => this.of(entry)));
+    let joined = this.#lists.get(entries);
+    if (joined === undefined) {
+      joined = join(entries.map((entry) => this.of(entry)));
+      this.#lists.set(entries, joined);
+    }
+    return joined;
   }
 
   /** The list as messages of about `chunkBytes` each, for the Stream RPCs; none for an empty list. */

@@ -8,7 +8,7 @@ import { invalidArgument, notFound } from "../errors.ts";
 import { ContainerSchema } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerFilter, RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
-import { FragmentCache } from "../index/encoded.ts";
+import { FragmentCache, framed } from "../index/encoded.ts";
 import type { LogDrains } from "./log-drains.ts";
 import type { Views } from "./views.ts";
 
@@ -20,6 +20,8 @@ export interface ContainerReadDeps {
 
 /** Field number of `containers` in both list responses. */
 const containersField = 1;
+/** Field number of `status` in ContainerStatusResponse. */
+const statusField = 1;
 /** A list is asked for every second: it waits less for a log than a status does. */
 const listDrainMs = 250;
 const statusDrainMs = 2_000;
@@ -41,10 +43,10 @@ export function containerRead(
     }
     return cache;
   };
-  const list = async (filter: ContainerFilter | undefined): Promise<ContainerEntry[]> => {
+  const list = async (filter: ContainerFilter | undefined): Promise<readonly ContainerEntry[]> => {
     const entries = await deps.index.containers();
     await deps.drains.settle(entries, listDrainMs);
-    return filter === undefined ? [...entries] : entries.filter((entry) => matches(entry, filter));
+    return filter === undefined ? entries : entries.filter((entry) => matches(entry, filter));
   };
   return {
     listContainers: async (request) => new Encoded(fragments().list(await list(request.filter))),
@@ -57,10 +59,9 @@ export function containerRead(
       const found = await deps.index.find("container", id);
       if (found === undefined) throw notFound(`no container ${id}`);
       await deps.drains.settle([found], statusDrainMs);
-      return {
-        status: deps.views.containerStatus(found),
-        info: request.verbose ? verboseInfo(found) : {},
-      };
+      if (!request.verbose)
+        return new Encoded(framed(statusField, deps.views.encodedStatus(found)));
+      return { status: deps.views.containerStatus(found), info: verboseInfo(found) };
     },
   };
 }

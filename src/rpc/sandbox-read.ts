@@ -9,6 +9,7 @@ import {
   PodSandboxConfigSchema,
   PodSandboxSchema,
   PodSandboxState,
+  PodSandboxStatusResponseSchema,
   PodSandboxStatusSchema,
 } from "../gen/runtime/v1/api_pb.js";
 import type {
@@ -18,7 +19,7 @@ import type {
   RuntimeService,
 } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
-import { FragmentCache, framed } from "../index/encoded.ts";
+import { FragmentCache, framed, joinList } from "../index/encoded.ts";
 import type { SandboxRecord, SandboxRecords } from "../state/sandbox-records.ts";
 import type { Clock } from "../sys/clock.ts";
 import type { LogDrains } from "./log-drains.ts";
@@ -34,6 +35,8 @@ export interface SandboxReadDeps {
 
 /** Field number of the sandboxes in both list responses. */
 const itemsField = 1;
+/** Field number of `containers_statuses` in PodSandboxStatusResponse. */
+const statusesField = 3;
 
 /** ListPodSandbox, StreamPodSandboxes, PodSandboxStatus. */
 export function sandboxRead(
@@ -59,7 +62,8 @@ export function sandboxRead(
   return {
     listPodSandbox: async (request) => {
       const { entries, lost } = await list(request.filter);
-      return new Encoded(Buffer.concat([cache.list(entries), encodeAll(lost)]));
+      const listed = cache.list(entries);
+      return new Encoded(lost.length === 0 ? listed : Buffer.concat([listed, encodeAll(lost)]));
     },
     streamPodSandboxes: async function* (request) {
       const { entries, lost } = await list(request.filter);
@@ -77,12 +81,19 @@ export function sandboxRead(
       }
       const members = await deps.index.membersOf(found.id);
       await deps.drains.settle(members, 250);
-      return {
+      const answer = create(PodSandboxStatusResponseSchema, {
         status: await deps.views.podSandboxStatus(found),
-        containersStatuses: members.map((member) => deps.views.containerStatus(member)),
         timestamp: deps.clock.nowNs(),
         info: request.verbose ? verboseInfo(found, deps.records.byId(found.id)) : {},
-      };
+      });
+      // Fields may come in any order on the wire: the members' statuses were encoded before.
+      const statuses = joinList(
+        statusesField,
+        members.map((member) => deps.views.encodedStatus(member)),
+      );
+      return new Encoded(
+        Buffer.concat([toBinary(PodSandboxStatusResponseSchema, answer), statuses]),
+      );
     },
   };
 }

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
-import { fromBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { isContainer, isSandbox } from "../convert/container-facts.ts";
 import { toContainer, toContainerStatus } from "../convert/container-out.ts";
 import type { ProcessIds } from "../convert/container-out.ts";
 import type { EngineFacts } from "../convert/engine-facts.ts";
 import { toPodSandbox, toPodSandboxStatus } from "../convert/sandbox-out.ts";
 import type { SandboxNetwork } from "../convert/sandbox-out.ts";
-import { LinuxContainerResourcesSchema } from "../gen/runtime/v1/api_pb.js";
+import { ContainerStatusSchema, LinuxContainerResourcesSchema } from "../gen/runtime/v1/api_pb.js";
 import type {
   Container,
   ContainerStatus,
@@ -25,8 +25,14 @@ export interface ViewDeps {
   records: SandboxRecords;
   resources: ResourceUpdates;
   network: Pick<Network, "legacyIps">;
-  /** Facts as last known; never asks. */
+  /** Facts as last known, the same object while they do not change; never asks. */
   factsNow(): EngineFacts;
+}
+
+interface EncodedStatus {
+  bytes: Uint8Array;
+  /** What the status shows and the entry has not, compared by identity. */
+  beside: unknown[];
 }
 
 /** Entries of the index as the CRI's messages, with what lies beside the engine put in. */
@@ -35,6 +41,7 @@ export class Views {
   /** Ids of each container's first process, read once: it may change them itself later. */
   readonly #users = new Map<string, ProcessIds>();
   readonly #legacyIps = new Map<string, readonly string[]>();
+  readonly #statuses = new WeakMap<ContainerEntry, EncodedStatus>();
 
   constructor(deps: ViewDeps) {
     this.#deps = deps;
@@ -61,6 +68,21 @@ export class Views {
         ? {}
         : { resources: fromBinary(LinuxContainerResourcesSchema, updated) }),
     });
+  }
+
+  /** The same as bytes: made anew only when the entry or what lies beside it changed. */
+  encodedStatus(entry: ContainerEntry): Uint8Array {
+    const beside = [
+      this.#deps.index.images.revision,
+      this.#deps.resources.get(entry.id),
+      this.#deps.factsNow(),
+      this.#userOf(entry),
+    ];
+    const known = this.#statuses.get(entry);
+    if (known?.beside.every((value, at) => value === beside[at]) === true) return known.bytes;
+    const bytes = toBinary(ContainerStatusSchema, this.containerStatus(entry));
+    this.#statuses.set(entry, { bytes, beside });
+    return bytes;
   }
 
   podSandbox(entry: ContainerEntry): PodSandbox {
