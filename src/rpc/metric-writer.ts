@@ -14,62 +14,88 @@ export interface MetricSubject {
   namespace: string;
 }
 
-const types = new Map(
-  metricCatalog.map((series) => [
-    series.name,
-    { type: series.type === "counter" ? 0 : 1, labels: series.labels.length },
-  ]),
+interface Series {
+  /** Name and type of a Metric message, encoded; they are the same in each. */
+  head: Uint8Array;
+  labels: number;
+}
+
+const seriesByName: ReadonlyMap<string, Series> = new Map(
+  metricCatalog.map(({ name, type, labels }) => {
+    const out = new BinaryWriter().tag(1, WireType.LengthDelimited).string(name);
+    if (type === "gauge") out.tag(3, WireType.Varint).int32(1);
+    return [name, { head: out.finish(), labels: labels.length }];
+  }),
 );
 
+/** Field number of a Metric in PodSandboxMetrics and in ContainerMetrics. */
+const metricsField = 2;
+
 /**
- * Encoded Metric messages of one container or pod. Timestamps are left at 0, which tells the kubelet
- * that the value was read for this call.
+ * The Metric messages of one container or pod, encoded as they are added: a node has twenty thousand
+ * of them. Timestamps are left at 0, which tells the kubelet that the value was read for this call.
  */
 export class MetricWriter {
-  readonly metrics: Uint8Array[] = [];
   readonly #common: Uint8Array;
+  readonly #out = new BinaryWriter();
 
   constructor(subject: MetricSubject) {
-    const out = new BinaryWriter();
     const { id, name, image, container, pod, namespace } = subject;
-    for (const value of [id, name, image, container, pod, namespace]) {
-      out.tag(4, WireType.LengthDelimited).string(value);
-    }
-    this.#common = out.finish();
+    this.#common = labelsOf([id, name, image, container, pod, namespace]);
   }
 
   /** A figure that this kernel does not have gives no series. */
   add(name: `container_${string}`, value: bigint | undefined, ...labels: string[]): void {
     if (value === undefined) return;
-    const known = types.get(name);
+    const series = seriesByName.get(name);
     // The kubelet drops what it has no descriptor for, without a word.
-    if (known?.labels !== labels.length) throw new TypeError(`${name} is not in the catalogue`);
-    const out = new BinaryWriter();
-    out.tag(1, WireType.LengthDelimited).string(name);
-    if (known.type !== 0) out.tag(3, WireType.Varint).int32(known.type);
-    out.raw(this.#common);
-    for (const label of labels) out.tag(4, WireType.LengthDelimited).string(label);
-    out.tag(5, WireType.LengthDelimited).fork();
-    if (value !== 0n) out.tag(1, WireType.Varint).uint64(value);
-    out.join();
-    this.metrics.push(out.finish());
+    if (series?.labels !== labels.length) throw new TypeError(`${name} is not in the catalogue`);
+    const own = labels.length === 0 ? nothing : labelsOf(labels);
+    const number = value === 0n ? nothing : boxed(value);
+    const length = series.head.length + this.#common.length + own.length + number.length + 2;
+    this.#out
+      .tag(metricsField, WireType.LengthDelimited)
+      .uint32(length)
+      .raw(series.head)
+      .raw(this.#common)
+      .raw(own)
+      // UInt64Value, at most eleven bytes.
+      .tag(5, WireType.LengthDelimited)
+      .uint32(number.length)
+      .raw(number);
+  }
+
+  /** All of them, as elements of the field `metrics`. */
+  finish(): Uint8Array {
+    return this.#out.finish();
   }
 }
 
-/** One PodSandboxMetrics; `containers` are pairs of an id and its encoded metrics. */
+const nothing = new Uint8Array(0);
+
+function boxed(value: bigint): Uint8Array {
+  return new BinaryWriter().tag(1, WireType.Varint).uint64(value).finish();
+}
+
+function labelsOf(values: readonly string[]): Uint8Array {
+  const out = new BinaryWriter();
+  for (const value of values) out.tag(4, WireType.LengthDelimited).string(value);
+  return out.finish();
+}
+
+/** One PodSandboxMetrics of what MetricWriter gave for the pod and, by id, for its containers. */
 export function encodePodMetrics(
   podSandboxId: string,
   metrics: readonly Uint8Array[],
-  containers: readonly (readonly [string, readonly Uint8Array[]])[],
+  containers: readonly (readonly [string, Uint8Array])[],
 ): Uint8Array {
   const out = new BinaryWriter();
   out.tag(1, WireType.LengthDelimited).string(podSandboxId);
-  for (const metric of metrics) out.tag(2, WireType.LengthDelimited).bytes(metric);
-  for (const [id, values] of containers) {
+  for (const each of metrics) out.raw(each);
+  for (const [id, each] of containers) {
     out.tag(3, WireType.LengthDelimited).fork();
     out.tag(1, WireType.LengthDelimited).string(id);
-    for (const metric of values) out.tag(2, WireType.LengthDelimited).bytes(metric);
-    out.join();
+    out.raw(each).join();
   }
   return out.finish();
 }

@@ -80,7 +80,7 @@ export function metricsRead(
   };
 
   /** The pod's own cgroup, which has no container's name. */
-  const podSeries = (sandbox: SandboxFacts): readonly Uint8Array[] => {
+  const podSeries = (sandbox: SandboxFacts): Uint8Array[] => {
     const target = targetOf(sandbox as ContainerEntry);
     if (target === undefined) return [];
     const figures = deps.sampler.parentOf(target);
@@ -90,7 +90,7 @@ export function metricsRead(
     const id = deps.sampler.parentPathOf(target);
     const out = new MetricWriter({ id, name: "", image: "", container: "", pod, namespace });
     cgroupMetrics(out, figures, details);
-    return out.metrics;
+    return [out.finish()];
   };
 
   const list = async (): Promise<Uint8Array[]> => {
@@ -108,9 +108,9 @@ export function metricsRead(
       const own = cgroups.ownsParent(sandbox) ? podSeries(sandbox) : [];
       const containers = deps.index.peekMembers(sandbox.id).flatMap((member) => {
         const series = isContainer(member) ? seriesOf(member, fs) : undefined;
-        return series === undefined ? [] : [[member.id, series.metrics] as const];
+        return series === undefined ? [] : [[member.id, series.finish()] as const];
       });
-      found.push(encodePodMetrics(sandbox.id, [...own, ...pause.metrics], containers));
+      found.push(encodePodMetrics(sandbox.id, [...own, pause.finish()], containers));
     });
     return found;
   };

@@ -2,14 +2,14 @@ import { join } from "node:path";
 import type { CgroupFolders } from "./cgroup-paths.ts";
 import { hugetlbUsage, processIdsOf } from "./cgroup-listing.ts";
 import type { CgroupDetails, DeviceIo } from "./figures.ts";
-import { readKernelFile } from "./kept-file.ts";
+import type { KernelFiles } from "./kernel-files.ts";
 import { numberOf, wholeNumber } from "./scan.ts";
 
 /** Read when a dashboard asks, with no file kept open. */
-export function detailsV1(folders: CgroupFolders): CgroupDetails {
+export function detailsV1(folders: CgroupFolders, files: KernelFiles): CgroupDetails {
   const text = (controller: string, name: string): string | undefined => {
     const folder = folders.v1[controller];
-    return folder === undefined ? undefined : readKernelFile(join(folder, name));
+    return folder === undefined ? undefined : files.read(join(folder, name), name);
   };
   const number = (controller: string, name: string): bigint | undefined =>
     wholeNumber(text(controller, name));

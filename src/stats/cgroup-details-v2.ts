@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { hugetlbUsage, processIdsOf } from "./cgroup-listing.ts";
 import type { CgroupDetails, DeviceIo } from "./figures.ts";
-import { readKernelFile } from "./kept-file.ts";
+import type { KernelFiles } from "./kernel-files.ts";
 import { numberOf, wholeNumber } from "./scan.ts";
 
 /** Read when a dashboard asks, with no file kept open. */
-export function detailsV2(folder: string): CgroupDetails {
-  const text = (name: string): string | undefined => readKernelFile(join(folder, name));
+export function detailsV2(folder: string, files: KernelFiles): CgroupDetails {
+  const text = (name: string): string | undefined => files.read(join(folder, name), name);
   const cpuStat = text("cpu.stat") ?? "";
   const memoryStat = text("memory.stat") ?? "";
   const events = text("memory.events") ?? "";
@@ -16,7 +16,6 @@ export function detailsV2(folder: string): CgroupDetails {
     return value === undefined ? undefined : value * 1000n;
   };
   const limit = limitOf(text("memory.max"));
-  const swapLimit = limitOf(text("memory.swap.max"));
   return {
     cpuUserNs: microseconds("user_usec"),
     cpuSystemNs: microseconds("system_usec"),
@@ -37,14 +36,7 @@ export function detailsV2(folder: string): CgroupDetails {
     memoryLimitBytes: limit,
     memoryReservationBytes: wholeNumber(text("memory.low")),
     // The series means memory and swap together, as version 1 counted.
-    memorySwapLimitBytes:
-      limit === undefined || swapLimit === undefined || limit === 0n || swapLimit === 0n
-        ? swapLimit === 0n && text("memory.swap.max")?.trim() === "0"
-          ? limit
-          : swapLimit === undefined
-            ? undefined
-            : 0n
-        : limit + swapLimit,
+    memorySwapLimitBytes: both(limit, text("memory.swap.max")),
     pidsMax: limitOf(text("pids.max")),
     io: ioStat(text("io.stat") ?? ""),
     hugetlb: hugetlbUsage(folder, "current", undefined),
@@ -56,6 +48,13 @@ export function detailsV2(folder: string): CgroupDetails {
 function limitOf(text: string | undefined): bigint | undefined {
   if (text === undefined) return undefined;
   return text.trim() === "max" ? 0n : wholeNumber(text);
+}
+
+/** 0 unless both are limited; no swap at all is a limit. */
+function both(memory: bigint | undefined, swapMax: string | undefined): bigint | undefined {
+  const swap = wholeNumber(swapMax);
+  if (memory === undefined || swapMax === undefined) return undefined;
+  return memory === 0n || swap === undefined ? 0n : memory + swap;
 }
 
 /** The way back from runc's translation of shares (2 … 262144) into weights (1 … 10000). */

@@ -39,7 +39,7 @@ export function openCgroupV1(folders: CgroupFolders, budget: DescriptorBudget): 
         pids: wholeNumber(pids.read()),
       };
     },
-    details: () => detailsV1(folders),
+    details: (files) => detailsV1(folders, files),
     close: () => {
       for (const kept of [cpu, memoryUsage, memoryStat, memoryLimit, pids]) kept.close();
       pressure.close();

@@ -39,7 +39,7 @@ export function openCgroupV2(path: string, folder: string, budget: DescriptorBud
         pids: wholeNumber(pids.read()),
       };
     },
-    details: () => detailsV2(folder),
+    details: (files) => detailsV2(folder, files),
     close: () => {
       for (const kept of [cpu, current, stat, max, swapCurrent, swapMax, pids]) kept.close();
       pressure.close();

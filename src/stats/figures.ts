@@ -1,3 +1,5 @@
+import type { KernelFiles } from "./kernel-files.ts";
+
 /** Figures as the kernel gives them; bytes, nanoseconds and counts as their names say. */
 
 export interface PsiLine {
@@ -113,6 +115,6 @@ export interface Cgroup {
   readonly path: string;
   cpuUsageNs(): bigint | undefined;
   read(atNs: bigint): Omit<CgroupFigures, "cpuNanoCores"> | undefined;
-  details(): CgroupDetails;
+  details(files: KernelFiles): CgroupDetails;
   close(): void;
 }

@@ -26,7 +26,7 @@ function defaultLimit(): number {
 const buffer = Buffer.allocUnsafe(64 * 1024);
 
 /**
- * One small kernel file, kept open: reading it again costs a third of opening it anew. The kernel
+ * One file of a cgroup, kept open: reading it again costs a third of opening it anew. The kernel
  * makes these files up while they are read, so the read is synchronous and waits for no disk.
  */
 export class KeptFile {
@@ -44,14 +44,14 @@ export class KeptFile {
   read(): string | undefined {
     if (this.#absent) return undefined;
     try {
-      if (this.#fd !== undefined) return readAll(this.#fd);
+      if (this.#fd !== undefined) return readRecord(this.#fd);
       const fd = openSync(this.#path, "r");
       if (this.#budget.take()) {
         this.#fd = fd;
-        return readAll(fd);
+        return readRecord(fd);
       }
       try {
-        return readAll(fd);
+        return readRecord(fd);
       } finally {
         closeSync(fd);
       }
@@ -74,24 +74,32 @@ export class KeptFile {
 
 /** A kernel file that is read now and then; undefined when it is not there. */
 export function readKernelFile(path: string): string | undefined {
+  let fd: number | undefined;
   try {
-    return readFileSync(path, "latin1");
+    fd = openSync(path, "r");
+    return readAll(fd);
   } catch (error) {
     if (isGone(error)) return undefined;
     throw error;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }
 
-/** Once, from the start: as a whole where the file is one record, else until the end. */
+/** From the start to the end; a file of many records comes in pieces of a page or less. */
 function readAll(fd: number): string {
-  let length = readSync(fd, buffer, 0, buffer.length, 0);
-  // A file of many records comes in pages.
-  while (length >= 4000 && length < buffer.length) {
-    const more = readSync(fd, buffer, length, buffer.length - length, length);
-    if (more === 0) break;
-    length += more;
+  let text = "";
+  for (let position = 0; ;) {
+    const length = readSync(fd, buffer, 0, buffer.length, position);
+    if (length === 0) return text;
+    text += buffer.toString("latin1", 0, length);
+    position += length;
   }
-  return buffer.toString("latin1", 0, length);
+}
+
+/** The files of a cgroup are one record each, which comes as a whole. */
+function readRecord(fd: number): string {
+  return buffer.toString("latin1", 0, readSync(fd, buffer, 0, buffer.length, 0));
 }
 
 /** ENODEV: the cgroup was removed under an open file. EOPNOTSUPP: pressure accounting is off. */

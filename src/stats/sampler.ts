@@ -5,6 +5,7 @@ import type { CgroupFolders, CgroupMounts } from "./cgroup-paths.ts";
 import { openCgroupV1 } from "./cgroup-v1.ts";
 import { openCgroupV2 } from "./cgroup-v2.ts";
 import type { Cgroup, CgroupDetails, CgroupFigures } from "./figures.ts";
+import { KernelFiles } from "./kernel-files.ts";
 import { DescriptorBudget } from "./kept-file.ts";
 
 /** A running container of Docker's, a pause container included. */
@@ -47,6 +48,7 @@ export class Sampler {
   readonly #deps: SamplerDeps;
   readonly #mounts: CgroupMounts;
   readonly #budget: DescriptorBudget;
+  readonly #files = new KernelFiles();
   readonly #tracked = new Map<string, Tracked>();
   #timer: NodeJS.Timeout | undefined;
   #ticking = false;
@@ -84,11 +86,11 @@ export class Sampler {
   }
 
   details(target: SampleTarget): CgroupDetails | undefined {
-    return this.#track(target)?.cgroup.details();
+    return this.#track(target)?.cgroup.details(this.#files);
   }
 
   parentDetails(target: SampleTarget): CgroupDetails | undefined {
-    return this.#parent(target)?.cgroup.details();
+    return this.#parent(target)?.cgroup.details(this.#files);
   }
 
   /** Path of the container's cgroup, as cAdvisor names it. */

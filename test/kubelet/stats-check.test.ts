@@ -1,4 +1,6 @@
+import { basename } from "node:path";
 import { expect } from "chai";
+import { removeCgroup } from "../support/cgroup-truth.ts";
 import { startKubeletAside } from "../support/kubelet.ts";
 import { startSink } from "../support/sink.ts";
 import type { Sink } from "../support/sink.ts";
@@ -133,9 +135,11 @@ for (const road of roads) {
     });
     after(async function () {
       this.timeout(120_000);
-      kubelet?.removePod("load");
       await kubelet?.stop();
       await removeAllPods(node);
+      if (kubelet !== undefined) {
+        removeCgroup(`/${basename(kubelet.folder).replace("-kubelet", "")}`);
+      }
       sink.close();
       await node.close();
     });

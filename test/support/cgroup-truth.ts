@@ -1,4 +1,4 @@
-import { readFileSync, rmdirSync } from "node:fs";
+import { readFileSync, readdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { cgroupFoldersOf, readCgroupMounts } from "../../src/stats/cgroup-paths.ts";
 import type { CgroupFolders } from "../../src/stats/cgroup-paths.ts";
@@ -32,7 +32,7 @@ export function memoryOf(
   };
 }
 
-/** Docker makes the parent's cgroups and leaves them there. */
+/** Docker and the kubelet make the parents' cgroups and may leave them there, empty. */
 export function removeCgroup(parent: string): void {
   if (!parent.startsWith("/")) return;
   const { v1, unified } = readCgroupMounts();
@@ -40,10 +40,17 @@ export function removeCgroup(parent: string): void {
     ...Object.values(v1),
     ...(unified === undefined ? [] : [unified]),
   ])) {
-    try {
-      rmdirSync(join(mount, parent));
-    } catch {
-      // This hierarchy has none.
+    removeTree(join(mount, parent));
+  }
+}
+
+function removeTree(folder: string): void {
+  try {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      if (entry.isDirectory()) removeTree(join(folder, entry.name));
     }
+    rmdirSync(folder);
+  } catch {
+    // This hierarchy has none, or something still runs in it.
   }
 }
