@@ -12,6 +12,7 @@ const usage = `dockline ${version}: a CRI runtime for Kubernetes nodes that run 
 usage: dockline [serve] [options]        serve the CRI (what the kubelet needs)
        dockline play POD.yaml [options]  run a Kubernetes Pod manifest through the CRI
        dockline migrate ...              from cri-dockerd or dockershim to Dockline, and back
+       dockline install-runtime [...]    register dockline-oci with Docker (user namespaces, …)
        dockline version                  print versions, the server's too if it runs
        dockline config [options]         print the configuration in force and its sources
        dockline COMMAND --help           help of one command
@@ -38,6 +39,10 @@ async function main(argv: readonly string[]): Promise<number> {
     case "migrate": {
       const { migrate } = await import("./admin/migrate.ts");
       return await migrate(args);
+    }
+    case "install-runtime": {
+      const { installRuntime } = await import("./admin/install-runtime.ts");
+      return await installRuntime(args);
     }
     case "help":
       process.stdout.write(usage);

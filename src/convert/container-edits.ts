@@ -1,6 +1,6 @@
 import type { ContainerConfig } from "../gen/runtime/v1/api_pb.js";
 import { cdiOperations, type CdiContainerEdits } from "./cdi-edits.ts";
-import type { CgroupWrite } from "./cgroup-writes.ts";
+import { cgroupWrite, type CgroupWrite } from "./cgroup-writes.ts";
 import { API, type EngineFacts, type HandlerFacts } from "./engine-facts.ts";
 import { toOciEdits, writesAfterStart, type OciEdits, type PauseProcess } from "./oci-edits.ts";
 import { planResources } from "./resources.ts";
@@ -16,6 +16,7 @@ export interface ContainerEditsInput {
   readonly engine: HandlerFacts<"apiMinor" | "cgroupVersion" | "oomScoreFloor">;
 }
 
+const SWAP_KEY = "memory.swap.max";
 /** Which process it is shows at the start. */
 const SOME_PAUSE: PauseProcess = { pid: 0, startTicks: 0 };
 
@@ -80,8 +81,14 @@ function edits(
   });
 }
 
-const hostWritesOf = (input: ContainerEditsInput): CgroupWrite[] =>
-  planResources(input.config.linux?.resources, input.engine).hostWrites;
+function hostWritesOf({ config, engine }: ContainerEditsInput): CgroupWrite[] {
+  const resources = config.linux?.resources;
+  const { hostWrites } = planResources(resources, engine);
+  const swap = resources?.unified[SWAP_KEY];
+  if (swap === undefined) return hostWrites;
+  // Docker drops a swap limit where it thinks that the kernel has none, and says so to nobody.
+  return [...hostWrites.filter(({ file }) => file !== SWAP_KEY), cgroupWrite(SWAP_KEY, swap)];
+}
 
 /**
  * The kubelet says "none" of every page size to every container. The pod's cgroup, which it makes

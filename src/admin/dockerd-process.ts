@@ -1,0 +1,75 @@
+import { readFileSync, readdirSync, readlinkSync, realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { isErrno } from "../sys/fs.ts";
+
+/** The dockerd that serves a socket. */
+export interface DockerdProcess {
+  pid: number;
+  arguments: string[];
+}
+
+/**
+ * Found by who holds the listening socket, since a machine may run several and pid files lie; systemd
+ * holds it too where it passes it on, but is not called dockerd.
+ */
+export function findDockerd(socketPath: string): DockerdProcess | undefined {
+  const inodes = new Set(listeningInodes(socketPath));
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name) || read(`/proc/${name}/comm`)?.trim() !== "dockerd") continue;
+    if (!socketsOf(name).some((inode) => inodes.has(inode))) continue;
+    const line = read(`/proc/${name}/cmdline`) ?? "";
+    return { pid: Number(name), arguments: line.split("\0").slice(1, -1) };
+  }
+  return undefined;
+}
+
+/** Value of `--name value` or `--name=value`. */
+export function argumentOf(daemon: DockerdProcess, name: string): string | undefined {
+  const { arguments: args } = daemon;
+  const at = args.findIndex((argument) => argument === name || argument.startsWith(`${name}=`));
+  if (at < 0) return undefined;
+  return args[at] === name ? args[at + 1] : args[at]?.slice(name.length + 1);
+}
+
+function listeningInodes(socketPath: string): string[] {
+  const wanted = resolved(socketPath);
+  return (read("/proc/net/unix") ?? "").split("\n").flatMap((line) => {
+    // Num RefCount Protocol Flags Type St Inode Path
+    const fields = line.trim().split(/\s+/);
+    const [, , , , , , inode = "", path = ""] = fields;
+    return path.startsWith("/") && resolved(path) === wanted ? [inode] : [];
+  });
+}
+
+/** /var/run is a link to /run: both names are in use. */
+function resolved(path: string): string {
+  try {
+    return join(realpathSync(dirname(path)), basename(path));
+  } catch {
+    return path;
+  }
+}
+
+function socketsOf(pid: string): string[] {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).flatMap((fd) => {
+      try {
+        return /^socket:\[(\d+)\]$/.exec(readlinkSync(join(folder, fd)))?.[1] ?? [];
+      } catch {
+        return [];
+      }
+    });
+  } catch {
+    return [];
+  }
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
+    throw error;
+  }
+}
