@@ -39,6 +39,7 @@ import { SandboxRecords } from "./state/sandbox-records.ts";
 import { createStreamingServer } from "./streaming/server.ts";
 import type { StreamingServer } from "./streaming/server.ts";
 import { systemClock } from "./sys/clock.ts";
+import { KernelLog } from "./sys/kernel-log.ts";
 import { KeyedMutex } from "./sys/mutex.ts";
 import { killExecTree } from "./sys/process-tree.ts";
 
@@ -80,7 +81,9 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
       for (const listener of requestListeners) listener(request);
     },
   });
-  const index = createContainerIndex({ engine, clock, log });
+  const kernelLog = new KernelLog();
+  const oomKilled = (id: string): boolean => kernelLog.oomKilled(id);
+  const index = createContainerIndex({ engine, clock, log, oomKilled });
   const info = new InfoCache({ engine, generation: () => index.counters.resyncs });
   const stats = buildStats({ index, engine: () => info.peek(), clock, log });
   const network = createNetwork({
@@ -184,6 +187,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
       feed.close();
       await stats.close();
       await index.close();
+      kernelLog.close();
       await logs.close();
       network.close();
       engine.close();

@@ -103,6 +103,8 @@ export interface IndexDeps {
   engine: Engine;
   clock: Clock;
   log: Logger;
+  /** Evidence besides the engine's that a container was hit by the out-of-memory killer. */
+  oomKilled?: (id: string) => boolean;
   /** Milliseconds between reconcile lists of containers (7500). */
   reconcileMs?: number;
   /** Milliseconds between reconcile lists of images (60 000). */

@@ -11,6 +11,7 @@ import {
   nameOf,
   ownName,
   replaceEntry,
+  stateTimeNs,
   type ContainerRecord,
   type ReadIdentity,
 } from "./container-record.ts";
@@ -32,6 +33,8 @@ export interface TableHooks {
   onChange(change: Change): void;
   /** Labels of an image as far as they are in memory; null when the image is gone. */
   imageLabels(imageId: string): Record<string, string> | null | undefined;
+  /** Evidence besides the engine's events and its own flag. */
+  oomKilled(id: string): boolean;
 }
 
 /**
@@ -280,6 +283,7 @@ export class ContainerTable {
 
   #changed(record: ContainerRecord, atNs: bigint): void {
     const before = record.entry.state;
+    this.#lookForOom(record);
     replaceEntry(record);
     this.#listed.delete(record.entry.kind);
     this.#markDirty(record);
@@ -287,6 +291,14 @@ export class ContainerTable {
     const steps = lifecycleSteps(record.phase, phase, startedAnew(before, record.state));
     record.phase = phase;
     for (const kind of steps) this.#hooks.onChange({ kind, entry: record.entry, atNs });
+  }
+
+  /** The engine tells of a kill late, or never when the life was short. */
+  #lookForOom(record: ContainerRecord): void {
+    const { state } = record;
+    if (phaseOf(state) !== "stopped" || state.ExitCode === 0 || state.OOMKilled) return;
+    if (record.oomNs > 0n || !this.#hooks.oomKilled(record.entry.id)) return;
+    record.oomNs = stateTimeNs(state);
   }
 
   #markDirty({ entry: { id }, dirty }: ContainerRecord, born = false): void {

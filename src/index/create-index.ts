@@ -72,6 +72,7 @@ class LiveIndex implements ContainerIndex {
         this.#changes.tell(change);
       },
       imageLabels: (imageId) => this.images.labelsInMemory(imageId),
+      oomKilled: (id) => deps.oomKilled?.(id) === true,
     });
     this.#lister = new ContainerLister({
       ...shared,
