@@ -21,6 +21,8 @@ describe("a kubelet's image garbage collection", function () {
     registry = await startRegistry();
     rig = await startKubeletNode({
       port: 10_430,
+      // From its second look on: an image that a pod is about to use stays.
+      settings: ["imageMinimumGCAge:8s"],
       // No disk is that empty: pressure from the first look on. Static pods are never evicted.
       args: ["--eviction-hard=nodefs.available<99.99%,memory.available<0%"],
     });

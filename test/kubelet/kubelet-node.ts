@@ -1,8 +1,13 @@
 import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { engineSocket, startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { namespace, startKubeletApi } from "./rig.ts";
 import type { KubeletApi, PodView } from "./rig.ts";
+
+const kubeletScript = join(import.meta.dirname, "..", "lanes", "kubelet");
 
 /** Dockline and a kubelet on it. */
 export interface KubeletNode {
@@ -18,6 +23,7 @@ export async function startKubeletNode(options: {
   /** Its flags. */
   args?: string[];
 }): Promise<KubeletNode> {
+  stopOrphans();
   removeStaticPods();
   const node = await startNode({
     // Straight to the engine: starting and stopping a kubelet holds this process, and the proxy in it.
@@ -41,8 +47,17 @@ export async function startKubeletNode(options: {
   };
 }
 
+/** Kubelets of a run that was killed: two on one engine would end each other's pods. */
+function stopOrphans(): void {
+  for (const folder of readdirSync(tmpdir())) {
+    const [, name, pid] = /^dockline-kubelet-(t(\d+)-\d+)$/.exec(folder) ?? [];
+    if (name === undefined || existsSync(`/proc/${pid}`)) continue;
+    execFileSync(kubeletScript, ["stop", name], { stdio: "ignore" });
+  }
+}
+
 /** What the kubelet would collect minutes after its pods' end, or what an aborted run left. */
-function removeStaticPods(): void {
+export function removeStaticPods(): void {
   const docker = (...args: string[]): string[] =>
     execFileSync("docker", ["-H", `unix://${engineSocket}`, ...args], { encoding: "utf8" })
       .split("\n")

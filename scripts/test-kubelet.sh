@@ -1,0 +1,28 @@
+#!/bin/bash
+# A real kubelet (1.36, built once from Go modules: some minutes) on Dockline, with static pods. Uses the engine that
+# DOCKLINE_TEST_DOCKER_SOCKET names, else this machine's own, which it starts when it is not running. With
+# DOCKLINE_TEST_KUBELET_LONG=1 the probes run on 30 pods for three minutes. Arguments are test files, default all of
+# test/kubelet. Its last line is "N passed, N failed".
+set -uo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
+[ "$(id -u)" = 0 ] || { echo "test-kubelet: run it as root (it starts containers)" >&2; exit 1; }
+# shellcheck source=scripts/prepare.sh
+. scripts/prepare.sh
+# shellcheck source=scripts/tally.sh
+. scripts/tally.sh
+install_npm_packages || exit 1
+install_test_packages || exit 1
+PATH=$PWD/node_modules/.bin:$PATH
+test/lanes/kubelet build >/dev/null || exit 1
+if [ -z "${DOCKLINE_TEST_DOCKER_SOCKET:-}" ]; then
+  start_engine || exit 1
+  trap stop_engine EXIT
+fi
+
+[ $# -gt 0 ] || set -- test/kubelet/*.test.ts
+# One process for each file: a hook that fails must not leave its kubelet to the next one.
+for file in "$@"; do
+  lane "$(basename "$file" .test.ts)" mocha --no-config --exit --timeout 60000 --slow 30000 \
+    --node-option disable-warning=ExperimentalWarning "$file"
+done
+tally

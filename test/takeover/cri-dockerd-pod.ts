@@ -1,0 +1,264 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Engine } from "../../src/engine/engine.ts";
+import type { ContainerCreate, HostConfig } from "../../src/engine/types.ts";
+import { busybox } from "../support/test-images.ts";
+
+/** The numbering's two lines: 0.3 (and 0.4.2, 0.4.3) mounts by Binds, 0.4 (0.4.0, 0.4.1) by Mounts. */
+export type Line = "0.3" | "0.4";
+
+/** Folders of the cri-dockerd that is played, and of the kubelet above it. */
+export interface Places {
+  root: string;
+  cniCache: string;
+  confFile: string;
+  podLogs: string;
+  pauseImage: string;
+}
+
+export interface PodSpec {
+  line: Line;
+  /** As the kubelet names a static pod: with the node's name. */
+  name: string;
+  namespace: string;
+  uid: string;
+  hostPort?: number;
+  hostNetwork?: boolean;
+  containers: {
+    name: string;
+    shell: string;
+    /** The container's attempt, which is its restart count too. */
+    attempt?: number;
+    /** Host folder → place in the container. */
+    mounts?: { source: string; target: string; readOnly: boolean }[];
+    ports?: boolean;
+    /** It ends by itself and is waited for. */
+    ends?: boolean;
+  }[];
+}
+
+export interface MadePod {
+  id: string;
+  pid: number;
+  /** "" on the host's network. */
+  ip: string;
+  /** By name and attempt: "main/1". */
+  containers: Record<string, string>;
+  logs: Record<string, string>;
+}
+
+/**
+ * A pod exactly as cri-dockerd leaves it on a node, made without any code of Dockline's: names,
+ * labels, checkpoint, CNI result and log links as the real one (v0.4.3) was seen to write them.
+ */
+export async function makeCriDockerdPod(
+  docker: Engine,
+  places: Places,
+  pod: PodSpec,
+): Promise<MadePod> {
+  const { name, namespace, uid } = pod;
+  const podLabels = {
+    "io.kubernetes.pod.name": name,
+    "io.kubernetes.pod.namespace": namespace,
+    "io.kubernetes.pod.uid": uid,
+  };
+  const runtime = pod.line === "0.4" ? { Runtime: "runc" } : {};
+  const published = pod.hostPort === undefined ? {} : { "8080/tcp": {} };
+  const { id } = await docker.createContainer(`k8s_POD_${name}_${namespace}_${uid}_0`, {
+    Image: places.pauseImage,
+    ...(pod.hostNetwork === true ? {} : { Hostname: name }),
+    ExposedPorts: published,
+    Labels: {
+      ...podLabels,
+      "io.kubernetes.container.name": "POD",
+      "io.kubernetes.docker.type": "podsandbox",
+      "annotation.kubernetes.io/config.source": "file",
+      "annotation.kubernetes.io/config.hash": uid,
+    },
+    HostConfig: {
+      ...runtime,
+      NetworkMode: pod.hostNetwork === true ? "host" : "none",
+      IpcMode: "shareable",
+      CpuShares: 2,
+      SecurityOpt: ["no-new-privileges"],
+      PortBindings:
+        pod.hostPort === undefined
+          ? {}
+          : { "8080/tcp": [{ HostIp: "", HostPort: String(pod.hostPort) }] },
+    },
+  });
+  writeCheckpoint(places, pod, id);
+  await docker.startContainer(id);
+  const { State } = await docker.inspectContainer(id);
+  const made: MadePod = { id, pid: State.Pid, ip: "", containers: {}, logs: {} };
+  if (pod.hostNetwork !== true) made.ip = addNetwork(places, pod, id, State.Pid);
+  for (const container of pod.containers) {
+    const attempt = container.attempt ?? 0;
+    const key = `${container.name}/${attempt}`;
+    const log = join(
+      places.podLogs,
+      `${namespace}_${name}_${uid}`,
+      container.name,
+      `${attempt}.log`,
+    );
+    const mounts = container.mounts ?? [];
+    const volumes: HostConfig =
+      pod.line === "0.3"
+        ? {
+            Binds: mounts.map(
+              ({ source, target, readOnly }) => `${source}:${target}${readOnly ? ":ro" : ""}`,
+            ),
+          }
+        : {
+            Mounts: mounts.map(({ source, target, readOnly }) => ({
+              Type: "bind",
+              Source: source,
+              Target: target,
+              ReadOnly: readOnly,
+              BindOptions: { CreateMountpoint: true },
+            })),
+          };
+    const body: ContainerCreate = {
+      Image: (await docker.inspectImage(busybox)).Id,
+      Entrypoint: ["sh", "-c", container.shell],
+      Healthcheck: { Test: ["NONE"] },
+      Labels: {
+        ...podLabels,
+        "io.kubernetes.container.name": container.name,
+        "io.kubernetes.docker.type": "container",
+        "io.kubernetes.sandbox.id": id,
+        "io.kubernetes.container.logpath": log,
+        "annotation.io.kubernetes.container.hash": containerHash(container.name, busybox),
+        "annotation.io.kubernetes.container.restartCount": String(attempt),
+        "annotation.io.kubernetes.container.terminationMessagePath": "/dev/termination-log",
+        "annotation.io.kubernetes.container.terminationMessagePolicy": "File",
+        "annotation.io.kubernetes.pod.terminationGracePeriod": "1",
+      },
+      HostConfig: {
+        ...runtime,
+        ...volumes,
+        NetworkMode: `container:${id}`,
+        IpcMode: `container:${id}`,
+        ...(pod.hostNetwork === true ? { UTSMode: "host" } : {}),
+        SecurityOpt: ["seccomp=unconfined"],
+        RestartPolicy: { Name: "no" },
+      },
+    };
+    const dockerName = `k8s_${container.name}_${name}_${namespace}_${uid}_${attempt}`;
+    const created = await docker.createContainer(dockerName, body);
+    await docker.startContainer(created.id);
+    const { LogPath } = await docker.inspectContainer(created.id);
+    mkdirSync(dirname(log), { recursive: true });
+    symlinkSync(LogPath, log);
+    if (container.ends === true) await docker.waitContainer(created.id);
+    made.containers[key] = created.id;
+    made.logs[key] = log;
+  }
+  return made;
+}
+
+/** What the kubelet (1.31 to 1.36) writes as a container's hash; another one restarts the container. */
+export function containerHash(name: string, image: string): string {
+  const bytes = Buffer.from(JSON.stringify({ image, name }));
+  const text = `([]uint8)[${[...bytes].join(" ")}]`;
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash.toString(16);
+}
+
+/** Checksums of the two forms that are used here, as cri-dockerd v0.4.3 wrote them. */
+const checksums: Readonly<Record<string, number>> = {
+  "{}": 2305795928,
+  '{"host_network":true}': 12315789,
+  '{"port_mappings":[{"protocol":"tcp","container_port":8080,"host_port":38080}]}': 2272486456,
+};
+
+function writeCheckpoint(places: Places, pod: PodSpec, id: string): void {
+  const data = JSON.stringify({
+    port_mappings:
+      pod.hostPort === undefined
+        ? undefined
+        : [{ protocol: "tcp", container_port: 8080, host_port: pod.hostPort }],
+    host_network: pod.hostNetwork === true ? true : undefined,
+  });
+  const folder = join(places.root, "sandbox");
+  mkdirSync(folder, { recursive: true });
+  const head = JSON.stringify({ version: "v1", name: pod.name, namespace: pod.namespace });
+  // A port without a vector gets a wrong checksum: a node taken over has such files as well.
+  const text = `${head.slice(0, -1)},"data":${data},"checksum":${checksums[data] ?? 1}}`;
+  writeFileSync(join(folder, id), text, { mode: 0o600 });
+}
+
+type Json = Record<string, unknown>;
+
+/** ADD by the plugins themselves, as libcni calls them, and the library's two cache files. */
+function addNetwork(places: Places, pod: PodSpec, id: string, pid: number): string {
+  const config = readFileSync(places.confFile, "utf8");
+  const { cniVersion, name, plugins } = JSON.parse(config) as {
+    cniVersion: string;
+    name: string;
+    plugins: (Json & { type: string; capabilities?: Record<string, boolean> })[];
+  };
+  const netns = `/proc/${pid}/ns/net`;
+  const args: [string, string][] = [
+    ["IgnoreUnknown", "1"],
+    ["K8S_POD_NAMESPACE", pod.namespace],
+    ["K8S_POD_NAME", pod.name],
+    ["K8S_POD_INFRA_CONTAINER_ID", id],
+  ];
+  const portMappings =
+    pod.hostPort === undefined
+      ? []
+      : [{ hostPort: pod.hostPort, containerPort: 8080, protocol: "tcp", hostIP: "" }];
+  const capabilityArgs = { ipRanges: [[{ subnet: "" }]], portMappings };
+  let result: Json | undefined;
+  for (const { capabilities, ...plugin } of plugins) {
+    const runtimeConfig =
+      capabilities?.["portMappings"] === true ? { runtimeConfig: { portMappings } } : {};
+    const input = {
+      ...plugin,
+      cniVersion,
+      name,
+      ...runtimeConfig,
+      ...(result === undefined ? {} : { prevResult: result }),
+    };
+    const folder = "/usr/lib/cni";
+    const output = execFileSync(join(folder, plugin.type), {
+      input: JSON.stringify(input),
+      encoding: "utf8",
+      env: {
+        PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`,
+        CNI_COMMAND: "ADD",
+        CNI_CONTAINERID: id,
+        CNI_NETNS: netns,
+        CNI_IFNAME: "eth0",
+        CNI_PATH: folder,
+        CNI_ARGS: args.map((pair) => pair.join("=")).join(";"),
+      },
+    });
+    result = JSON.parse(output) as Json;
+  }
+  const cached = (networkName: string, text: string, networkResult: unknown): void => {
+    const folder = join(places.cniCache, "results");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(
+      join(folder, `${networkName}-${id}-eth0`),
+      JSON.stringify({
+        kind: "cniCacheV1",
+        containerId: id,
+        config: Buffer.from(text).toString("base64"),
+        ifName: "eth0",
+        networkName,
+        cniArgs: args,
+        capabilityArgs,
+        result: networkResult,
+      }),
+    );
+  };
+  cached(name, config, result);
+  const loopback = { cniVersion: "0.2.0", name: "cni-loopback", plugins: [{ type: "loopback" }] };
+  cached("cni-loopback", JSON.stringify(loopback), { cniVersion: "0.2.0", dns: {} });
+  const [address] = (result?.["ips"] ?? []) as { address: string }[];
+  return address?.address.split("/")[0] ?? "";
+}
