@@ -41,10 +41,10 @@ const say = (text: string): void =>
 
 function givenEndpoints(): GivenEndpoint[] {
   return values.endpoint.map((text) => {
-    const [name = "", endpoint = ""] = split(text, "=");
+    const [name, endpoint] = split(text, "=");
     const own = values.process.filter((each) => each.startsWith(`${name}:`));
     const pairs = own.map((each) => {
-      const [what = "", pid = ""] = split(each.slice(name.length + 1), "=");
+      const [what, pid] = split(each.slice(name.length + 1), "=");
       return [what, Number(pid)] as const;
     });
     return { name, endpoint, processes: new Map(pairs) };

@@ -40,7 +40,7 @@ describe(`${createdTotal} created and ${runningTotal} running containers`, () =>
     this.timeout(30_000 + (createdTotal + runningTotal) * 500);
     node = await startNode();
     pod = await runPod(node, hostSandboxConfig(node));
-    await lanes(4, createdTotal, async () => void (await add()));
+    await lanes(4, createdTotal, add);
     await lanes(4, runningTotal, async () => {
       await node.runtime.startContainer({ containerId: await add() });
     });
@@ -137,7 +137,7 @@ describe(`${createdTotal} created and ${runningTotal} running containers`, () =>
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function lanes(width: number, count: number, work: () => Promise<void>): Promise<void> {
+async function lanes(width: number, count: number, work: () => Promise<unknown>): Promise<void> {
   let left = count;
   const lane = async (): Promise<void> => {
     while (left-- > 0) await work();
