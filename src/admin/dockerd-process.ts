@@ -15,12 +15,17 @@ export interface DockerdProcess {
 export function findDockerd(socketPath: string): DockerdProcess | undefined {
   const inodes = new Set(listeningInodes(socketPath));
   for (const name of readdirSync("/proc")) {
-    if (!/^\d+$/.test(name) || read(`/proc/${name}/comm`)?.trim() !== "dockerd") continue;
+    if (!/^\d+$/.test(name) || !isDockerd(name)) continue;
     if (!socketsOf(name).some((inode) => inodes.has(inode))) continue;
     const line = read(`/proc/${name}/cmdline`) ?? "";
     return { pid: Number(name), arguments: line.split("\0").slice(1, -1) };
   }
   return undefined;
+}
+
+/** By the start of its name: builds that lie beside each other carry a version behind it. */
+function isDockerd(pid: string): boolean {
+  return read(`/proc/${pid}/comm`)?.startsWith("dockerd") === true;
 }
 
 /** Value of `--name value` or `--name=value`. */

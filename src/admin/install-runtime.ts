@@ -143,6 +143,11 @@ async function change(
 ): Promise<Changed> {
   const socketPath = choice.endpoint.replace(/^unix:\/\//, "");
   const dockerd = findDockerd(socketPath);
+  if (dockerd === undefined && (await answers(engine))) {
+    throw new Error(
+      `Docker answers at ${choice.endpoint}, but the process behind it is not to be found here: run this where dockerd runs, as root`,
+    );
+  }
   const path =
     choice.daemonJson ??
     (dockerd === undefined ? undefined : argumentOf(dockerd, "--config-file")) ??
@@ -174,6 +179,15 @@ async function change(
     );
   }
   return { names, path, before, after, dockerd: true };
+}
+
+async function answers(engine: DockerEngine): Promise<boolean> {
+  try {
+    await engine.ping({ timeoutMs: 3000 });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function reload(

@@ -57,6 +57,8 @@ describe("dockline install-runtime", function () {
         `--docker-endpoint=unix://${engine.folder("s")}`,
         `--run-dir=${base}/run`,
         `--binary=${program}`,
+        // Never the machine's own, whatever goes wrong.
+        `--daemon-json=${file}`,
         ...args,
       ],
       { encoding: "utf8" },
