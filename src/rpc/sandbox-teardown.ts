@@ -30,31 +30,31 @@ export async function clearSandbox(deps: PodDeps, record: SandboxRecord): Promis
   for (const id of ids) deps.index.touchedRecord(id);
 }
 
-/** DEL, and once more without the namespace, since some plugins fail after half an ADD (bridge). */
+/**
+ * DEL, and once more when it fails: bridge does after half an ADD, and then not again. Pause and its
+ * namespace stay for the next attempt, since with them a plugin undoes all. Only an attempt after an
+ * earlier failure goes on without, as the last resort.
+ */
 async function releaseOrKeep(
   deps: PodDeps,
   record: SandboxRecord,
   ids: readonly string[],
 ): Promise<SandboxRecord> {
-  try {
-    return await releaseNetwork(deps, record);
-  } catch (error) {
-    deps.log.warn({ sandbox: record.name, error: errorText(error) }, "CNI DEL failed at first");
-    for (const id of ids) await killContainer(deps, id);
+  let failure: unknown;
+  for (const alone of [false, record.phase === "stopping"]) {
+    if (alone) for (const id of ids) await killContainer(deps, id);
+    try {
+      return await releaseNetwork(deps, record);
+    } catch (error) {
+      failure = error;
+      deps.log.warn({ sandbox: record.name, error: errorText(error) }, "network is still held");
+    }
   }
-  try {
-    return await releaseNetwork(deps, record);
-  } catch (error) {
-    deps.log.warn({ sandbox: record.name, error: errorText(error) }, "network is still held");
-    const [id] = ids;
-    await deps.records.saveIfPossible({
-      ...record,
-      ...(id === undefined ? {} : { id }),
-      phase: "stopping",
-    });
-    if (id !== undefined) deps.index.touchedRecord(id);
-    throw error;
-  }
+  const [id] = ids;
+  const kept = { ...record, ...(id === undefined ? {} : { id }), phase: "stopping" as const };
+  await deps.records.saveIfPossible(kept);
+  if (id !== undefined) deps.index.touchedRecord(id);
+  throw failure;
 }
 
 /** Runs CNI DEL with what was saved at ADD; the returned record owes nothing any more. */

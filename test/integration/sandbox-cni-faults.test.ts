@@ -109,7 +109,7 @@ describe("a sandbox whose network fails", () => {
     expect(namespaces).to.deep.equal([true, true, false]);
   });
 
-  it("what bridge cannot undo while the namespace is there is undone without it", async () => {
+  it("what bridge fails to undo at first is undone with the next attempt", async () => {
     await removePod(node, await runPod(node));
     const { plugins: list, ...rest } = plugins.config();
     const [first, ...others] = list as [{ delegate: { ipam: object } }];
@@ -118,8 +118,8 @@ describe("a sandbox whose network fails", () => {
     const changed = { ...first, delegate: { ...first.delegate, ipam } };
     plugins.writeConfig({ ...rest, plugins: [changed, ...others] });
     await rpcFailure(node.runtime.runPodSandbox({ config: sandboxConfig(node) }));
-    expect((await node.runtime.listPodSandbox({})).items).to.deep.equal([]);
     plugins.writeConfig();
+    expect((await node.runtime.listPodSandbox({})).items).to.deep.equal([]);
   });
 
   for (const signal of ["none", "SIGKILL"]) {
@@ -221,13 +221,12 @@ describe("a sandbox whose network fails", () => {
   });
 
   it("a hanging ADD holds up no other pod", async () => {
-    plugins.failOn({ ADD: "1*delay(4000)" });
-    const slow = runPod(node);
+    plugins.failOn({ ADD: "1*delay(10000)" });
+    let over = false;
+    const slow = runPod(node).finally(() => (over = true));
     await until(() => plugins.verbs().includes("ADD"));
-    const began = performance.now();
-    const quick = await runPod(node);
-    await removePod(node, quick);
-    expect(performance.now() - began).to.be.below(3500);
+    await removePod(node, await runPod(node));
+    expect(over).to.equal(false);
     await removePod(node, await slow);
   });
 });

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { removeRules } from "./host-tables.ts";
 
 /** A second octet of 10.x/16 that is this bridge's own, so that nodes of parallel suites don't meet. */
 function subnetOf(bridge: string): string {
@@ -42,4 +43,6 @@ export function removeBridge(bridge: string): void {
   } catch {
     // No pod was attached: the plugin never made it.
   }
+  // The bridge plugin leaves these when it is told that the namespace is gone.
+  removeRules("nat", (line) => line.includes(`\\"${bridge}\\"`));
 }
