@@ -1,9 +1,10 @@
 import { expect } from "chai";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { NamespaceMode } from "../../src/gen/runtime/v1/api_pb.js";
 import { expectError, procStatus, until } from "../support/containers.ts";
+import { withHugetlb } from "../support/hugetlb.ts";
 import { newRunc } from "../support/oci-engine.ts";
 import { startOciNode, usernsPod, type OciNode } from "../support/oci-node.ts";
 import {
@@ -224,10 +225,7 @@ describe("a container that Docker's API cannot describe @cgroup2", function () {
 
   it("has huge page limits before its process runs", async function () {
     if (unifiedHierarchy) this.skip();
-    const hierarchy = "/sys/fs/cgroup/hugetlb";
-    mkdirSync(hierarchy, { recursive: true });
-    execFileSync("mount", ["-t", "cgroup", "-o", "hugetlb", "hugetlb", hierarchy]);
-    try {
+    await withHugetlb(async () => {
       const hugepageLimits = [
         { pageSize: "2MB", limit: 4194304n },
         { pageSize: "1GB", limit: 0n },
@@ -241,10 +239,7 @@ describe("a container that Docker's API cannot describe @cgroup2", function () {
       expect(await shell(oci.node, id, "cat /seen")).to.equal("4194304");
       expect(await runtimeOf(id)).to.equal("dockline");
       await removeAllPods(oci.node);
-    } finally {
-      execFileSync("umount", ["-l", hierarchy]);
-      rmdirSync(hierarchy);
-    }
+    });
   });
 
   it("does not start when its huge page limit cannot be set", async function () {
