@@ -29,6 +29,7 @@ import type { PodDeps } from "./rpc/deps.ts";
 import { EditingRuntimes } from "./rpc/editing-runtimes.ts";
 import { LogDrains } from "./rpc/log-drains.ts";
 import { engineFacts } from "./rpc/node-facts.ts";
+import { missingCapabilities } from "./rpc/host-capabilities.ts";
 import { oomScoreFloor } from "./rpc/oom-score.ts";
 import { Views } from "./rpc/views.ts";
 import { buildStats } from "./stats-parts.ts";
@@ -106,6 +107,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     logMaxFiles: config.containerLogMaxFiles,
     shimPerPod: !config.shimPerContainer,
     oomScoreFloor: oomFloor,
+    missingCapabilities: missingCapabilities(),
   };
   const editing = new EditingRuntimes({
     folder: edits,

@@ -26,6 +26,11 @@ export interface EngineFacts {
    * value where CAP_SYS_RESOURCE is missing. Lower requests are raised to it.
    */
   readonly oomScoreFloor: number;
+  /**
+   * Capabilities that no process of this node can have ("SYS_RESOURCE" in a nested host); none
+   * normally.
+   */
+  readonly missingCapabilities?: readonly string[];
   /** json-file options of pod containers: Docker's size form ("16m") and a count. */
   readonly logMaxSize: string;
   readonly logMaxFiles: number;
@@ -53,6 +58,8 @@ export type HandlerFacts<Used extends keyof EngineFacts> = Pick<EngineFacts, Use
 
 /** API minors at which Docker Engine learned something that the translation leans on. */
 export const API = {
+  /** The last that takes "ALL" for what the kernel knows instead of what the node has (20.10). */
+  lastWithoutCapabilityCheck: 41,
   /** 23.0: `seccomp=builtin`, containerd shim names as runtimes. */
   seccompBuiltin: 42,
   /** 24.0: HostConfig.Annotations. */

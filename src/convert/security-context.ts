@@ -5,13 +5,14 @@ import type {
   LinuxContainerSecurityContext,
   LinuxSandboxSecurityContext,
 } from "../gen/runtime/v1/api_pb.js";
+import { API } from "./engine-facts.ts";
 import type { HandlerFacts } from "./engine-facts.ts";
 import { quoted, requireAbsolutePath } from "./field-checks.ts";
 import { toAppArmorOption } from "./apparmor.ts";
 import { toSeccompOption } from "./seccomp.ts";
 import { toSelinuxOptions } from "./selinux.ts";
 
-export type SecurityFacts = HandlerFacts<"apiMinor" | "apparmorEnabled">;
+export type SecurityFacts = HandlerFacts<"apiMinor" | "apparmorEnabled" | "missingCapabilities">;
 
 type SecurityFields = Pick<
   HostConfig,
@@ -117,16 +118,35 @@ function toCapabilities(
       "capabilities.add_ambient_capabilities: not supported on this node: dockline-oci is not registered for this runtime; see dockline install-runtime",
     );
   }
+  const added = checked("add_capabilities", capabilities?.addCapabilities ?? []);
+  const dropped = checked("drop_capabilities", capabilities?.dropCapabilities ?? []);
   return {
     CapAdd: [
       ...new Set([
-        ...checked("add_capabilities", capabilities?.addCapabilities ?? []),
+        ...added,
         // Only what a container has at all can be ambient in it.
         ...checked("add_ambient_capabilities", ambient),
       ]),
     ],
-    CapDrop: checked("drop_capabilities", capabilities?.dropCapabilities ?? []),
+    CapDrop: availableDrops(added, dropped, facts),
   };
+}
+
+/**
+ * What the node itself lacks is dropped already: engines from 23.0 on refuse to be told so, while
+ * 20.10 would give "ALL" of them and fail the start.
+ */
+function availableDrops(
+  added: readonly string[],
+  dropped: readonly string[],
+  facts: SecurityFacts,
+): string[] {
+  const missing = facts.missingCapabilities ?? [];
+  if (facts.apiMinor <= API.lastWithoutCapabilityCheck) {
+    const everything = added.some((name) => name.toUpperCase() === "ALL");
+    return [...new Set([...dropped, ...(everything ? missing : [])])];
+  }
+  return dropped.filter((name) => !missing.includes(name.toUpperCase().replace(/^CAP_/, "")));
 }
 
 function checked(field: string, names: readonly string[]): string[] {

@@ -8,6 +8,7 @@ export interface NodeOptions {
   logMaxFiles: number;
   shimPerPod: boolean;
   oomScoreFloor: number;
+  missingCapabilities: readonly string[];
 }
 
 /** The engine's own words and the node's, as the translation wants them. */
@@ -31,6 +32,7 @@ export function engineFacts(
     defaultRuntime: info.DefaultRuntime,
     editingRuntimes,
     oomScoreFloor: options.oomScoreFloor,
+    missingCapabilities: options.missingCapabilities,
     logMaxSize: options.logMaxSize,
     logMaxFiles: options.logMaxFiles,
     shimPerPod: options.shimPerPod,

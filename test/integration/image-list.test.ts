@@ -260,6 +260,7 @@ describe("images of the node", () => {
         const foreign = await node.docker.createContainer("img-test-foreign", {
           Image: id,
           Cmd: ["x"],
+          Labels: {},
           HostConfig: { NetworkMode: "none" },
         });
         try {

@@ -50,7 +50,9 @@ export function nodeState(node: TestNode): NodeState {
     netns: list("/var/run/netns").filter((name) => !name.startsWith("cni-")),
     mounts: lines(readFileSync("/proc/mounts", "utf8"))
       .map((line) => line.split(" ").slice(1, 3).join(" "))
-      .filter((line) => engineFolders.some((folder) => line.startsWith(folder))),
+      .filter((line) => engineFolders.some((folder) => line.startsWith(folder)))
+      // Newer engines keep the host's namespace mounted from the first host network container on.
+      .filter((line) => !line.includes("/netns/default ")),
     // The bridge itself stays until the node is closed.
     links: lines(ports(node.bridge)).map((line) => line.split(": ")[1] ?? ""),
     addresses: list(node.addressDir).filter(

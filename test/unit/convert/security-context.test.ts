@@ -36,6 +36,20 @@ describe("convert/security-context", () => {
     );
   });
 
+  it("leaves out what the node itself cannot give", () => {
+    const caps = (facts: typeof modern, addCapabilities: string[], dropCapabilities: string[]) =>
+      toContainerSecurity(context({ capabilities: { addCapabilities, dropCapabilities } }), {
+        ...facts,
+        missingCapabilities: ["SYS_RESOURCE"],
+      });
+    // 23.0 and newer refuse to drop what nobody has, and know what "ALL" is.
+    expect(caps(modern, ["ALL"], ["cap_sys_resource", "KILL"]).CapDrop).to.deep.equal(["KILL"]);
+    expect(caps(modern, ["ALL"], []).CapDrop).to.deep.equal([]);
+    // 20.10 takes "ALL" for what the kernel knows, and the start would fail.
+    expect(caps(old, ["ALL"], ["KILL"]).CapDrop).to.deep.equal(["KILL", "SYS_RESOURCE"]);
+    expect(caps(old, ["KILL"], []).CapDrop).to.deep.equal([]);
+  });
+
   it("passes capabilities and paths on as given", () => {
     const fields = toContainerSecurity(
       context({
