@@ -93,7 +93,7 @@ export class Plan {
     for (const method of methodsOfReads) {
       await this.#calls(scenario, blocks, { op: "call", method, count }, this.#subjects);
     }
-    const ofStats = Math.ceil(count / 4);
+    const ofStats = Math.ceil(count / 8);
     for (const method of methodsOfStats) {
       await this.#calls(scenario, blocks, { op: "call", method, count: ofStats }, cri);
     }
