@@ -1,5 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import type { Engine } from "../../src/engine/engine.ts";
 import type { ContainerCreate, HostConfig } from "../../src/engine/types.ts";
@@ -10,6 +17,8 @@ export type Line = "0.3" | "0.4";
 
 /** Folders of the cri-dockerd that is played, and of the kubelet above it. */
 export interface Places {
+  /** The kubelet's cgroupRoot, as a path within each hierarchy. */
+  cgroupRoot: string;
   root: string;
   cniCache: string;
   confFile: string;
@@ -63,7 +72,10 @@ export async function makeCriDockerdPod(
     "io.kubernetes.pod.namespace": namespace,
     "io.kubernetes.pod.uid": uid,
   };
-  const runtime = pod.line === "0.4" ? { Runtime: "runc" } : {};
+  const runtime = {
+    ...(pod.line === "0.4" ? { Runtime: "runc" } : {}),
+    CgroupParent: makePodCgroup(places.cgroupRoot, uid),
+  };
   const published = pod.hostPort === undefined ? {} : { "8080/tcp": {} };
   const { id } = await docker.createContainer(`k8s_POD_${name}_${namespace}_${uid}_0`, {
     Image: places.pauseImage,
@@ -156,6 +168,30 @@ export async function makeCriDockerdPod(
     made.logs[key] = log;
   }
   return made;
+}
+
+/** The kubelet kills what runs in a pod whose cgroup it does not find. */
+function makePodCgroup(root: string, uid: string): string {
+  const parts = [root.slice(1), "kubepods", "besteffort", `pod${uid}`];
+  const top = "/sys/fs/cgroup";
+  const unified = existsSync(join(top, "cgroup.controllers"));
+  const hierarchies = unified ? [top] : readdirSync(top).map((name) => join(top, name));
+  for (const hierarchy of hierarchies) {
+    if (!existsSync(join(hierarchy, "cgroup.procs"))) continue;
+    let folder = hierarchy;
+    for (const part of parts) {
+      const parent = folder;
+      folder = join(parent, part);
+      mkdirSync(folder, { recursive: true });
+      for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+        // A new cpuset of cgroup v1 is empty, and nothing can run in it.
+        if (!unified && existsSync(join(parent, file))) {
+          writeFileSync(join(folder, file), readFileSync(join(parent, file)));
+        }
+      }
+    }
+  }
+  return `/${parts.join("/")}`;
 }
 
 /** What the kubelet (1.31 to 1.36) writes as a container's hash; another one restarts the container. */

@@ -23,6 +23,7 @@ import { freePort } from "../support/registry.ts";
 import { makeCriDockerdPod } from "./cri-dockerd-pod.ts";
 import type { Line, MadePod, Places } from "./cri-dockerd-pod.ts";
 
+const kubeletPort = 10_450;
 const pauseImage = "registry.k8s.io/pause:3.10.2";
 const talk = `n=0; while :; do n=$((n + 1)); echo tick $n; sleep 1; done`;
 const web = `httpd -p 8080 -h /data; ${talk}`;
@@ -77,6 +78,8 @@ describe("a node taken over from cri-dockerd", function () {
     const binary = await pauseProgram(architecture);
     await node.docker.loadImage(pauseImageArchive({ binary, architecture, reference: pauseImage }));
     places = {
+      // As the lane's script names it.
+      cgroupRoot: `/dockline-t${process.pid}-${kubeletPort}`,
       root: join(node.folder, "cri-dockerd"),
       cniCache: join(node.folder, "cni-cache"),
       confFile: join(node.cniConfDir, "10-test.conflist"),
@@ -119,7 +122,7 @@ describe("a node taken over from cri-dockerd", function () {
     await node.start();
     kubelet = startKubeletApi({
       endpoint: node.endpoint,
-      port: 10_450,
+      port: kubeletPort,
       settings: [`staticPodPath:${manifests}`, `podLogsDir:${node.logDir}`],
     });
   });
