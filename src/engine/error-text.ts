@@ -29,7 +29,7 @@ export function oneLine(text: string): string {
     .replaceAll(/(:\/\/)[^\s/@"']{1,512}@/g, "$1***@")
     .replaceAll(/(:\/\/[^\s?"'<>]{1,512})\?[^\s"'<>]*/g, "$1?***")
     // "no basic auth credentials" is a registry's sentence, not a credential.
-    .replaceAll(/\b(bearer|basic) +(?!auth|token|realm)[\w.~+/=-]+/gi, "$1 ***")
+    .replaceAll(/\b(bearer|basic) {1,64}(?!auth|token|realm)[\w.~+/=-]+/gi, "$1 ***")
     .replaceAll(
       /\b(password|passwd|secret|token|auth)(["']?\s?[=:]\s?["']?)[^\s"',;&}]+/gi,
       "$1$2***",

@@ -46,6 +46,8 @@ export class Transport {
   readonly #versioning: Versioning;
   readonly #closed = new AbortController();
   #connected = false;
+  /** The last ping had no answer in its time: the engine hangs. */
+  #silent = false;
 
   constructor(options: TransportOptions) {
     const limit = options.inFlight ?? 64;
@@ -93,6 +95,11 @@ export class Transport {
 
   /** Resolves with parsed JSON, a response stream or a hijacked socket, as the request asks. */
   async send(call: EngineCall, prepared: PreparedRequest): Promise<unknown> {
+    if (this.#silent) {
+      // Requests would only pile up at it, each until its own deadline; the next ping will tell.
+      const message = `${call.operation}: docker does not answer its ping`;
+      throw new EngineError({ failure: "unreachable", operation: call.operation, message });
+    }
     const life = new CallLife(call, this.#closed.signal);
     let streaming = false;
     try {
@@ -167,7 +174,10 @@ export class Transport {
     } catch (error) {
       // A ping without answer is the engine's absence, unlike a slow request about one object.
       const failure = toEngineError(error, operation);
-      if (failure.failure === "timeout") this.#connected = false;
+      if (failure.failure === "timeout") {
+        this.#connected = false;
+        this.#silent = true;
+      }
       throw failure;
     } finally {
       life.end();
@@ -195,6 +205,7 @@ export class Transport {
         signal,
       );
       this.#connected = true;
+      this.#silent = false;
       const version = answer.response.headers["api-version"];
       this.#versioning.observe(typeof version === "string" ? version : undefined);
       onHeaders?.(answer.response);
@@ -208,6 +219,7 @@ export class Transport {
       const failure = toEngineError(error, call.operation);
       if (failure.failure === "unreachable") {
         this.#connected = false;
+        this.#silent = false;
         this.#versioning.forget();
       }
       record(answer?.response.statusCode ?? 0, failure);

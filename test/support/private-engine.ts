@@ -1,0 +1,91 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ensureEngine } from "../../scripts/dockerd.ts";
+import { tempFolder } from "./temp-folder.ts";
+
+/** A dockerd that a test may freeze, kill and start again. */
+export interface PrivateEngine {
+  readonly socketPath: string;
+  start(): Promise<void>;
+  /** SIGSTOP and SIGCONT of dockerd alone: the kernel still accepts connections for it. */
+  freeze(): void;
+  thaw(): void;
+  /** SIGKILL, and wait until it is gone; its containers' processes live on. */
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+export async function startPrivateEngine(args: string[] = []): Promise<PrivateEngine> {
+  const temp = tempFolder();
+  const socketPath = temp.path("docker.sock");
+  const pidFile = temp.path("pid");
+  let stop: (() => Promise<void>) | undefined;
+  const pid = (): number => Number(readFileSync(pidFile, "utf8"));
+  const engine: PrivateEngine = {
+    socketPath,
+    start: async () => {
+      ({ stop } = await ensureEngine(socketPath, {
+        logFile: temp.path("log"),
+        args: [
+          ...["--data-root", temp.path("root"), "--exec-root", temp.path("exec")],
+          ...["--pidfile", pidFile, "--bridge=none", "--iptables=false", "--ip-forward=false"],
+          ...args,
+        ],
+      }));
+    },
+    freeze: () => void process.kill(pid(), "SIGSTOP"),
+    thaw: () => void process.kill(pid(), "SIGCONT"),
+    kill: async () => {
+      const victim = pid();
+      process.kill(victim, "SIGKILL");
+      while (alive(victim)) await sleep(20);
+      // Its containerd dies with it, but as nobody's child: where no init reaps it, its pid still
+      // "lives", and the next dockerd would wait for it.
+      rmSync(temp.path("exec/containerd/containerd.pid"), { force: true });
+      stop = undefined;
+    },
+    stop: async () => {
+      await stop?.();
+      stop = undefined;
+    },
+    remove: async () => {
+      // Containers of an engine that was killed have their processes still.
+      if (stop === undefined) await engine.start();
+      for (const id of docker(socketPath, "ps", "-aq")) docker(socketPath, "rm", "-fv", id);
+      await engine.stop();
+      for (const mount of mountsBelow(join(socketPath, ".."))) {
+        execFileSync("umount", ["-l", mount], { stdio: "ignore" });
+      }
+      temp.remove();
+    },
+  };
+  await engine.start();
+  return engine;
+}
+
+function docker(socketPath: string, ...args: string[]): string[] {
+  const text = execFileSync("docker", ["-H", `unix://${socketPath}`, ...args], {
+    encoding: "utf8",
+  });
+  return text.split("\n").filter((line) => line !== "");
+}
+
+function mountsBelow(folder: string): string[] {
+  return readFileSync("/proc/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((path) => path.startsWith(`${folder}/`))
+    .reverse();
+}
+
+/** A child that nobody has waited for yet is gone as well. */
+function alive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
+}
