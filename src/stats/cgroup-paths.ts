@@ -37,7 +37,7 @@ export function readCgroupMounts(proc = "/proc"): CgroupMounts {
 /**
  * The cgroups of container `id`, found through its first process. That process may sit in a cgroup
  * of its own making below the container's (systemd in a container), hence the cut after the id.
- * Undefined when the pid belongs to something else by now.
+ * Undefined when the pid belongs to something else by now, or to a process that is ending.
  */
 export function cgroupFoldersOf(
   mounts: CgroupMounts,
@@ -62,7 +62,11 @@ export function cgroupFoldersOf(
       if (mount !== undefined) folders.v1[controller] = join(mount, path);
     }
   }
-  return folders.path === "" ? undefined : folders;
+  // A process that ends leaves its cgroups one after another.
+  const left = ["cpuacct", "memory"].some(
+    (controller) => mounts.v1[controller] !== undefined && folders.v1[controller] === undefined,
+  );
+  return folders.path === "" || left ? undefined : folders;
 }
 
 /** The cgroup that contains these, which for a pod's containers is the pod's. */

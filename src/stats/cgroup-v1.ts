@@ -28,11 +28,15 @@ export function openCgroupV1(folders: CgroupFolders, budget: DescriptorBudget): 
       const usageNs = cpuUsageNs();
       if (usageNs === undefined) return undefined;
       const stat = memoryStat.read();
+      const limit = wholeNumber(memoryLimit.read());
+      const memory = memoryOf(stat, wholeNumber(memoryUsage.read()), limit);
+      // The hierarchies lose a container one after another: half of its figures is none.
+      if (memory === undefined && folders.v1["memory"] !== undefined) return undefined;
       return {
         atNs,
         cpuUsageNs: usageNs,
         cpuPsi: pressure.cpu(),
-        memory: memoryOf(stat, wholeNumber(memoryUsage.read()), wholeNumber(memoryLimit.read())),
+        memory,
         memoryPsi: pressure.memory(),
         swap: swapOf(stat),
         ioPsi: pressure.io(),

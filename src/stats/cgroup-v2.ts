@@ -28,11 +28,14 @@ export function openCgroupV2(path: string, folder: string, budget: DescriptorBud
     read: (atNs) => {
       const usageNs = cpuUsageNs();
       if (usageNs === undefined) return undefined;
+      const memory = memoryOf(stat.read(), wholeNumber(current.read()), wholeNumber(max.read()));
+      // Either the kernel was told not to account for memory, or the container has just gone.
+      if (memory === undefined && cpuUsageNs() === undefined) return undefined;
       return {
         atNs,
         cpuUsageNs: usageNs,
         cpuPsi: pressure.cpu(),
-        memory: memoryOf(stat.read(), wholeNumber(current.read()), wholeNumber(max.read())),
+        memory,
         memoryPsi: pressure.memory(),
         swap: swapOf(wholeNumber(swapCurrent.read()), wholeNumber(swapMax.read())),
         ioPsi: pressure.io(),

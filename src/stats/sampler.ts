@@ -175,7 +175,7 @@ export class Sampler {
 
   #open(folders: CgroupFolders): Cgroup {
     // The unified hierarchy of a v1 host has no controllers, only pressure.
-    return folders.v1["memory"] === undefined && folders.unified !== undefined
+    return folders.v1["cpuacct"] === undefined && folders.unified !== undefined
       ? openCgroupV2(folders.path, folders.unified, this.#budget)
       : openCgroupV1(folders, this.#budget);
   }

@@ -157,6 +157,26 @@ describe("figures from cgroups", () => {
     sampler.close();
   });
 
+  it("gives nothing of a container of which some hierarchies are gone already", () => {
+    writeTree(folder.path, v1Files(77, "/pod1"));
+    rmSync(folder.path("memory"), { recursive: true });
+    const sampler = open(v1Mounts());
+    expect(sampler.container(target)).to.equal(undefined);
+    sampler.close();
+  });
+
+  it("does not hold on to the cgroups of a process that is leaving them", () => {
+    const files = v1Files(77, "/pod1");
+    const all = files["proc/77/cgroup"] ?? "";
+    const leaving = all.replace(/4:memory:.*/, "4:memory:/");
+    writeTree(folder.path, { ...files, "proc/77/cgroup": leaving });
+    const sampler = open(v1Mounts());
+    expect(sampler.container(target)).to.equal(undefined);
+    writeTree(folder.path, { "proc/77/cgroup": all });
+    expect(sampler.container(target)?.memory).to.not.equal(undefined);
+    sampler.close();
+  });
+
   it("reads on without descriptors to keep, and gives back those it kept", () => {
     writeTree(folder.path, v1Files(77, "/pod1"));
     const budget = new DescriptorBudget(2);
