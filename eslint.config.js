@@ -51,6 +51,7 @@ export default tseslint.config(
     rules: {
       "@typescript-eslint/no-unused-expressions": "off",
       "@typescript-eslint/no-non-null-assertion": "off",
+      "max-lines": ["error", { max: 350, skipBlankLines: true, skipComments: true }],
       // Conformance suites and kubelets still send the fields that the CRI calls deprecated.
       "@typescript-eslint/no-deprecated": "off",
     },

@@ -23,7 +23,7 @@ export async function engineAnswers(socketPath: string): Promise<boolean> {
 export interface StartedEngine {
   socketPath: string;
   /** Ends the engine that was started; nothing for one that ran already. */
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }
 
 /** Uses the engine on `socketPath`, or starts dockerd there and waits until it answers. */

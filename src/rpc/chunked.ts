@@ -2,9 +2,6 @@
 const chunkEntries = 100;
 
 /** Cuts a list for a Stream* RPC; an empty list is no message at all. */
-export function* chunked<T>(
-  list: readonly T[],
-  entries = chunkEntries,
-): Generator<readonly T[]> {
+export function* chunked<T>(list: readonly T[], entries = chunkEntries): Generator<readonly T[]> {
   for (let at = 0; at < list.length; at += entries) yield list.slice(at, at + entries);
 }

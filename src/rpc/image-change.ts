@@ -69,8 +69,8 @@ async function removeAll(deps: ImageChangeDeps, image: ImageEntry): Promise<void
   const references = referencesToRemove(image);
   // Asked before the first reference goes: an image in use must not be left without its names. The
   // engine itself asks, of all containers, only when it comes to the last reference.
-  const used = references.length > 1 ? deps.inUseByAny : deps.inUse;
-  if (await used(image.id)) {
+  const used = references.length > 1 ? await deps.inUseByAny(image.id) : await deps.inUse(image.id);
+  if (used) {
     throw new CriError("FailedPrecondition", `remove image ${image.id}: a container uses it`);
   }
   try {

@@ -101,8 +101,8 @@ describe("the pause image", () => {
       });
       try {
         let message = "";
-        await runPod(node, hostSandboxConfig(node)).catch((error: Error) => {
-          message = error.message;
+        await runPod(node, hostSandboxConfig(node)).catch((error: unknown) => {
+          message = (error as Error).message;
         });
         expect(message).to.include("RegistryUnavailable");
         expect((await node.docker.listContainers(["io.kubernetes.docker.type"])).length).to.equal(

@@ -38,8 +38,8 @@ export async function startScriptedRegistry(
     response.on("error", () => undefined);
     if (!registry.script(part, request, response)) answer(part, registry.image, response);
   });
-  const { host, close, hangUp } = await serve(server);
-  const registry: ScriptedRegistry = { host, seen, script, image, hangUp, close };
+  const served = await serve(server);
+  const registry: ScriptedRegistry = { ...served, seen, script, image };
   return registry;
 }
 

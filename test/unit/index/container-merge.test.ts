@@ -12,13 +12,12 @@ import { systemClock } from "../../../src/sys/clock.ts";
 const id = "a".repeat(64);
 const name = "k8s_c_p_n_u_0";
 const second = 1_000_000_000n;
-const event = (Action: string, timeNano: bigint): EngineEvent =>
-  ({
-    Type: "container",
-    Action,
-    Actor: { ID: id, Attributes: { exitCode: "3" } },
-    timeNano,
-  });
+const event = (Action: string, timeNano: bigint): EngineEvent => ({
+  Type: "container",
+  Action,
+  Actor: { ID: id, Attributes: { exitCode: "3" } },
+  timeNano,
+});
 
 function fresh(): ContainerRecord {
   const identity = readIdentity({
