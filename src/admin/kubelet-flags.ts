@@ -34,7 +34,7 @@ export function editFlags(before: string, endpoint: string): FlagsEdit {
   for (const flag of dockershimFlags) {
     // The whole flag, not one that begins like it; its value with "=" or as the next word.
     const pattern = new RegExp(
-      `(?<=["'\\s]|^)${flag}(?:=[^\\s"']*|\\s+(?!-)[^\\s"']+)?[ \\t]?`,
+      `(?<=["'\\s]|^)${flag}(?=[=\\s"']|$)(?:=[^\\s"']*|\\s+(?!-)[^\\s"']+)?[ \\t]?`,
       "gm",
     );
     after = after.replaceAll(pattern, () => {

@@ -42,16 +42,18 @@ export function flagOf(args: readonly string[], flag: string): string | undefine
   return undefined;
 }
 
-/** Processes whose program has this name; what ends while it is read is not there. */
+/** Processes whose program has this name, a version behind it or not; what ends while it is read is not there. */
 export function findProcesses(program: string, procDir = "/proc"): FoundProcess[] {
   const found: FoundProcess[] = [];
-  for (const name of readdirSync(procDir)) {
-    if (!/^\d+$/.test(name)) continue;
+  for (const entry of readdirSync(procDir)) {
+    if (!/^\d+$/.test(entry)) continue;
     try {
-      const args = readFileSync(join(procDir, name, "cmdline"), "utf8")
+      const args = readFileSync(join(procDir, entry, "cmdline"), "utf8")
         .split("\0")
         .slice(0, -1);
-      if (basename(args[0] ?? "") === program) found.push({ pid: Number(name), args });
+      const name = basename(args[0] ?? "");
+      if (name === program || name.startsWith(`${program}-`))
+        found.push({ pid: Number(entry), args });
     } catch (error) {
       if (!isErrno(error, "ENOENT", "ESRCH", "EACCES")) throw error;
     }
@@ -89,8 +91,8 @@ export async function lookAtNode(
         (enough ? "" : ", 1.41 (Docker 20.10) is the least"),
     );
     const { LoggingDriver, CgroupDriver } = await engine.info();
-    add("ok", `cgroup driver ${CgroupDriver ?? "unknown"}: the kubelet must have the same`);
-    if (LoggingDriver !== undefined && LoggingDriver !== "json-file") {
+    add("ok", `cgroup driver ${CgroupDriver}: the kubelet must have the same`);
+    if (LoggingDriver !== "json-file") {
       add("ok", `the engine's log driver is ${LoggingDriver}; new pod containers get json-file`);
     }
     containers = await findContainers(engine);
@@ -128,9 +130,7 @@ function podFindings(containers: readonly FoundContainer[], folders: ForeignFold
       text: `their ${count(foreign.length, "container")}: ${binds.length} with Binds (0.3 line), ${mounts.length} with Mounts (0.4 line)`,
     });
   }
-  const silent = foreign.filter(
-    ({ inspect }) => inspect.State.Running && (inspect.LogPath ?? "") === "",
-  );
+  const silent = foreign.filter(({ inspect }) => inspect.State.Running && inspect.LogPath === "");
   if (silent.length > 0) {
     findings.push({
       level: "warn",

@@ -43,7 +43,7 @@ export interface MigrateOptions {
 /** `dockline migrate`. */
 export async function migrate(
   args: readonly string[],
-  print: (text: string) => void = (text) => void process.stdout.write(text),
+  print: (text: string) => void = printToStdout,
 ): Promise<number> {
   let options: MigrateOptions | undefined;
   try {
@@ -62,6 +62,12 @@ export async function migrate(
     process.stderr.write(`dockline migrate: ${errorText(error)}\n`);
     return 1;
   }
+}
+
+/** A reader that went (`| head`) must not end a switch half-way. */
+function printToStdout(text: string): void {
+  if (process.stdout.listenerCount("error") === 0) process.stdout.on("error", () => undefined);
+  process.stdout.write(text);
 }
 
 async function run(options: MigrateOptions, print: (text: string) => void): Promise<number> {

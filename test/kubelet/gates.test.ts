@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { PodSandboxState } from "../../src/gen/runtime/v1/api_pb.js";
 import { errorLines } from "./error-lines.ts";
 import { identities, startKubeletNode } from "./kubelet-node.ts";
 import type { KubeletNode } from "./kubelet-node.ts";
@@ -68,7 +69,8 @@ describe("a kubelet with EventedPLEG and CRIListStreaming", function () {
     await within(30_000, "end of the second pod", async () => {
       const { items } = await node.runtime.listPodSandbox({});
       const left = items.filter(
-        ({ metadata, state }) => metadata?.name === "two-127.0.0.1" && state === 0,
+        ({ metadata, state }) =>
+          metadata?.name === "two-127.0.0.1" && state === PodSandboxState.SANDBOX_READY,
       );
       return left.length === 0 ? true : undefined;
     });

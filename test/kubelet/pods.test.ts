@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { ContainerState, PodSandboxState } from "../../src/gen/runtime/v1/api_pb.js";
 import { freePort } from "../support/registry.ts";
 import { identities, startKubeletNode } from "./kubelet-node.ts";
 import type { KubeletNode } from "./kubelet-node.ts";
@@ -200,7 +201,7 @@ describe("a kubelet's pods", function () {
         const state = containers.find(
           ({ labels }) => labels["io.kubernetes.pod.name"] === `${name}-127.0.0.1`,
         )?.state;
-        return state === undefined || state === 2 ? true : undefined;
+        return state === undefined || state === ContainerState.CONTAINER_EXITED ? true : undefined;
       });
     }
     expect(readFileSync(join(hostFolder, "polite"), "utf8")).to.equal("bye\n");
@@ -210,7 +211,8 @@ describe("a kubelet's pods", function () {
     await within(30_000, "the sandboxes' end", async () => {
       const { items } = await rig.node.runtime.listPodSandbox({});
       const left = items.filter(
-        ({ metadata, state }) => /^(polite|deaf)-/.test(metadata?.name ?? "") && state === 0,
+        ({ metadata, state }) =>
+          /^(polite|deaf)-/.test(metadata?.name ?? "") && state === PodSandboxState.SANDBOX_READY,
       );
       return left.length === 0 ? true : undefined;
     });

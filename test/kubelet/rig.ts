@@ -170,11 +170,20 @@ async function session(
     channels.set(channel, (channels.get(channel) ?? "") + data.subarray(1).toString("latin1"));
   });
   const closed = once(socket, "close");
+  // Channels of v4 know no end of one direction: a forwarded connection is over when it is silent.
+  let silence: NodeJS.Timeout | undefined;
+  if (protocol.startsWith("v4.")) {
+    socket.on("message", (data: Buffer) => {
+      clearTimeout(silence);
+      if (data[0] === 0 && data.length > 3) silence = setTimeout(() => socket.close(), 1_000);
+    });
+  }
   await once(socket, "open");
   begin(socket);
   const timer = setTimeout(() => socket.terminate(), 20_000);
   await closed;
   clearTimeout(timer);
+  clearTimeout(silence);
   return { channels, status: channels.get(3) ?? "{}" };
 }
 
