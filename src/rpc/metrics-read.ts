@@ -27,7 +27,7 @@ type MetricsMethods = "listMetricDescriptors" | "listPodSandboxMetrics" | "strea
 /** Field number of the elements in every list response of metrics. */
 const itemsField = 1;
 /** How long the series of a container just started wait for its layer's first walk. */
-const firstLayerMs = 300;
+const firstLayerMs = 500;
 /** In one message: a pod has some hundred series, 20 kB. */
 const podsInChunk = 20;
 

@@ -147,14 +147,17 @@ export class LayerSizes {
       }
       const workedMs = await this.#work(...next);
       // Even a row of small layers leaves the processor to others most of the time.
-      await this.#rest(workedMs * restFactor);
+      await this.#idle(Math.max(1, workedMs * restFactor));
     }
   }
 
+  /** What is due first; one that was never looked at goes before all others. */
   #nextDue(): [string, Layer] | undefined {
     let first: [string, Layer] | undefined;
     for (const each of this.#layers) {
-      if (first === undefined || each[1].dueMs < first[1].dueMs) first = each;
+      const { size, walk, failed, dueMs } = each[1];
+      if (size === undefined && walk === undefined && !failed) return each;
+      if (first === undefined || dueMs < first[1].dueMs) first = each;
     }
     return first;
   }
@@ -205,7 +208,7 @@ export class LayerSizes {
     layer.dueMs = layer.final ? Infinity : this.#deps.clock.monotonicMs() + layer.intervalMs;
   }
 
-  /** Until something is due, or a new layer came. */
+  /** For a while, or until a new layer came. */
   #idle(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const end = (): void => {
@@ -217,9 +220,5 @@ export class LayerSizes {
       timer.unref();
       this.#wake = end;
     });
-  }
-
-  async #rest(ms: number): Promise<void> {
-    await this.#deps.clock.sleep(Math.max(1, ms), this.#stop.signal).catch(() => undefined);
   }
 }
