@@ -29,6 +29,8 @@ const restarts = 3;
 export async function runBenchmark(options: RunOptions): Promise<Report> {
   const { folder, engine, counts, effort, sizes, say } = options;
   const began = performance.now();
+  // Before it begins: the checkout may move on while it runs.
+  const machine = describeMachine(engine.version);
   const load = new LoadWatch();
   const contenders = await bringUp({
     folder: join(folder, "run"),
@@ -72,7 +74,7 @@ export async function runBenchmark(options: RunOptions): Promise<Report> {
       delayP99Ms: delay?.["p99"],
     };
     return {
-      machine: describeMachine(engine.version),
+      machine,
       minutes: (performance.now() - began) / 60_000,
       load: load.seen,
       subjects: subjects.map(({ name }) => name),
