@@ -34,7 +34,7 @@ export async function applyHostWrites(
   // Ended already: there is nothing left to limit.
   if (started?.state.Running !== true || pid === 0) return;
   try {
-    await writeCgroupFiles(pid, container.id, hostWrites);
+    await writeOnceFree(deps, pid, container.id, hostWrites);
     if (oomScoreAdj !== undefined) writeOomScore(pid, container.id, oomScoreAdj);
   } catch (error) {
     await deps.engine.killContainer(container.id, "KILL").catch(() => undefined);
@@ -60,6 +60,25 @@ function planAfterStart(
     hostWrites: requested === undefined ? [] : containerWritesAfterStart(requested, facts, edited),
     oomScoreAdj: undefined,
   };
+}
+
+/** A limit below what the runtime's own first process used is refused until the kernel has that back. */
+async function writeOnceFree(
+  deps: Pick<PodDeps, "clock">,
+  pid: number,
+  containerId: string,
+  writes: readonly CgroupWrite[],
+): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      await writeCgroupFiles(pid, containerId, writes);
+      return;
+    } catch (error) {
+      const busy = isErrno((error as Error).cause, "EBUSY");
+      if (!busy || attempt >= 20) throw error;
+      await deps.clock.sleep(50);
+    }
+  }
 }
 
 /** Writes below the cgroups of a process that is in this container. */
