@@ -123,7 +123,15 @@ export class SandboxRecords {
   /** Durable when it resolves; memory follows the disk, so a failed write changes nothing. */
   async save(record: SandboxRecord): Promise<void> {
     const stored: Stored = { version: 1, checksum: checksumOf(record), record };
-    await writeFileAtomic(join(this.#folder, fileName(record.name)), JSON.stringify(stored));
+    // Before a network is owed a power cut may take the record: it stops the pod as well, and the
+    // container that is left behind names itself.
+    const durable = record.network !== undefined || record.phase === "ready";
+    await writeFileAtomic(
+      join(this.#folder, fileName(record.name)),
+      JSON.stringify(stored),
+      0o600,
+      durable,
+    );
     this.#keep(record);
   }
 

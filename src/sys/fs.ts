@@ -13,11 +13,13 @@ export function isErrno(error: unknown, ...codes: string[]): boolean {
  * Writes a whole file so that readers, and the next start after a `kill -9` or a power cut, see the
  * old content or the new one and never a part: temporary file beside it, fsync, rename, fsync of the
  * folder. `mode` is the file's mode whatever the umask.
+ * Without `sync` only a power cut can bring the old content, or none, back.
  */
 export async function writeFileAtomic(
   path: string,
   data: string | Uint8Array,
   mode = 0o600,
+  sync = true,
 ): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   const file = await open(
@@ -28,7 +30,7 @@ export async function writeFileAtomic(
   try {
     await file.chmod(mode);
     await file.writeFile(data);
-    await file.sync();
+    if (sync) await file.sync();
     await file.close();
     await rename(temporary, path);
   } catch (error) {
@@ -36,6 +38,7 @@ export async function writeFileAtomic(
     await unlink(temporary).catch(() => undefined);
     throw error;
   }
+  if (!sync) return;
   const folder = await open(dirname(path), constants.O_RDONLY);
   try {
     await folder.sync();
