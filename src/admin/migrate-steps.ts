@@ -27,7 +27,9 @@ export async function fromSteps(
 ): Promise<Step[]> {
   const { config, folders } = options;
   const steps: Step[] = [systemctl("stop the kubelet", "stop", ["kubelet.service"])];
-  steps.push(systemctl("end cri-dockerd", "disable", ["--now", ...criDockerdUnits]));
+  if (options.from === "cri-dockerd") {
+    steps.push(systemctl("end cri-dockerd", "disable", ["--now", ...criDockerdUnits]));
+  }
   const journalPath = journalOf(config.stateDir);
   const journal = await readHandBack(journalPath);
   if (journal !== undefined) {

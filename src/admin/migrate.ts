@@ -34,6 +34,8 @@ Exit code: 0 nothing stands in the way, 1 something does or a step failed, 2 the
 
 export interface MigrateOptions {
   direction: "from" | "back" | "undo";
+  /** dockershim lived in the kubelet: there is no service to end. */
+  from: "cri-dockerd" | "dockershim" | undefined;
   apply: boolean;
   kubeletFlags: string | undefined;
   folders: ForeignFolders;
@@ -174,6 +176,7 @@ export function parseOptions(args: readonly string[]): MigrateOptions | undefine
   });
   return {
     direction: from !== undefined ? "from" : switches.has("--undo") ? "undo" : "back",
+    from,
     apply: switches.has("--apply"),
     kubeletFlags: values.get("--kubelet-flags"),
     folders: {
