@@ -30,6 +30,9 @@ export type ResourceFacts = Pick<EngineFacts, "cgroupVersion" | "oomScoreFloor">
 const CPUSET = /^[0-9][0-9,-]{0,4095}$/;
 const PIDS = /^(?:max|[0-9]{1,10})$/;
 const MIN_QUOTA_US = 1000n;
+/** The kernel's own limits. */
+const MAX_SHARES = 262_144n;
+const MAX_QUOTA_US = (1n << 44n) - 1n;
 const MAX_PERIOD_US = 1_000_000n;
 
 /** The keys of `unified` that Docker's own fields express. */
@@ -169,12 +172,14 @@ function oomScoreAdj(value: bigint, facts: ResourceFacts): number | undefined {
 }
 
 function cpu(resources: LinuxContainerResources): ResourceConfig {
-  const shares = requireSafeInteger("resources.cpu_shares", resources.cpuShares, 0n);
+  let shares = requireSafeInteger("resources.cpu_shares", resources.cpuShares, 0n, MAX_SHARES);
+  // What the kernel makes of it; runc compares and takes the difference for a failure.
+  if (shares === 1) shares = 2;
   const period = requireSafeInteger("resources.cpu_period", resources.cpuPeriod, 0n, MAX_PERIOD_US);
   if (period !== 0 && period < MIN_QUOTA_US) {
     throw invalidArgument(`resources.cpu_period: ${period} is below 1000 µs`);
   }
-  let quota = requireSafeInteger("resources.cpu_quota", resources.cpuQuota, -1n);
+  let quota = requireSafeInteger("resources.cpu_quota", resources.cpuQuota, -1n, MAX_QUOTA_US);
   // Docker refuses less than 1 ms per period; the kubelet's smallest request is below that.
   if (quota > 0 && quota < MIN_QUOTA_US) quota = Number(MIN_QUOTA_US);
   return {

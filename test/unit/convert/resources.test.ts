@@ -29,6 +29,7 @@ describe("convert/resources", () => {
       [],
     ],
     ["no cpu quota", { cpuQuota: -1n }, modern, { CpuQuota: -1 }, []],
+    ["shares below the kernel's", { cpuShares: 1n }, modern, { CpuShares: 2 }, []],
     ["a quota below Docker's", { cpuQuota: 999n }, modern, { CpuQuota: 1000 }, []],
     [
       "cpusets",
@@ -236,6 +237,8 @@ describe("convert/resources", () => {
 
   for (const [what, fields, facts, message] of [
     ["negative shares", { cpuShares: -1n }, modern, /cpu_shares/],
+    ["shares above the kernel's", { cpuShares: 262_145n }, modern, /cpu_shares/],
+    ["a quota above the kernel's", { cpuQuota: 1n << 44n }, modern, /cpu_quota/],
     ["shares of 2^53+1", { cpuShares: 2n ** 53n + 1n }, modern, /cpu_shares/],
     ["a negative period", { cpuPeriod: -1n }, modern, /cpu_period/],
     ["a short period", { cpuPeriod: 999n }, modern, /cpu_period/],

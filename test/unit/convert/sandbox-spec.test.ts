@@ -148,6 +148,12 @@ describe("convert/sandbox-spec", () => {
       { engine: old },
       /cgroup_parent/,
     ],
+    [
+      "a cgroup whose name no folder can have",
+      { linux: { cgroupParent: `/${"x".repeat(256)}` } },
+      { engine: old },
+      /cgroup_parent/,
+    ],
     ["the root cgroup", { linux: { cgroupParent: "/" } }, { engine: old }, /cgroup_parent/],
     ["a NUL in the cgroup", { linux: { cgroupParent: "/a\0" } }, { engine: old }, /cgroup_parent/],
     ["Windows", { windows: create(WindowsPodSandboxConfigSchema) }, {}, /windows/],
