@@ -65,9 +65,16 @@ async function start(deps: StartDeps, container: ContainerEntry): Promise<void> 
       throw notFound(`start: no container ${container.id}`);
     }
     if (!isUncertain(error)) {
-      throw new CriError("Internal", `start container ${container.id}: ${errorText(error)}`, {
-        cause: error,
-      });
+      // The engine calls it a failure of its own when the pod's namespaces are gone.
+      const { identity } = container;
+      const orphaned =
+        identity.kind === "container" &&
+        deps.index.peek(identity.podSandboxId)?.state.Running === false;
+      throw new CriError(
+        orphaned ? "FailedPrecondition" : "Internal",
+        `start container ${container.id}: ${errorText(error)}`,
+        { cause: error },
+      );
     }
     // The answer was lost: what the container does now is the answer.
     const now = await deps.index.find("container", container.id, { fresh: true });

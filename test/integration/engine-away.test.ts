@@ -87,8 +87,6 @@ describe("an engine that is not there yet", () => {
       expect(node.log()).to.not.match(/unhandled rejection|uncaught exception/);
       expect(await node.terminate()).to.equal(0);
     } finally {
-      if (process.env.KEEPLOG)
-        (await import("node:fs")).writeFileSync("/tmp/dl-img/node.log", node.log());
       await node.close();
       await engine?.close();
       await rm(folder, { recursive: true, force: true });
@@ -104,8 +102,6 @@ describe("an engine that is not there yet", () => {
       expect(await node.terminate()).to.equal(0);
       expect(performance.now() - begun).to.be.below(5000);
     } finally {
-      if (process.env.KEEPLOG)
-        (await import("node:fs")).writeFileSync("/tmp/dl-img/node.log", node.log());
       await node.close();
       await rm(folder, { recursive: true, force: true });
     }
@@ -126,8 +122,6 @@ describe("an engine that fails", () => {
   });
   after(async function () {
     this.timeout(120_000);
-    if (process.env.KEEPLOG)
-      (await import("node:fs")).writeFileSync("/tmp/dl-img/node.log", node.log());
     await node.close();
     await engine.remove();
   });

@@ -72,11 +72,11 @@ export function randomMessage(
   };
   const single = (field: DescField): unknown => {
     if (field.fieldKind === "message" || field.message !== undefined) {
-      return randomMessage(field.message as DescMessage, random, ids, depth + 1);
+      return randomMessage(field.message, random, ids, depth + 1);
     }
     // Numbers that the enumeration does not have are valid on the wire.
     if (field.enum !== undefined) return pick([0, 1, 2, 3, 99]);
-    return scalar(field.scalar as ScalarType);
+    return scalar(field.scalar);
   };
   const message: Record<string, unknown> = {};
   for (const field of type.fields) {
