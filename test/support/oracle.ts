@@ -74,7 +74,7 @@ export async function expectNothingLeft(node: TestNode, before: NodeState): Prom
       expect(sorted(now)).to.deep.equal(sorted({ ...before, netns }));
       return;
     } catch (error) {
-      if (attempt >= 20) throw error;
+      if (attempt >= 80) throw error;
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
   }
