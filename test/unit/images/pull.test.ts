@@ -1,0 +1,163 @@
+import { Readable } from "node:stream";
+import { expect } from "chai";
+import { EngineError } from "../../../src/engine/errors.ts";
+import type { PullOptions } from "../../../src/engine/engine.ts";
+import type { PullProgress } from "../../../src/engine/types.ts";
+import { CriError } from "../../../src/errors.ts";
+import { createPuller, pullError } from "../../../src/images/pull.ts";
+import type { Puller, PullRequest } from "../../../src/images/pull.ts";
+import { systemClock } from "../../../src/sys/clock.ts";
+
+const layer = (id: string, status: string, current?: number): PullProgress => ({
+  id,
+  status,
+  ...(current === undefined ? {} : { progressDetail: { current, total: 100 } }),
+});
+const saying = (...messages: PullProgress[]): AsyncIterable<PullProgress> =>
+  Readable.from(messages);
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** An engine whose pulls say what the script yields, and stay silent then until they are cut. */
+function pullerOf(
+  script: (pull: number) => AsyncIterable<PullProgress>,
+  progressDeadlineMs = 200,
+): { puller: Puller; pulls: PullOptions[] } {
+  const pulls: PullOptions[] = [];
+  const engine = {
+    pullImage: async function* (options: PullOptions): AsyncGenerator<PullProgress> {
+      pulls.push(options);
+      yield* script(pulls.length);
+      await new Promise((_, reject) => {
+        // The engine takes a moment to end it.
+        const cut = (): void =>
+          void setTimeout(() => {
+            reject(new EngineError({ failure: "aborted", operation: "pull", message: "cut" }));
+          }, 20);
+        if (options.signal?.aborted === true) cut();
+        options.signal?.addEventListener("abort", cut);
+      });
+    },
+  };
+  return { puller: createPuller({ engine, clock: systemClock, progressDeadlineMs }), pulls };
+}
+
+const request = (fields: Partial<PullRequest> = {}): PullRequest => ({
+  image: "x:1",
+  repository: "x",
+  tagOrDigest: "1",
+  signal: new AbortController().signal,
+  ...fields,
+});
+
+async function stalls(puller: Puller): Promise<void> {
+  try {
+    await puller.pull(request());
+  } catch (error) {
+    expect(error).to.be.instanceOf(CriError);
+    expect((error as Error).message).to.match(/^RegistryUnavailable: .*no progress for/);
+    return;
+  }
+  throw new Error("it did not stall");
+}
+
+describe("the progress deadline of a pull", () => {
+  const silentAfter: Record<string, PullProgress[]> = {
+    "nothing at all": [],
+    "a repeated Waiting": [layer("a", "Pulling fs layer"), layer("a", "Waiting")],
+    "one layer extracted while the next has not come": [
+      layer("a", "Pulling fs layer"),
+      layer("b", "Pulling fs layer"),
+      layer("a", "Download complete"),
+      layer("a", "Extracting", 50),
+    ],
+    "all layers in place, the configuration missing": [
+      layer("a", "Pulling fs layer"),
+      layer("a", "Download complete"),
+      layer("a", "Pull complete"),
+    ],
+    "layers that were there already": [layer("a", "Already exists")],
+  };
+  for (const [name, messages] of Object.entries(silentAfter)) {
+    it(`runs out after ${name}`, async () => {
+      await stalls(pullerOf(() => saying(...messages)).puller);
+    });
+  }
+
+  it("runs out while the same number of bytes is reported again and again", async () => {
+    const { puller } = pullerOf(async function* () {
+      for (let n = 0; n < 30; n += 1) {
+        yield layer("a", "Downloading", 10);
+        await pause(30);
+      }
+    });
+    await stalls(puller);
+  });
+
+  it("rests while all that is left is extraction", async () => {
+    const controller = new AbortController();
+    const { puller } = pullerOf(() =>
+      saying(
+        layer("a", "Pulling fs layer"),
+        layer("a", "Download complete"),
+        layer("a", "Extracting", 1),
+      ),
+    );
+    const pull = puller.pull(request({ signal: controller.signal }));
+    await pause(600);
+    expect(puller.running().map(({ phase }) => phase)).to.deep.equal(["extracting"]);
+    controller.abort(new Error("enough"));
+    const ended = await pull.then(
+      () => "done",
+      (error: unknown) => (error as Error).message,
+    );
+    expect(ended).to.equal("enough");
+  });
+});
+
+describe("pulls that are shared", () => {
+  it("are not joined to one that is being closed, and its end forgets no successor", async () => {
+    const { puller, pulls } = pullerOf(() => saying(layer("a", "Pulling fs layer")), 0);
+    const first = new AbortController();
+    const second = new AbortController();
+    const results = [puller.pull(request({ signal: first.signal }))];
+    await pause(10);
+    first.abort(new Error("left"));
+    await pause(5);
+    results.push(puller.pull(request({ signal: second.signal })));
+    await pause(50);
+    // The first one's end has come by now; this one belongs to the second.
+    results.push(puller.pull(request({ signal: second.signal })));
+    await pause(10);
+    expect(pulls).to.have.length(2);
+    second.abort(new Error("left"));
+    const ends = await Promise.allSettled(results);
+    expect(ends.map(({ status }) => status)).to.deep.equal(["rejected", "rejected", "rejected"]);
+    expect(puller.running()).to.deep.equal([]);
+  });
+});
+
+describe("the words of a failed pull", () => {
+  const status = (message: string): EngineError =>
+    new EngineError({ failure: "status", status: 500, operation: "pull image", message });
+  for (const [image, said, start] of [
+    ["a/notary:1", "pull image: manifest for a/notary:1 not found", "pull a/notary:1: manifest"],
+    ["a/x:503", "pull image: manifest for a/x:503 not found: manifest unknown", "pull a/x:503: "],
+    ["a/x:1", "received unexpected HTTP status: 503 Service Unavailable", "RegistryUnavailable: "],
+    ["a/x:1", "toomanyrequests: slow down", "RegistryUnavailable: pull a/x:1: toomany"],
+    ["a/x:1", 'Get "https://a/v2/": dial tcp: lookup a: no such host', "RegistryUnavailable: "],
+    ["a/x:1", "remote trust data does not exist", "SignatureValidationFailed: pull a/x:1"],
+  ] as const) {
+    it(`of ${image}: ${said}`, () => {
+      const error = pullError({ image }, status(said)) as CriError;
+      expect(error.kind).to.equal("Unknown");
+      expect(error.message.startsWith(start), error.message).to.equal(true);
+    });
+  }
+
+  it("leave an engine's own absence as it is", () => {
+    for (const failure of ["unreachable", "timeout", "aborted"] as const) {
+      const error = new EngineError({ failure, operation: "pull image", message: "x" });
+      expect(pullError({ image: "x" }, error)).to.equal(error);
+    }
+  });
+});
