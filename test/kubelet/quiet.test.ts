@@ -8,6 +8,8 @@ import { idle, sh, sleep, staticPod } from "./rig.ts";
 const long = process.env["DOCKLINE_TEST_KUBELET_LONG"] === "1";
 const pods = long ? 30 : 10;
 const seconds = long ? 180 : 60;
+/** Six to ten execs a second in both forms: what the probes cost is the benchmark's business. */
+const periodSeconds = long ? 10 : 2;
 
 interface Histogram {
   count: number;
@@ -39,7 +41,7 @@ describe("a kubelet with exec probes on every pod", function () {
   before(async function () {
     this.timeout(600_000);
     rig = await startKubeletNode({ port: 10_390 });
-    const probe = { exec: { command: ["true"] }, periodSeconds: 2, timeoutSeconds: 5 };
+    const probe = { exec: { command: ["true"] }, periodSeconds, timeoutSeconds: 5 };
     for (let number = 0; number < pods; number += 1) {
       rig.kubelet.addPod(
         `probed-${number}`,
@@ -63,6 +65,7 @@ describe("a kubelet with exec probes on every pod", function () {
       const container = await kubelet.container(`probed-${number}`, "main");
       expect(container).to.include({ restartCount: 0, ready: true });
     }
+    expect(errorLines(kubelet.log())).to.deep.equal([]);
     const metrics = await kubelet.metrics();
     const failed = metrics
       .split("\n")
@@ -79,6 +82,5 @@ describe("a kubelet with exec probes on every pod", function () {
     const relist = histogram(metrics, "kubelet_pleg_relist_duration_seconds");
     expect(relist.count).to.be.at.least(seconds * 0.5);
     expect(relist.count - relist.within(5), "relists over five seconds").to.equal(0);
-    expect(errorLines(kubelet.log())).to.deep.equal([]);
   });
 });
