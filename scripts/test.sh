@@ -15,5 +15,7 @@ PATH=$PWD/node_modules/.bin:$PATH
 lane "check" npm run --silent check
 start_engine || exit 1
 trap stop_engine EXIT
-lane "integration" mocha --config .mocharc.integration.json
+# The kill at every step of a pod's life takes minutes: npm run test:crash.
+lane "integration" mocha --config .mocharc.integration.json \
+  --ignore test/integration/sandbox-crash.test.ts
 tally
