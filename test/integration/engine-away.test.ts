@@ -27,7 +27,7 @@ const ready = async (node: TestNode): Promise<boolean> => {
 };
 
 /** A call that must not wait for anything. */
-async function atOnce<T>(call: Promise<T>, what = "", limitMs = 2000): Promise<T> {
+async function atOnce<T>(call: Promise<T>, what = "", limitMs = 5000): Promise<T> {
   const begun = performance.now();
   try {
     return await call;
