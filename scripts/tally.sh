@@ -2,6 +2,8 @@
 
 tally_passed=0
 tally_failed=0
+# Colours that a runner finds fitting for CI would hide its closing lines.
+export FORCE_COLOR=0 NO_COLOR=1
 
 # lane NAME COMMAND...: runs it, shows its output, counts its tests and prints how long it took.
 # A runner's own closing lines are read: mocha's, or "N passed, N failed". A command that fails
@@ -12,7 +14,7 @@ lane() {
   output=$(mktemp)
   began=$SECONDS
   echo "== $name"
-  "$@" 2>&1 | tee "$output"
+  "$@" 2>&1 | sed -u 's/\x1b\[[0-9;]*m//g' | tee "$output"
   status=${PIPESTATUS[0]}
   # A script of ours has summed up its lanes in its last line; counting theirs again would double.
   if last=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$output" | tail -1) && [ -n "$last" ]; then
