@@ -13,7 +13,6 @@ const periodSeconds = long ? 10 : 2;
 
 interface Histogram {
   count: number;
-  sum: number;
   /** Observations at or below this many seconds. */
   within(seconds: number): number;
 }
@@ -29,10 +28,12 @@ function histogram(text: string, name: string): Histogram {
     );
   return {
     count: value(`${name}_count`),
-    sum: value(`${name}_sum`),
     within: (limit) => value(`${name}_bucket{le="${limit}"}`),
   };
 }
+
+const relistSeconds = "kubelet_pleg_relist_duration_seconds";
+const late = (histogram: Histogram): number => histogram.count - histogram.within(5);
 
 describe("a kubelet with exec probes on every pod", function () {
   this.timeout((seconds + 180) * 1000);
@@ -60,6 +61,8 @@ describe("a kubelet with exec probes on every pod", function () {
     const { kubelet } = rig;
     for (let number = 0; number < pods; number += 1)
       await kubelet.ready(`probed-${number}`, 120_000);
+    // While all pods start at once on a small machine the engine itself takes seconds to answer.
+    const start = histogram(await kubelet.metrics(), relistSeconds);
     await sleep(seconds * 1000);
     for (let number = 0; number < pods; number += 1) {
       const container = await kubelet.container(`probed-${number}`, "main");
@@ -79,8 +82,8 @@ describe("a kubelet with exec probes on every pod", function () {
     // A readiness probe may come before the process is there; afterwards none fails.
     expect(probes.filter((line) => line.includes("Liveness"))).to.deep.equal([]);
     // The kubelet calls PLEG unhealthy after three minutes; a relist a second is its normal pace.
-    const relist = histogram(metrics, "kubelet_pleg_relist_duration_seconds");
-    expect(relist.count).to.be.at.least(seconds * 0.5);
-    expect(relist.count - relist.within(5), "relists over five seconds").to.equal(0);
+    const relist = histogram(metrics, relistSeconds);
+    expect(relist.count - start.count).to.be.at.least(seconds * 0.5);
+    expect(late(relist) - late(start), "relists over five seconds").to.equal(0);
   });
 });
