@@ -10,6 +10,7 @@ import { failpoint } from "../sys/failpoint.ts";
 import type { ResourceUpdates } from "../state/resource-updates.ts";
 import type { PodDeps } from "./deps.ts";
 import { writeContainerEdits } from "./edits.ts";
+import { inspectByName } from "./sandbox-lookup.ts";
 import { applyHostWrites } from "./host-writes.ts";
 
 /** Which form new containers' logs take. */
@@ -62,7 +63,7 @@ async function start(deps: StartDeps, container: ContainerEntry): Promise<void> 
   } catch (error) {
     if (isStatus(error, 404)) {
       deps.index.removed(container.id);
-      throw notFound(`start: no container ${container.id}`);
+      throw notFound(`start: the engine has no container ${container.id}`);
     }
     if (!isUncertain(error)) {
       // The engine calls it a failure of its own when the pod's namespaces are gone.
@@ -85,10 +86,17 @@ async function start(deps: StartDeps, container: ContainerEntry): Promise<void> 
   await applyHostWrites(deps, container);
 }
 
+const fullId = /^[0-9a-f]{64}$/;
+
 async function find(deps: PodDeps, containerId: string, what: string): Promise<ContainerEntry> {
   if (containerId === "") throw invalidArgument(`${what}: container id is empty`);
   // Who it is will do: an inspect right after the create would only delay the start.
-  const container = await deps.index.find("container", containerId, { asKnown: true });
+  let container = await deps.index.find("container", containerId, { asKnown: true });
+  if (container === undefined && fullId.test(containerId)) {
+    // A create that was just answered must never be unknown: the engine has the last word.
+    await inspectByName(deps, containerId);
+    container = await deps.index.find("container", containerId, { asKnown: true });
+  }
   if (container === undefined) throw notFound(`${what}: no container ${containerId}`);
   return container;
 }
