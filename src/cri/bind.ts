@@ -91,10 +91,12 @@ export function bindService(
   for (const method of service.methods) {
     definition[method.name] = methodDefinition(service, method);
     const handler = handlers[method.localName] as AnyHandler | undefined;
+    // Once for each RPC, not for each call: a child logger encodes its fields when it is made.
+    const bound = { ...options, log: options.log.child({ rpc: method.name }) };
     implementation[method.name] =
       method.methodKind === "server_streaming"
-        ? streamCall(method, handler, options)
-        : unaryCall(method, handler, options);
+        ? streamCall(method, handler, bound)
+        : unaryCall(method, handler, bound);
   }
   return { definition, implementation };
 }
@@ -134,7 +136,7 @@ function unaryCall(
   options: { log: Logger; observe: Observer },
 ) {
   return (call: ServerUnaryCall<object, object>, reply: sendUnaryData<object>): void => {
-    const { context, release } = contextOf(call, method, options.log);
+    const { context, release } = contextOf(call, options.log);
     options
       .observe({ rpc: method.name, request: call.request, context }, async () => {
         if (handler === undefined) throw unimplemented(method);
@@ -164,7 +166,7 @@ function streamCall(
   options: { log: Logger; observe: Observer },
 ) {
   return (call: ServerWritableStream<object, object>): void => {
-    const { context, release } = contextOf(call, method, options.log);
+    const { context, release } = contextOf(call, options.log);
     options
       .observe({ rpc: method.name, request: call.request, context }, async () => {
         if (handler === undefined) throw unimplemented(method);
@@ -204,7 +206,6 @@ function drained(call: ServerWritableStream<object, object>, signal: AbortSignal
 
 function contextOf(
   call: ServerUnaryCall<object, object> | ServerWritableStream<object, object>,
-  method: DescMethod,
   log: Logger,
 ): { context: CallContext; release: () => void } {
   const controller = new AbortController();
@@ -224,7 +225,7 @@ function contextOf(
     context: {
       signal: controller.signal,
       remainingMs: () => (deadline === undefined ? Infinity : Math.max(0, deadline - Date.now())),
-      log: log.child({ rpc: method.name }),
+      log,
       metadata: (key) => {
         const value = call.metadata.get(key)[0];
         return value === undefined ? undefined : value.toString();

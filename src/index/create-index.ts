@@ -16,6 +16,7 @@ import { EngineFollower } from "./engine-follower.ts";
 import { ImageTable } from "./image-table.ts";
 import { Inspector } from "./inspector.ts";
 import { Listeners } from "./listeners.ts";
+import { Members } from "./members.ts";
 import { ReadPath } from "./read-path.ts";
 import { Sleeper } from "./sleeper.ts";
 import { Tick } from "./tick.ts";
@@ -35,6 +36,7 @@ class LiveIndex implements ContainerIndex {
   readonly images: ImageTable;
   readonly #deps: IndexDeps;
   readonly #tick: Tick;
+  readonly #members = new Members();
   readonly #sleeper: Sleeper;
   readonly #closing = new AbortController();
   readonly #table: ContainerTable;
@@ -187,8 +189,8 @@ class LiveIndex implements ContainerIndex {
   }
 
   async membersOf(podSandboxId: string): Promise<readonly ContainerEntry[]> {
-    const isMember = isMemberOf(podSandboxId);
-    return (await this.#reads.list("container", isMember)).filter(isMember);
+    const containers = await this.#reads.list("container", isMemberOf(podSandboxId));
+    return this.#members.of(podSandboxId, containers);
   }
 
   async byName(name: string): Promise<ContainerEntry | undefined> {
@@ -213,7 +215,7 @@ class LiveIndex implements ContainerIndex {
   }
 
   peekMembers(podSandboxId: string): readonly ContainerEntry[] {
-    return this.#table.list("container").filter(isMemberOf(podSandboxId));
+    return this.#members.of(podSandboxId, this.#table.list("container"));
   }
 
   mark(): Mark {

@@ -35,6 +35,8 @@ export interface SandboxReadDeps {
 
 /** Field number of the sandboxes in both list responses. */
 const itemsField = 1;
+/** Field number of `status` in PodSandboxStatusResponse. */
+const statusField = 1;
 /** Field number of `containers_statuses` in PodSandboxStatusResponse. */
 const statusesField = 3;
 
@@ -82,17 +84,19 @@ export function sandboxRead(
       const members = await deps.index.membersOf(found.id);
       await deps.drains.settle(members, 250);
       const answer = create(PodSandboxStatusResponseSchema, {
-        status: await deps.views.podSandboxStatus(found),
         timestamp: deps.clock.nowNs(),
         info: request.verbose ? verboseInfo(found, deps.records.byId(found.id)) : {},
       });
-      // Fields may come in any order on the wire: the members' statuses were encoded before.
-      const statuses = joinList(
-        statusesField,
-        members.map((member) => deps.views.encodedStatus(member)),
-      );
+      // Fields may come in any order on the wire: the statuses were encoded before.
       return new Encoded(
-        Buffer.concat([toBinary(PodSandboxStatusResponseSchema, answer), statuses]),
+        Buffer.concat([
+          framed(statusField, await deps.views.encodedSandboxStatus(found)),
+          toBinary(PodSandboxStatusResponseSchema, answer),
+          joinList(
+            statusesField,
+            members.map((member) => deps.views.encodedStatus(member)),
+          ),
+        ]),
       );
     },
   };

@@ -6,7 +6,11 @@ import type { ProcessIds } from "../convert/container-out.ts";
 import type { EngineFacts } from "../convert/engine-facts.ts";
 import { toPodSandbox, toPodSandboxStatus } from "../convert/sandbox-out.ts";
 import type { SandboxNetwork } from "../convert/sandbox-out.ts";
-import { ContainerStatusSchema, LinuxContainerResourcesSchema } from "../gen/runtime/v1/api_pb.js";
+import {
+  ContainerStatusSchema,
+  LinuxContainerResourcesSchema,
+  PodSandboxStatusSchema,
+} from "../gen/runtime/v1/api_pb.js";
 import type {
   Container,
   ContainerStatus,
@@ -32,7 +36,11 @@ export interface ViewDeps {
 interface EncodedStatus {
   bytes: Uint8Array;
   /** What the status shows and the entry has not, compared by identity. */
-  beside: unknown[];
+  beside: readonly unknown[];
+}
+
+function upToDate(known: EncodedStatus | undefined, beside: readonly unknown[]): boolean {
+  return known?.beside.every((value, at) => value === beside[at]) === true;
 }
 
 /** Entries of the index as the CRI's messages, with what lies beside the engine put in. */
@@ -79,7 +87,7 @@ export class Views {
       this.#userOf(entry),
     ];
     const known = this.#statuses.get(entry);
-    if (known?.beside.every((value, at) => value === beside[at]) === true) return known.bytes;
+    if (known !== undefined && upToDate(known, beside)) return known.bytes;
     const bytes = toBinary(ContainerStatusSchema, this.containerStatus(entry));
     this.#statuses.set(entry, { bytes, beside });
     return bytes;
@@ -93,6 +101,17 @@ export class Views {
   async podSandboxStatus(entry: ContainerEntry): Promise<PodSandboxStatus> {
     if (!isSandbox(entry)) throw new TypeError(`${entry.id} is no sandbox`);
     return toPodSandboxStatus(entry, await this.sandboxNetwork(entry));
+  }
+
+  /** The same as bytes: made anew only when the entry, its record or its addresses changed. */
+  async encodedSandboxStatus(entry: ContainerEntry): Promise<Uint8Array> {
+    const network = await this.sandboxNetwork(entry);
+    const beside = [network.ready, network.ips];
+    const known = this.#statuses.get(entry);
+    if (known !== undefined && upToDate(known, beside)) return known.bytes;
+    const bytes = toBinary(PodSandboxStatusSchema, await this.podSandboxStatus(entry));
+    this.#statuses.set(entry, { bytes, beside });
+    return bytes;
   }
 
   async sandboxNetwork(entry: ContainerEntry): Promise<SandboxNetwork> {
