@@ -2,6 +2,8 @@
 
 tally_passed=0
 tally_failed=0
+# What failed, told once more at the very end: a long log is often kept from its end only.
+tally_report=$(mktemp)
 # Colours that a runner finds fitting for CI would hide its closing lines.
 export FORCE_COLOR=0 NO_COLOR=1
 
@@ -25,6 +27,12 @@ lane() {
     passed=$(sed -n 's/^ *\([0-9]*\) passing.*/\1/p' "$output" | add_up)
     failed=$(sed -n 's/^ *\([0-9]*\) failing$/\1/p' "$output" | add_up)
   fi
+  if [ "$status" -ne 0 ] || [ "$failed" -gt 0 ]; then
+    echo "-- $name (exit code $status):"
+    { sed -n '/^ *[0-9]* failing$/,$p; /^ *--- FAIL/p; /^-- /,$p' "$output" | head -80; } ||
+      true
+    [ "$failed" -gt 0 ] || tail -15 "$output"
+  fi >>"$tally_report"
   rm -f "$output"
   if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
   tally_passed=$((tally_passed + passed))
@@ -41,6 +49,8 @@ add_up() {
 
 # The closing line, and the exit code that belongs to it.
 tally() {
+  cat "$tally_report"
+  rm -f "$tally_report"
   echo "$tally_passed passed, $tally_failed failed"
   [ "$tally_failed" -eq 0 ] && [ "$tally_passed" -gt 0 ]
 }
