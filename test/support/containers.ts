@@ -83,12 +83,12 @@ export async function withContainer<T>(
   }
 }
 
-/** The call fails with this code, and its message says what is wrong. */
+/** The call fails with this code, and its message, which is returned, says what is wrong. */
 export async function expectError(
   call: Promise<unknown>,
   code: keyof typeof GrpcCode,
   message: RegExp,
-): Promise<void> {
+): Promise<string> {
   let error: ServiceError | undefined;
   try {
     await call;
@@ -99,6 +99,7 @@ export async function expectError(
   expect(`${GrpcCode[error?.code ?? 0]}: ${error?.details ?? ""}`).to.match(
     new RegExp(`^${code}: .*${message.source}`, `s${message.flags}`),
   );
+  return error?.details ?? "";
 }
 
 /** Waits until `probe` is true. */
