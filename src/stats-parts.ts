@@ -38,14 +38,18 @@ export function buildStats(deps: {
   const layers = new LayerSizes({ clock, log });
 
   const noteLayer = (entry: ContainerEntry): void => {
-    if (entry.kind !== "container" || layers.tracked(entry.id)) return;
-    const target = targetOf(entry);
-    const path =
-      entry.inspect?.GraphDriver?.Data?.["UpperDir"] ??
-      (target === undefined ? undefined : upperDirOf(target.pid));
-    if (path === undefined) return;
-    layers.track(entry.id, path);
-    layers.changed(entry.id, target !== undefined);
+    if (entry.kind !== "container") return;
+    if (!layers.tracked(entry.id)) {
+      const target = targetOf(entry);
+      const path =
+        entry.inspect?.GraphDriver?.Data?.["UpperDir"] ??
+        (target === undefined ? undefined : upperDirOf(target.pid));
+      if (path === undefined) return;
+      layers.track(entry.id, path);
+    }
+    // By its state and not by its pid, which under load is known a moment after the start was told:
+    // a layer that was taken for a stopped container's then would never be walked again.
+    layers.changed(entry.id, entry.state.Running);
   };
 
   const sampler = new Sampler({

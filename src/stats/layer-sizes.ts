@@ -31,6 +31,8 @@ interface Layer {
   final: boolean;
   /** The last walk came to nothing. */
   failed: boolean;
+  /** Something happened since the walk in hand began, which may have passed by it. */
+  stale: boolean;
   walk: DiskWalk | undefined;
   size: LayerSize | undefined;
 }
@@ -81,6 +83,7 @@ export class LayerSizes {
       intervalMs: this.#baseMs,
       final: false,
       failed: false,
+      stale: false,
       walk: undefined,
       size: undefined,
     });
@@ -96,6 +99,7 @@ export class LayerSizes {
     const layer = this.#layers.get(id);
     if (layer === undefined || layer.final === !running) return;
     layer.final = !running;
+    layer.stale = layer.walk !== undefined;
     layer.dueMs = this.#deps.clock.monotonicMs();
     this.#wake?.();
   }
@@ -205,7 +209,10 @@ export class LayerSizes {
       ? Math.min(layer.intervalMs * 2, this.#baseMs * quietFactor)
       : this.#baseMs;
     layer.intervalMs = Math.min(Math.max(quietMs, walk.workedMs * 100), longestIntervalMs);
-    layer.dueMs = layer.final ? Infinity : this.#deps.clock.monotonicMs() + layer.intervalMs;
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (layer.stale) layer.dueMs = nowMs;
+    else layer.dueMs = layer.final ? Infinity : nowMs + layer.intervalMs;
+    layer.stale = false;
   }
 
   /** For a while, or until a new layer came. */

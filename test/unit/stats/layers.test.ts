@@ -1,4 +1,12 @@
-import { linkSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { expect } from "chai";
 import { silentLogger } from "../../../src/log.ts";
 import { DiskWalk } from "../../../src/stats/disk-walk.ts";
@@ -84,6 +92,22 @@ describe("writable layers", () => {
     expect(sizes.of("a")?.inodesUsed).to.equal(3n);
     sizes.changed("a", true);
     await until(() => sizes?.of("a")?.inodesUsed === 4n);
+  });
+
+  it("are walked once more when the container stopped in the middle of a walk", async () => {
+    mkdirSync(folder.path("layer"));
+    for (let file = 0; file < 300; file += 1) writeFileSync(folder.path(`layer/${file}`), "x");
+    sizes = new LayerSizes({ clock: systemClock, log: silentLogger, sliceMs: 0 });
+    sizes.track("a", folder.path("layer"));
+    sizes.start();
+    await systemClock.sleep(60);
+    expect(sizes.of("a")).to.equal(undefined);
+    // The first in the folder's own order: counted by now.
+    const listing = opendirSync(folder.path("layer"));
+    rmSync(folder.path(`layer/${listing.readSync()?.name ?? ""}`));
+    listing.closeSync();
+    sizes.changed("a", false);
+    await until(() => sizes?.of("a")?.inodesUsed === 300n);
   });
 
   it("are cut off at a bound, and forgotten with the container", async () => {
