@@ -1,7 +1,7 @@
 import {
   linkSync,
   mkdirSync,
-  readdirSync,
+  opendirSync,
   rmSync,
   statSync,
   symlinkSync,
