@@ -6,7 +6,8 @@ import { optionsReference } from "../src/config/reference.ts";
 const text = `# Configuration
 
 Every option can be given as a flag (\`--docker-endpoint VALUE\`), as an environment variable (\`DOCKLINE_DOCKER_ENDPOINT\`) or in
-a YAML or JSON file named by \`--config\` (\`dockerEndpoint: VALUE\`). Flags win over the environment, the environment over the file.
+a YAML or JSON file (\`dockerEndpoint: VALUE\`). Flags win over the environment, the environment over the file.
+The file is the one that \`--config\` names, else \`/etc/dockline/config.yaml\` where that exists; \`--config=\` means none.
 Unknown keys and flags are errors that name the nearest known one. \`dockline config\` prints what is in force and from where.
 
 Durations are written as \`90s\`, \`1m30s\` or \`500ms\`; lists with commas (in the file also as a list).

@@ -1,6 +1,5 @@
-import { readFileSync } from "node:fs";
-import { parse as parseYaml } from "yaml";
 import { optionsHelp, parseArguments } from "./config/argv.ts";
+import { readConfigFile } from "./config/file.ts";
 import { loadConfig } from "./config/load.ts";
 import { configInForce } from "./config/reference.ts";
 import type { Config } from "./config/options.ts";
@@ -62,7 +61,7 @@ async function main(argv: readonly string[]): Promise<number> {
 async function serve(args: readonly string[], printOnly = false): Promise<number> {
   let config: Config;
   try {
-    if (args.includes("--version")) {
+    if (args.includes("--version") || args.includes("--buildinfo")) {
       process.stdout.write(`dockline ${version}\n`);
       return 0;
     }
@@ -71,10 +70,10 @@ async function serve(args: readonly string[], printOnly = false): Promise<number
       process.stdout.write(`${usage}\noptions of serve:\n\n${optionsHelp()}\n`);
       return 0;
     }
-    const file = parsed.configFile === undefined ? {} : readConfigFile(parsed.configFile);
-    const loaded = loadConfig({ file, environment: process.env, flags: parsed.flags });
+    const { path, values } = readConfigFile(parsed.configFile);
+    const loaded = loadConfig({ file: values, environment: process.env, flags: parsed.flags });
     if (printOnly) {
-      process.stdout.write(`${configInForce(loaded)}\n`);
+      process.stdout.write(`${configInForce(loaded, path)}\n`);
       return 0;
     }
     config = loaded.config;
@@ -84,15 +83,6 @@ async function serve(args: readonly string[], printOnly = false): Promise<number
   }
   const { runDaemon } = await import("./daemon.ts");
   return await runDaemon(config);
-}
-
-function readConfigFile(path: string): Record<string, unknown> {
-  const parsed: unknown = parseYaml(readFileSync(path, "utf8"));
-  if (parsed === null || parsed === undefined) return {};
-  if (typeof parsed !== "object" || Array.isArray(parsed)) {
-    throw new Error(`${path}: want keys and values`);
-  }
-  return parsed as Record<string, unknown>;
 }
 
 // `dockline doctor | head` closes the pipe on us; that is no failure, and nobody reads what is left.

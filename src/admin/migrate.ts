@@ -1,9 +1,8 @@
 import { cp, mkdtemp, rm } from "node:fs/promises";
-import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parse as parseYaml } from "yaml";
 import { parseArguments } from "../config/argv.ts";
+import { readConfigFile } from "../config/file.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/options.ts";
 import { createDockerEngine } from "../engine/docker-engine.ts";
@@ -166,8 +165,7 @@ export function parseOptions(args: readonly string[]): MigrateOptions | undefine
   if ((from === undefined) !== back) throw new Error("say one of --from and --back");
   if (switches.has("--undo") && !back) throw new Error("--undo belongs to --back");
   const { flags, configFile } = parseArguments(rest);
-  const file =
-    configFile === undefined ? {} : (parseYaml(readFileSync(configFile, "utf8")) as object);
+  const { values: file } = readConfigFile(configFile);
   const inherited = flagOf(running, "--cni-cache-dir");
   const { config } = loadConfig({
     file: { ...(inherited === undefined ? {} : { cniCacheDir: inherited }), ...file },

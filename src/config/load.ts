@@ -41,6 +41,7 @@ export function loadConfig(sources: Sources): LoadedConfig {
     const text = sources.environment?.[environmentName(key)];
     if (text !== undefined) texts.set(key, { text, source: "environment" });
   }
+  refuseMistypedVariables(sources.environment ?? {});
   for (const [flag, text] of Object.entries(sources.flags ?? {})) {
     const key = keyOfFlag(flag);
     if (key !== undefined) texts.set(key, { text, source: "flag" });
@@ -48,7 +49,7 @@ export function loadConfig(sources: Sources): LoadedConfig {
   const config: Record<string, unknown> = {};
   const from: Record<string, Source> = {};
   for (const [key, { text, source }] of texts) {
-    config[key] = parseValue(key, text);
+    config[key] = parseValue(key, spellingsOf(key).get(text) ?? text);
     from[key] = source;
   }
   return {
@@ -72,6 +73,23 @@ export function isSwitch(flag: string): boolean {
   if (Object.hasOwn(acceptedFlags, flag)) return true;
   const key = keys.find((candidate) => flagName(candidate) === flag);
   return key !== undefined && table[key].type === "boolean";
+}
+
+/**
+ * Only near misses: Kubernetes gives every pod beside a Service named "dockline" variables that begin
+ * like ours.
+ */
+function refuseMistypedVariables(environment: Record<string, string | undefined>): void {
+  const known = keys.map(environmentName);
+  for (const name of Object.keys(environment)) {
+    if (!name.startsWith("DOCKLINE_") || known.includes(name)) continue;
+    const meant = known.find((candidate) => editDistance(name, candidate) <= 2);
+    if (meant !== undefined) throw bad(`unknown variable ${name}; did you mean ${meant}?`);
+  }
+}
+
+function spellingsOf(key: OptionKey): Map<string, string> {
+  return new Map(Object.entries(table[key].spellings ?? {}));
 }
 
 function knownKey(name: string): OptionKey {
@@ -133,6 +151,14 @@ export function parseDurationMs(flag: string, text: string): number {
     throw bad(`${flag}=${text}: want a duration such as 90s or 1m30s`);
   }
   return parts.reduce((sum, part) => sum + Number(part[1]) * (unitMs[part[2] ?? ""] ?? 0), 0);
+}
+
+/** The same the other way round, for `dockline config`. */
+export function durationText(ms: number): string {
+  if (ms === 0) return "0s";
+  const units = Object.entries(unitMs).reverse();
+  const [unit, size] = units.find(([, candidate]) => ms % candidate === 0) ?? ["ms", 1];
+  return `${ms / size}${unit}`;
 }
 
 function nearest(name: string, known: readonly string[], prefix: string): string {

@@ -10,6 +10,8 @@ export interface Option {
   choices?: readonly string[];
   /** A name that cri-dockerd used for the same thing; accepted as a flag. */
   alias?: string;
+  /** Values that cri-dockerd takes and what they are here. */
+  spellings?: Readonly<Record<string, string>>;
   group: "endpoints" | "network" | "images" | "logs" | "streaming" | "node" | "diagnosis";
 }
 
@@ -41,6 +43,8 @@ export const options = {
   runtimeRequestTimeout: {
     type: "duration",
     default: "2m",
+    // What cri-dockerd means by nothing, its own default.
+    spellings: { "0": "2m", "0s": "2m" },
     help: "how long one ordinary Docker request may take",
     group: "endpoints",
   },
@@ -102,6 +106,7 @@ export const options = {
   podInfraContainerImage: {
     type: "string",
     default: "registry.k8s.io/pause:3.10.2",
+    spellings: { "": "registry.k8s.io/pause:3.10.2" },
     help: "image of the pause container; the embedded one is loaded when it cannot be pulled",
     group: "images",
   },
@@ -139,6 +144,8 @@ export const options = {
   streamingBindAddr: {
     type: "string",
     default: "127.0.0.1:0",
+    // cri-dockerd then listens on every address.
+    spellings: { "": "127.0.0.1:0" },
     help: "address of the exec, attach and port-forward server",
     group: "streaming",
   },
@@ -170,6 +177,7 @@ export const options = {
     type: "string",
     default: "info",
     choices: ["debug", "info", "warn", "error", "silent"],
+    spellings: { trace: "debug", warning: "warn", fatal: "error", panic: "error" },
     help: "what to log, as JSON lines on stdout",
     group: "diagnosis",
   },

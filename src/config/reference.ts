@@ -1,4 +1,4 @@
-import { environmentName, flagName } from "./load.ts";
+import { durationText, environmentName, flagName } from "./load.ts";
 import type { LoadedConfig } from "./load.ts";
 import { acceptedFlags, options, refusedFlags } from "./options.ts";
 import type { Option, OptionKey } from "./options.ts";
@@ -47,16 +47,26 @@ export function optionsReference(): string {
   ].join("\n\n");
 }
 
-/** `dockline config`: what is in force and where each value came from, one option a line. */
-export function configInForce(loaded: LoadedConfig): string {
+/**
+ * `dockline config`: what is in force and where each value came from, one option a line.
+ *
+ * @param file path of the configuration file that was read
+ */
+export function configInForce(loaded: LoadedConfig, file = "file"): string {
   const width = Math.max(...keys.map((key) => key.length));
   return keys
     .map((key) => {
       const value = loaded.config[key];
-      const text = Array.isArray(value) ? value.join(",") : String(value);
+      const text = valueText(value, table[key].type);
       const source = loaded.sources[key];
-      const from = source === "environment" ? environmentName(key) : source;
-      return `${key.padEnd(width)}  ${JSON.stringify(text)}  (${from})`;
+      const from = { environment: environmentName(key), flag: `--${flagName(key)}`, file };
+      const shown = source === "default" ? source : from[source];
+      return `${key.padEnd(width)}  ${JSON.stringify(text)}  (${shown})`;
     })
     .join("\n");
+}
+
+function valueText(value: unknown, type: Option["type"]): string {
+  if (Array.isArray(value)) return value.join(",");
+  return type === "duration" ? durationText(Number(value)) : String(value);
 }

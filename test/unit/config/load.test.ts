@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import {
+  durationText,
   environmentName,
   flagName,
   loadConfig,
@@ -72,6 +73,13 @@ describe("the configuration", () => {
     expect(() => loadConfig({ file: { cniBinDir: ["/a", 1] } })).to.throw("cniBinDir");
   });
 
+  it("refuses a mistyped variable, and leaves alone what merely begins like ours", () => {
+    const environment = (name: string) => () => loadConfig({ environment: { [name]: "x" } });
+    expect(environment("DOCKLINE_STATE_DRI")).to.throw("did you mean DOCKLINE_STATE_DIR?");
+    expect(environment("DOCKLINE_PORT")).not.to.throw();
+    expect(environment("DOCKLINE_SERVICE_HOST")).not.to.throw();
+  });
+
   it("takes numbers, booleans and lists of the file", () => {
     const file = { containerLogMaxFiles: 7, shimPerContainer: true, cniBinDir: ["/a", "/b"] };
     expect(loadConfig({ file }).config).to.deep.include(file);
@@ -86,5 +94,7 @@ describe("the configuration", () => {
     expect(texts.map((text) => parseDurationMs("--x", text))).to.deep.equal([
       0, 0, 1500, 90_000, 90_000, 5_400_000,
     ]);
+    const written = ["0s", "0s", "1500ms", "90s", "90s", "90m"];
+    expect(texts.map((text) => durationText(parseDurationMs("--x", text)))).to.deep.equal(written);
   });
 });

@@ -22,7 +22,7 @@ describe("the configuration reference", () => {
     const text = configInForce(loaded);
     expect(text).to.match(/^logLevel +"warn" {2}\(file\)$/m);
     expect(text).to.match(/^podCidr +"10.1.0.0\/16" {2}\(DOCKLINE_POD_CIDR\)$/m);
-    expect(text).to.match(/^cniBinDir +"\/a,\/b" {2}\(flag\)$/m);
+    expect(text).to.match(/^cniBinDir +"\/a,\/b" {2}\(--cni-bin-dir\)$/m);
     expect(text).to.match(/^stateDir +"\/var\/lib\/dockline" {2}\(default\)$/m);
   });
 });
