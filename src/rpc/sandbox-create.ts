@@ -15,7 +15,11 @@ import type { PodDeps } from "./deps.ts";
 import { writeSandboxEdits } from "./edits.ts";
 import { repeatIfLost } from "./lost-answer.ts";
 import { inspectByName } from "./sandbox-lookup.ts";
-import { readSeccompProfile } from "./security-files.ts";
+import {
+  readSeccompProfile,
+  requireAppArmorProfile,
+  requireSelinuxLabel,
+} from "./security-files.ts";
 
 export interface WantedSandbox {
   name: string;
@@ -44,7 +48,15 @@ export async function planPauseContainer(
   facts: EngineFacts,
 ): Promise<PausePlan> {
   const { config, runtimeHandler, hash } = wanted;
-  const seccompProfile = await readSeccompProfile(config.linux?.securityContext?.seccomp);
+  const security = config.linux?.securityContext;
+  requireAppArmorProfile(security?.apparmor, "");
+  requireSelinuxLabel(security?.selinuxOptions, facts);
+  const seccompProfile = await readSeccompProfile(
+    security?.seccomp,
+    // eslint-disable-next-line @typescript-eslint/no-deprecated -- read when the new field is unset
+    security?.seccompProfilePath ?? "",
+    security?.privileged ?? false,
+  );
   const specOf = (name: string): ContainerCreate =>
     toSandboxCreate({
       config,

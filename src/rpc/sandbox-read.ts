@@ -1,11 +1,14 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
+import type { JsonValue } from "@bufbuild/protobuf";
 import { isSandbox } from "../convert/container-facts.ts";
 import { matchesPodSandbox } from "../convert/filters.ts";
 import { parseName } from "../convert/names.ts";
+import { decodeSandboxSpec } from "../convert/stored-spec.ts";
 import { Encoded } from "../cri/bind.ts";
 import type { Handlers } from "../cri/bind.ts";
 import { invalidArgument, notFound } from "../errors.ts";
 import {
+  LinuxContainerResourcesSchema,
   PodSandboxConfigSchema,
   PodSandboxSchema,
   PodSandboxState,
@@ -13,6 +16,7 @@ import {
   PodSandboxStatusSchema,
 } from "../gen/runtime/v1/api_pb.js";
 import type {
+  LinuxContainerResources,
   PodSandbox,
   PodSandboxFilter,
   PodSandboxStatus,
@@ -162,6 +166,8 @@ function verboseInfo(
   entry: ContainerEntry,
   record: SandboxRecord | undefined,
 ): Record<string, string> {
+  const asked = decodeSandboxSpec(entry.identity.extra.spec)?.linux;
+  const updated = record?.updatedResources;
   return {
     info: JSON.stringify({
       pid: entry.state.Pid,
@@ -172,6 +178,18 @@ function verboseInfo(
       network: record?.network ?? null,
       runtime: entry.inspect?.HostConfig.Runtime ?? "",
       image: entry.image,
+      overhead: shownResources(asked?.overhead, updated?.overhead),
+      resources: shownResources(asked?.resources, updated?.resources),
     }),
   };
+}
+
+/** What was asked last: in an update, or when the pod was made. */
+function shownResources(
+  asked: LinuxContainerResources | undefined,
+  updated: string | undefined,
+): JsonValue {
+  const schema = LinuxContainerResourcesSchema;
+  const last = updated === undefined ? asked : fromBinary(schema, Buffer.from(updated, "base64"));
+  return last === undefined ? null : toJson(schema, last);
 }

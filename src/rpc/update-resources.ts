@@ -1,6 +1,7 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { isContainer } from "../convert/container-facts.ts";
 import { storedSpec } from "../convert/container-out.ts";
+import { quoted } from "../convert/field-checks.ts";
 import { mergeResources, planResources } from "../convert/resources.ts";
 import type { Handlers } from "../cri/bind.ts";
 import { CriError, errorText, invalidArgument, notFound } from "../errors.ts";
@@ -20,6 +21,11 @@ export function updateResources(
   return {
     updateContainerResources: async (request) => {
       if (request.windows !== undefined) throw invalidArgument("windows: this is a Linux node");
+      const [annotation] = Object.keys(request.annotations);
+      if (annotation !== undefined) {
+        // Experimental resources by the CRI's words; what is not known can't be granted.
+        throw invalidArgument(`annotations: ${quoted(annotation)} is no resource of this runtime`);
+      }
       const wanted = request.linux;
       if (wanted === undefined) throw invalidArgument("linux resources are missing");
       if (request.containerId === "") throw invalidArgument("update: container id is empty");

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { MountPropagation } from "../../src/gen/runtime/v1/api_pb.js";
 import { expectError, runToEnd, until, withContainer } from "../support/containers.ts";
+import { refused as refusedRow, works } from "../support/fields.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { expectNothingLeft, nodeState } from "../support/oracle.ts";
@@ -59,6 +60,7 @@ describe("a container's mounts", () => {
   });
 
   it("are read-write or read-only, files or folders, and shown as asked", async () => {
+    works("Mount.container_path", "Mount.host_path", "Mount.readonly");
     const writable = folder("writable");
     const file = join(folder("files"), "hosts");
     writeFileSync(file, "10.0.0.1 x\n");
@@ -88,6 +90,11 @@ describe("a container's mounts", () => {
   });
 
   it("propagate as asked when the node mounts something later", async () => {
+    works(
+      "Mount.propagation=PRIVATE",
+      "Mount.propagation=HOST_TO_CONTAINER",
+      "Mount.propagation=BIDIRECTIONAL",
+    );
     const host = folder("propagation");
     const inner = join(host, "later");
     mkdirSync(inner);
@@ -161,9 +168,13 @@ describe("a container's mounts", () => {
     const { runtimeHandlers } = await node.runtime.status({});
     if (runtimeHandlers.some(({ features }) => features?.recursiveReadOnlyMounts === true)) {
       const line = "touch /v/x 2>/dev/null || echo refused";
+      works("Mount.recursive_read_only=without dockline-oci");
       expect(await output(line, [{ ...recursive, readonly: true }])).to.equal("refused\n");
     } else {
-      await refused([{ ...recursive, readonly: true }], /RROUnsupported/);
+      refusedRow(
+        "Mount.recursive_read_only=without dockline-oci",
+        await refused([{ ...recursive, readonly: true }], /RROUnsupported/),
+      );
     }
   });
 

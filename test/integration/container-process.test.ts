@@ -10,6 +10,7 @@ import {
   until,
   withContainer,
 } from "../support/containers.ts";
+import { works } from "../support/fields.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { expectNothingLeft, nodeState } from "../support/oracle.ts";
@@ -58,6 +59,7 @@ describe("a container's process", () => {
   });
 
   it("takes command and args over the image's entrypoint and cmd as Kubernetes has it", async () => {
+    works("ContainerConfig.command", "ContainerConfig.args", "ImageSpec.image");
     const image = { image: entrypointImage };
     expect((await run({ image })).out).to.equal("show image-entrypoint image-cmd\n");
     expect((await run({ image, args: ["a", "b c"] })).out).to.equal(
@@ -68,6 +70,7 @@ describe("a container's process", () => {
   });
 
   it("has the working directory that was asked, else the image's", async () => {
+    works("ContainerConfig.working_dir");
     expect((await runToEnd(node, pod, config("pwd"))).out).to.equal("/\n");
     expect((await runToEnd(node, pod, config("pwd", { workingDir: "/made/here" }))).out).to.equal(
       "/made/here\n",
@@ -82,6 +85,7 @@ describe("a container's process", () => {
   });
 
   it("has its environment in order, over the image's, byte for byte", async () => {
+    works("KeyValue.key", "KeyValue.value");
     const envs = [
       { key: "Z", value: bytes("first") },
       { key: "A", value: bytes("line one\nline two = 'ü' $PATH") },
@@ -149,6 +153,7 @@ describe("a container's process", () => {
   });
 
   it("has a terminal when asked, with both streams on stdout", async () => {
+    works("ContainerConfig.tty");
     const tty = config("tty; echo err >&2; echo $TERM", { tty: true });
     const { out, err } = await runToEnd(node, pod, tty);
     expect(out).to.match(/^\/dev\/(pts\/\d+|console)\r?\nerr\r?\nxterm\r?\n$/);
@@ -158,6 +163,7 @@ describe("a container's process", () => {
   });
 
   it("finds stdin closed unless asked, and open when asked", async () => {
+    works("ContainerConfig.stdin", "ContainerConfig.stdin_once");
     expect((await runToEnd(node, pod, config("wc -c"))).out).to.equal("0\n");
     const open = config("readlink /proc/self/fd/0; cat; echo over", {
       stdin: true,
@@ -177,6 +183,7 @@ describe("a container's process", () => {
   });
 
   it("is stopped with its own signal, else the image's, else SIGTERM, as the status says", async () => {
+    works("ContainerConfig.stop_signal");
     const trap = (fields: ContainerInit) =>
       config(
         'for s in TERM USR1 USR2 INT; do trap "echo got $s; exit 7" $s; done; echo up; while :; do sleep 0.05; done',
@@ -202,6 +209,14 @@ describe("a container's process", () => {
   });
 
   it("is reported as it was asked for", async () => {
+    works(
+      "ContainerMetadata.name",
+      "ContainerMetadata.attempt",
+      "ContainerConfig.labels",
+      "ContainerConfig.annotations",
+      "ContainerConfig.log_path",
+      "PodSandboxConfig.log_directory",
+    );
     const asked = config("sleep 1000", {
       labels: { "io.kubernetes.container.name": "x", __proto__: "kept", "annotation.odd": "1" },
       annotations: {

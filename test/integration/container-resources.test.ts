@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { expectError, inspect, withContainer } from "../support/containers.ts";
 import type { ResourcesInit } from "../support/containers.ts";
+import { works } from "../support/fields.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { expectNothingLeft, nodeState } from "../support/oracle.ts";
@@ -68,6 +69,14 @@ describe("a container's resources", () => {
   });
 
   it("are in its cgroup and in its status as they were asked", async () => {
+    works(
+      "LinuxContainerResources.cpu_period",
+      "LinuxContainerResources.cpu_quota",
+      "LinuxContainerResources.cpu_shares",
+      "LinuxContainerResources.cpuset_cpus",
+      "LinuxContainerResources.memory_limit_in_bytes",
+      "LinuxContainerResources.oom_score_adj",
+    );
     const asked = {
       cpuPeriod: 50_000n,
       cpuQuota: 25_000n,
@@ -89,6 +98,7 @@ describe("a container's resources", () => {
   });
 
   it("give quotas below Docker's floor the floor, and show them as asked", async () => {
+    works("LinuxContainerResources.cpu_quota=below 1 ms");
     await withContainer(node, pod, config({ cpuPeriod: 100_000n, cpuQuota: 500n }), async (id) => {
       expect(await quota(id)).to.equal("1000");
       expect((await shown(id))?.cpuQuota).to.equal(500n);
@@ -96,6 +106,7 @@ describe("a container's resources", () => {
   });
 
   it("limit memory below Docker's floor", async () => {
+    works("LinuxContainerResources.memory_limit_in_bytes=below 6 MiB");
     await withContainer(node, pod, config({ memoryLimitInBytes: 5n * MiB }), async (id) => {
       expect(await memory(id)).to.equal(String(5n * MiB));
       expect((await shown(id))?.memoryLimitInBytes).to.equal(5n * MiB);
@@ -140,6 +151,7 @@ describe("a container's resources", () => {
   });
 
   it("change while it runs, one by one, and keep what was not mentioned", async () => {
+    works("UpdateContainerResourcesRequest.linux");
     const asked = { cpuShares: 512n, cpuPeriod: 100_000n, memoryLimitInBytes: 64n * MiB };
     await withContainer(node, pod, config(asked), async (id) => {
       await update(id, { memoryLimitInBytes: 128n * MiB });
@@ -219,6 +231,10 @@ describe("a container's resources", () => {
   });
 
   it("of the pod are accepted and kept", async () => {
+    works(
+      "UpdatePodSandboxResourcesRequest.overhead",
+      "UpdatePodSandboxResourcesRequest.resources",
+    );
     const { runtime } = node;
     const { podSandboxId } = pod;
     await runtime.updatePodSandboxResources({

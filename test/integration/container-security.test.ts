@@ -8,6 +8,7 @@ import {
 } from "../../src/gen/runtime/v1/api_pb.js";
 import { expectError, procStatus, runToEnd, withContainer } from "../support/containers.ts";
 import type { SecurityInit } from "../support/containers.ts";
+import { works } from "../support/fields.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { expectNothingLeft, nodeState } from "../support/oracle.ts";
@@ -93,6 +94,11 @@ describe("a container's security context", () => {
   });
 
   it("runs as the image's user, or as the uid, gid or name that was asked", async () => {
+    works(
+      "LinuxContainerSecurityContext.run_as_user",
+      "LinuxContainerSecurityContext.run_as_group",
+      "LinuxContainerSecurityContext.run_as_username",
+    );
     const image = { image: { image: users } };
     const ids = "echo $(id -u) $(id -g)";
     expect(await output(ids, {}, image)).to.equal("1000 1000\n");
@@ -117,6 +123,11 @@ describe("a container's security context", () => {
   });
 
   it("has exactly the groups of its policy, in the container, in exec and in the status", async () => {
+    works(
+      "LinuxContainerSecurityContext.supplemental_groups",
+      "LinuxContainerSecurityContext.supplemental_groups_policy=Merge",
+      "LinuxContainerSecurityContext.supplemental_groups_policy=Strict",
+    );
     const image = { image: { image: users } };
     const cases: [SecurityInit, ContainerInit, number[], number[]][] = [
       [{ supplementalGroups: [7n] }, image, [1000, 1000], [7, 1000, 50000]],
@@ -168,6 +179,7 @@ describe("a container's security context", () => {
   });
 
   it("has the capabilities that were added and dropped", async () => {
+    works("Capability.add_capabilities", "Capability.drop_capabilities");
     const bounding = async (add: string[], drop: string[]): Promise<string> =>
       (
         await output("awk '/CapBnd/{print $2}' /proc/self/status", {
@@ -218,12 +230,17 @@ describe("a container's security context", () => {
   });
 
   it("has a read-only root when asked", async () => {
+    works("LinuxContainerSecurityContext.readonly_rootfs");
     const line = "touch /x 2>&1; mkdir -p /home/y 2>&1; echo $?";
     expect(await output(line, { readonlyRootfs: true })).to.match(/Read-only.*Read-only.*\n1\n/s);
     expect(await output(line, {})).to.equal("0\n");
   });
 
   it("masks and write-protects exactly the paths that it is told to", async () => {
+    works(
+      "LinuxContainerSecurityContext.masked_paths",
+      "LinuxContainerSecurityContext.readonly_paths",
+    );
     const line =
       "awk '$2 ~ \"^/(proc|sys)/\" {print $2, substr($4,1,2)}' /proc/mounts | sort | tr '\\n' ';'; (echo x >/proc/sys/kernel/sem) 2>&1 | grep -c Read-only";
     expect(await output(line, { maskedPaths: [], readonlyPaths: [] })).to.not.include("/proc/sys ");
@@ -245,6 +262,13 @@ describe("a container's security context", () => {
   });
 
   it("has the seccomp profile that was asked, and none when none was", async () => {
+    works(
+      "LinuxContainerSecurityContext.seccomp",
+      "LinuxContainerSecurityContext.seccomp_profile_path",
+      "SecurityProfile.profile_type=RuntimeDefault, seccomp",
+      "SecurityProfile.profile_type=Localhost, seccomp",
+      "SecurityProfile.localhost_ref=seccomp",
+    );
     const mode = "awk '/Seccomp:/{print $2}' /proc/self/status";
     const chmod = `${mode}; touch /f; chmod 700 /f 2>&1 || echo denied`;
     expect(await output(mode, {})).to.equal("0\n");
@@ -280,6 +304,7 @@ describe("a container's security context", () => {
   });
 
   it("has the devices that were asked, with their permissions", async () => {
+    works("Device.host_path", "Device.container_path", "Device.permissions");
     const devices = [
       { hostPath: "/dev/zero", containerPath: "/dev/my-zero", permissions: "r" },
       { hostPath: "/dev/null", containerPath: "/dev/my-null", permissions: "rwm" },

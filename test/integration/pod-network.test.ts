@@ -8,6 +8,7 @@ import { expect } from "chai";
 import { Protocol } from "../../src/gen/runtime/v1/api_pb.js";
 import { startFailpointNode } from "../support/failpoint-node.ts";
 import type { FailpointNode } from "../support/failpoint-node.ts";
+import { works } from "../support/fields.ts";
 import { attempt, removeSharedChains, run } from "../support/host-tables.ts";
 import type { TestNode } from "../support/node.ts";
 import { expectNothingLeft, nodeState } from "../support/oracle.ts";
@@ -70,6 +71,12 @@ describe("a pod's network", function () {
   });
 
   it("ports are published to the host: any address, one address, TCP and UDP", async () => {
+    works(
+      "PortMapping.protocol",
+      "PortMapping.container_port",
+      "PortMapping.host_port",
+      "PortMapping.host_ip",
+    );
     const config = sandboxConfig(node, {
       portMappings: [
         { hostPort: ports.any, containerPort: 80, protocol: Protocol.TCP },

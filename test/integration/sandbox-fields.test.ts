@@ -8,6 +8,7 @@ import {
   PodSandboxState,
   SecurityProfile_ProfileType,
 } from "../../src/gen/runtime/v1/api_pb.js";
+import { works } from "../support/fields.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { expectNothingLeft, nodeState } from "../support/oracle.ts";
@@ -69,6 +70,7 @@ describe("a sandbox's fields", () => {
     )?.[1] ?? "";
 
   it("the host's network, process ids and IPC are joined, and reported as asked", async () => {
+    works("NamespaceOption.network=NODE", "NamespaceOption.pid=NODE", "NamespaceOption.ipc=NODE");
     const options = {
       network: NamespaceMode.NODE,
       pid: NamespaceMode.NODE,
@@ -87,6 +89,11 @@ describe("a sandbox's fields", () => {
   });
 
   it("an own network, IPC and process ids for each container are the rule", async () => {
+    works(
+      "NamespaceOption.network=POD",
+      "NamespaceOption.pid=CONTAINER",
+      "NamespaceOption.ipc=POD",
+    );
     const pod = await runPod(node);
     const first = await member(pod);
     const config = containerConfig("sleep 1000", { metadata: { name: "second" } });
@@ -102,6 +109,7 @@ describe("a sandbox's fields", () => {
   });
 
   it("process ids shared in the pod are pause's", async () => {
+    works("NamespaceOption.pid=POD");
     const namespaceOptions = { pid: NamespaceMode.POD };
     const pod = await runPod(node, withSecurity({ namespaceOptions }));
     const id = await member(pod, NamespaceMode.POD);
@@ -111,6 +119,12 @@ describe("a sandbox's fields", () => {
   });
 
   it("hostname and DNS are seen by members", async () => {
+    works(
+      "PodSandboxConfig.hostname",
+      "DNSConfig.servers",
+      "DNSConfig.searches",
+      "DNSConfig.options",
+    );
     const dnsConfig = {
       servers: ["10.96.0.10", "fd00::a"],
       searches: ["test.svc.cluster.local", "cluster.local"],
@@ -148,6 +162,7 @@ describe("a sandbox's fields", () => {
   });
 
   it("sysctls are those of the pod's namespaces", async () => {
+    works("LinuxPodSandboxConfig.sysctls");
     const sysctls = { "net.ipv4.ip_unprivileged_port_start": "0", "kernel/msgmax": "65000" };
     const pod = await runPod(node, sandboxConfig(node, { linux: { sysctls } }));
     const id = await member(pod);
@@ -158,6 +173,7 @@ describe("a sandbox's fields", () => {
   });
 
   it("the cgroup is the pod's", async () => {
+    works("LinuxPodSandboxConfig.cgroup_parent");
     const systemd = (await node.docker.info()).CgroupDriver === "systemd";
     const name = `dockline-test-${process.pid}`;
     const cgroupParent = systemd ? `/${name}.slice` : `/kubepods/burstable/${name}`;
@@ -172,6 +188,7 @@ describe("a sandbox's fields", () => {
   });
 
   it("labels and annotations come back exactly, whatever their keys", async () => {
+    works("PodSandboxConfig.labels", "PodSandboxConfig.annotations");
     const odd = {
       __proto__x: "1",
       ["__proto__"]: "2",
@@ -203,6 +220,12 @@ describe("a sandbox's fields", () => {
   });
 
   it("metadata, times and runtime handler are reported alike in list and status", async () => {
+    works(
+      "PodSandboxMetadata.name",
+      "PodSandboxMetadata.namespace",
+      "PodSandboxMetadata.uid",
+      "PodSandboxMetadata.attempt",
+    );
     const before = BigInt(Date.now()) * 1_000_000n;
     const metadata = { name: "web.0", namespace: "test", uid: "u-1.2", attempt: 4_294_967_295 };
     const { podSandboxId } = await runPod(node, sandboxConfig(node, { metadata }));
@@ -217,6 +240,13 @@ describe("a sandbox's fields", () => {
   });
 
   it("run-as, groups, read-only root, seccomp and no-new-privileges hold for pause", async () => {
+    works(
+      "LinuxSandboxSecurityContext.run_as_user",
+      "LinuxSandboxSecurityContext.run_as_group",
+      "LinuxSandboxSecurityContext.supplemental_groups",
+      "LinuxSandboxSecurityContext.readonly_rootfs",
+      "LinuxSandboxSecurityContext.seccomp",
+    );
     const pod = await runPod(
       node,
       withSecurity({
@@ -240,6 +270,7 @@ describe("a sandbox's fields", () => {
   });
 
   it("seccomp unconfined, localhost, a missing profile", async () => {
+    works("SecurityProfile.profile_type=Unconfined, seccomp");
     const namespaceOptions = { pid: NamespaceMode.CONTAINER };
     const profile = join(node.folder, "seccomp.json");
     writeFileSync(profile, JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW" }));

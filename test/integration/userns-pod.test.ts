@@ -4,6 +4,7 @@ import { readlinkSync, statSync, writeFileSync } from "node:fs";
 import { NamespaceMode } from "../../src/gen/runtime/v1/api_pb.js";
 import { attachedOutput } from "../support/attach.ts";
 import { expectError, logPathOf, logText, readCriLog, until } from "../support/containers.ts";
+import { works } from "../support/fields.ts";
 import {
   expectNoEdits,
   hostId,
@@ -59,6 +60,17 @@ describe("a pod with a user namespace", function () {
   });
 
   it("has one namespace, the image's owners, mapped volumes, network, DNS and exec", async () => {
+    works(
+      "NamespaceOption.userns_options",
+      "UserNamespace.mode",
+      "UserNamespace.uids",
+      "UserNamespace.gids",
+      "IDMapping.container_id",
+      "IDMapping.host_id",
+      "IDMapping.length",
+      "Mount.uidMappings=of the pod",
+      "Mount.gidMappings=of the pod",
+    );
     const { node } = oci;
     const emptyDir = oci.folder("empty", 0o777);
     const hostPath = oci.folder("host");

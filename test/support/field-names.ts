@@ -78,6 +78,7 @@ const structure: readonly string[] = [
   "LinuxContainerConfig.security_context",
   "LinuxContainerResources.hugepage_limits",
   "LinuxContainerSecurityContext.capabilities",
+  "LinuxContainerSecurityContext.namespace_options",
   "UpdateContainerResourcesRequest.container_id",
   "UpdatePodSandboxResourcesRequest.pod_sandbox_id",
 ];

@@ -42,10 +42,18 @@ export interface OciEngine {
   remove(): Promise<void>;
 }
 
+/** Engines from 29 on start with the containerd store; this asks for the lane's. */
+export function storeChoice(): { features?: Record<string, boolean> } {
+  const store = process.env["DOCKLINE_TEST_STORE"];
+  return store === undefined
+    ? {}
+    : { features: { "containerd-snapshotter": store === "containerd" } };
+}
+
 /** An engine of its own with the named runtimes: dockline-oci with these arguments. */
 export async function startOciEngine(
   runtimes: Readonly<Record<string, readonly string[]>>,
-  more: { program?: string; daemon?: object } = {},
+  more: { program?: string; daemon?: object; dockerd?: string } = {},
 ): Promise<OciEngine> {
   const temp = tempFolder();
   mkdirSync(editsFolder, { recursive: true, mode: 0o711 });
@@ -56,20 +64,16 @@ export async function startOciEngine(
   const config = {
     ...more.daemon,
     runtimes: Object.fromEntries(Object.entries(runtimes).map(runtimeOf)),
-    // Engines from 29 on start with the containerd store; this asks for the storage drivers.
-    ...(process.env["DOCKLINE_TEST_STORE"] === "driver"
-      ? { features: { "containerd-snapshotter": false } }
-      : {}),
+    ...storeChoice(),
   };
   writeFileSync(temp.path("daemon.json"), JSON.stringify(config));
   const socket = temp.path("s");
   let engine: StartedEngine;
+  const dockerd = more.dockerd ?? process.env["DOCKLINE_TEST_DOCKERD"];
   const start = (): Promise<StartedEngine> =>
     ensureEngine(socket, {
       logFile: temp.path("log"),
-      ...(process.env["DOCKLINE_TEST_DOCKERD"] === undefined
-        ? {}
-        : { program: process.env["DOCKLINE_TEST_DOCKERD"] }),
+      ...(dockerd === undefined ? {} : { program: dockerd }),
       args: [
         `--config-file=${temp.path("daemon.json")}`,
         `--data-root=${temp.path("root")}`,

@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ensureEngine } from "../../scripts/dockerd.ts";
+import { storeChoice } from "./oci-engine.ts";
 import { tempFolder } from "./temp-folder.ts";
 
 /** A dockerd that a test may freeze, kill and start again. */
@@ -18,9 +19,16 @@ export interface PrivateEngine {
   remove(): Promise<void>;
 }
 
-export async function startPrivateEngine(args: string[] = []): Promise<PrivateEngine> {
+/** @param daemon more members of daemon.json */
+export async function startPrivateEngine(
+  args: string[] = [],
+  daemon: object = {},
+): Promise<PrivateEngine> {
   const temp = tempFolder();
   const socketPath = temp.path("docker.sock");
+  // A lane's own engine; without one the machine's.
+  const program = process.env["DOCKLINE_TEST_DOCKERD"];
+  writeFileSync(temp.path("daemon.json"), JSON.stringify({ ...storeChoice(), ...daemon }));
   const pidFile = temp.path("pid");
   let stop: (() => Promise<void>) | undefined;
   const pid = (): number => Number(readFileSync(pidFile, "utf8"));
@@ -29,7 +37,9 @@ export async function startPrivateEngine(args: string[] = []): Promise<PrivateEn
     start: async () => {
       ({ stop } = await ensureEngine(socketPath, {
         logFile: temp.path("log"),
+        ...(program === undefined ? {} : { program }),
         args: [
+          ...["--config-file", temp.path("daemon.json")],
           ...["--data-root", temp.path("root"), "--exec-root", temp.path("exec")],
           ...["--pidfile", pidFile, "--bridge=none", "--iptables=false", "--ip-forward=false"],
           ...args,

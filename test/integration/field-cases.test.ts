@@ -1,0 +1,375 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Message, MessageInitShape } from "@bufbuild/protobuf";
+import { expect } from "chai";
+import type { LinuxSandboxSecurityContextSchema } from "../../src/gen/runtime/v1/api_pb.js";
+import {
+  NamespaceMode,
+  SecurityProfile_ProfileType as Profile,
+  SupplementalGroupsPolicy as Policy,
+} from "../../src/gen/runtime/v1/api_pb.js";
+import { expectError, inspect, withContainer } from "../support/containers.ts";
+import type { SecurityInit } from "../support/containers.ts";
+import { notHere, refused, works } from "../support/fields.ts";
+import { startNode } from "../support/node.ts";
+import type { TestNode } from "../support/node.ts";
+import { expectNothingLeft, nodeState } from "../support/oracle.ts";
+import type { NodeState } from "../support/oracle.ts";
+import {
+  containerConfig,
+  createContainer,
+  hostSandboxConfig,
+  removePod,
+  runPod,
+  shell,
+  startContainer,
+} from "../support/pods.ts";
+import type { ContainerInit, RunningPod, SandboxInit } from "../support/pods.ts";
+
+// Fields that depend on the node, and those that a node without dockline-oci refuses.
+
+type SandboxSecurity = Exclude<MessageInitShape<typeof LinuxSandboxSecurityContextSchema>, Message>;
+const namespaceOptions = { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER };
+const unifiedHierarchy = existsSync("/sys/fs/cgroup/cgroup.controllers");
+const profilesFile = "/sys/kernel/security/apparmor/profiles";
+
+describe("fields that not every node has", () => {
+  let node: TestNode;
+  let pod: RunningPod;
+  let start: NodeState;
+  let options: string[] = [];
+  let count = 0;
+
+  before(async () => {
+    node = await startNode({ withoutNetwork: true });
+    pod = await runPod(node, hostSandboxConfig(node));
+    options = (await node.docker.info()).SecurityOptions ?? [];
+  });
+  after(async () => {
+    await removePod(node, pod);
+    await node.close();
+  });
+  beforeEach(() => {
+    start = nodeState(node);
+  });
+  afterEach(async () => {
+    await expectNothingLeft(node, start);
+  });
+
+  const config = (fields: ContainerInit, line = "sleep 1000"): ContainerInit => {
+    count += 1;
+    return containerConfig(line, { metadata: { name: `f${count}` }, ...fields });
+  };
+  const secured = (securityContext: SecurityInit): ContainerInit => ({
+    linux: { resources: {}, securityContext: { namespaceOptions, ...securityContext } },
+  });
+  const sandboxWith = (securityContext: SandboxSecurity): SandboxInit =>
+    hostSandboxConfig(node, {
+      linux: { securityContext: { namespaceOptions, ...securityContext } },
+    });
+  const create = (fields: ContainerInit): Promise<string> =>
+    createContainer(node, pod, config(fields));
+  const refuse = async (row: string, call: Promise<unknown>, message: RegExp): Promise<void> =>
+    refused(row, await expectError(call, "INVALID_ARGUMENT", message));
+  const runSandbox = (config: SandboxInit): Promise<unknown> =>
+    node.runtime.runPodSandbox({ config });
+  const pidOf = async (id: string): Promise<number> => (await inspect(node, id)).State.Pid;
+
+  it("are Windows's, or of no runtime: refused", async () => {
+    const windows = {};
+    await refuse(
+      "PodSandboxConfig.windows",
+      runSandbox(hostSandboxConfig(node, { windows })),
+      /windows/,
+    );
+    await refuse("ContainerConfig.windows", create({ windows }), /windows/);
+    const containerId = await create({});
+    const update = node.runtime.updateContainerResources({ containerId, windows, linux: {} });
+    await refuse("UpdateContainerResourcesRequest.windows", update, /windows/);
+    const annotations = { "example.com/x": "1" };
+    const annotated = node.runtime.updateContainerResources({
+      containerId,
+      annotations,
+      linux: {},
+    });
+    await refuse("UpdateContainerResourcesRequest.annotations", annotated, /example\.com/);
+    await node.runtime.removeContainer({ containerId });
+  });
+
+  it("need dockline-oci: refused without it", async () => {
+    const mount = { hostPath: node.folder, containerPath: "/v" };
+    const ids = [{ containerId: 0, hostId: 131072, length: 65536 }];
+    const mounted = (more: object): Promise<string> => create({ mounts: [{ ...mount, ...more }] });
+    await refuse(
+      "Mount.mount_options=without dockline-oci",
+      mounted({ mountOptions: ["noexec"] }),
+      /mount_options/,
+    );
+    await refuse("Mount.uidMappings=without dockline-oci", mounted({ uidMappings: ids }), /uidMap/);
+    await refuse("Mount.gidMappings=without dockline-oci", mounted({ gidMappings: ids }), /gidMap/);
+    await refuse(
+      "Capability.add_ambient_capabilities=without dockline-oci",
+      create(secured({ capabilities: { addAmbientCapabilities: ["NET_ADMIN"] } })),
+      /ambient/,
+    );
+    const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
+    const userns = sandboxWith({
+      namespaceOptions: { pid: NamespaceMode.CONTAINER, usernsOptions },
+    });
+    await refuse(
+      "NamespaceOption.userns_options=without dockline-oci",
+      runSandbox(userns),
+      /userns_options/,
+    );
+  });
+
+  it("are the namespace of another container: shared when it is of the same pod", async () => {
+    const target = await startContainer(node, pod, config({}));
+    const joined = (targetId: string): ContainerInit =>
+      secured({ namespaceOptions: { ...namespaceOptions, pid: NamespaceMode.TARGET, targetId } });
+    await withContainer(node, pod, config(joined(target)), async (id) => {
+      works("NamespaceOption.pid=TARGET", "NamespaceOption.target_id");
+      const [mine, its] = await Promise.all([pidOf(id), pidOf(target)]);
+      expect(readlinkSync(`/proc/${mine}/ns/pid`)).to.equal(readlinkSync(`/proc/${its}/ns/pid`));
+      expect(await shell(node, id, "tr '\\0' ' ' </proc/1/cmdline")).to.include("sleep 1000");
+    });
+    await expectError(create(joined(pod.podSandboxId)), "INVALID_ARGUMENT", /target_id/);
+    await node.runtime.removeContainer({ containerId: target });
+    await refuse(
+      "NamespaceOption.network=CONTAINER",
+      runSandbox(sandboxWith({ namespaceOptions: { network: NamespaceMode.CONTAINER } })),
+      /network/,
+    );
+  });
+
+  it("are a container's own IPC namespace", async () => {
+    works("NamespaceOption.ipc=CONTAINER");
+    const own = { ...namespaceOptions, ipc: NamespaceMode.CONTAINER };
+    await withContainer(node, pod, config(secured({ namespaceOptions: own })), async (id) => {
+      const [mine, pods] = await Promise.all([pidOf(id), pidOf(pod.podSandboxId)]);
+      expect(readlinkSync(`/proc/${mine}/ns/ipc`)).to.not.equal(
+        readlinkSync(`/proc/${pods}/ns/ipc`),
+      );
+    });
+  });
+
+  it("are AppArmor's: enforced, or refused on a node without it", async function () {
+    this.timeout(120_000);
+    const localhost = { profileType: Profile.Localhost, localhostRef: "dockline-test" };
+    const rows = {
+      field: "LinuxContainerSecurityContext.apparmor=Localhost",
+      old: "LinuxContainerSecurityContext.apparmor_profile=localhost/",
+      sandbox: "LinuxSandboxSecurityContext.apparmor=Localhost",
+    };
+    const old = secured({ apparmorProfile: "localhost/dockline-test" });
+    const confinement = async (id: string): Promise<string> =>
+      readFileSync(`/proc/${await pidOf(id)}/attr/current`, "utf8").replace(/[\n\0]/g, "");
+    works(
+      "SecurityProfile.profile_type=Unconfined, AppArmor",
+      "SecurityProfile.profile_type=RuntimeDefault, AppArmor",
+    );
+    const enabled = options.some((option) => option.includes("name=apparmor"));
+    const usual = { profileType: Profile.RuntimeDefault };
+    const none = { profileType: Profile.Unconfined };
+    await withContainer(node, pod, config(secured({ apparmor: usual })), async (id) => {
+      if (enabled) expect(await confinement(id)).to.equal("docker-default (enforce)");
+    });
+    await withContainer(node, pod, config(secured({ apparmor: none })), async (id) => {
+      if (enabled) expect(await confinement(id)).to.equal("unconfined");
+    });
+    const missing = create(secured({ apparmor: { ...localhost, localhostRef: "not-loaded" } }));
+    if (!enabled) {
+      await expectError(missing, "INVALID_ARGUMENT", /without AppArmor/);
+      await refuse(rows.field, create(secured({ apparmor: localhost })), /without AppArmor/);
+      await refuse(rows.old, create(old), /without AppArmor/);
+      await refuse(rows.sandbox, runSandbox(sandboxWith({ apparmor: localhost })), /AppArmor/);
+      refused("SecurityProfile.localhost_ref=AppArmor", "see the profile's own rows");
+      return;
+    }
+    refused(
+      "SecurityProfile.localhost_ref=AppArmor, not loaded",
+      await expectError(missing, "INVALID_ARGUMENT", /not loaded/),
+    );
+    const lost = sandboxWith({ apparmor: { ...localhost, localhostRef: "not-loaded" } });
+    await expectError(runSandbox(lost), "INVALID_ARGUMENT", /not loaded/);
+    works(...Object.values(rows), "SecurityProfile.localhost_ref=AppArmor");
+    const file = join(node.folder, "profile");
+    writeFileSync(
+      file,
+      "profile dockline-test flags=(attach_disconnected,mediate_deleted) {\n  file,\n  network,\n  capability,\n  signal,\n  ptrace,\n  deny /forbidden w,\n}\n",
+    );
+    execFileSync("apparmor_parser", ["-r", "-W", file]);
+    try {
+      expect(readFileSync(profilesFile, "utf8")).to.include("dockline-test (enforce)");
+      for (const fields of [secured({ apparmor: localhost }), old]) {
+        await withContainer(node, pod, config(fields), async (id) => {
+          expect(await confinement(id)).to.equal("dockline-test (enforce)");
+          const seen = await shell(node, id, "(echo >/forbidden) 2>&1; echo >/allowed && echo may");
+          expect(seen).to.match(/denied.*\nmay$/s);
+        });
+      }
+      const confined = await runPod(node, sandboxWith({ apparmor: localhost }));
+      expect(await confinement(confined.podSandboxId)).to.equal("dockline-test (enforce)");
+      await removePod(node, confined);
+    } finally {
+      execFileSync("apparmor_parser", ["-R", file]);
+    }
+  });
+
+  it("are SELinux's: malformed labels are refused everywhere", async () => {
+    const parts = ["user", "role", "type", "level"] as const;
+    for (const part of parts) {
+      const selinuxOptions = { [part]: "not a label" };
+      await expectError(create(secured({ selinuxOptions })), "INVALID_ARGUMENT", /selinux_options/);
+      await expectError(runSandbox(sandboxWith({ selinuxOptions })), "INVALID_ARGUMENT", /selinux/);
+    }
+    const selinux = options.some((option) => option.includes("name=selinux"));
+    expect(selinux, "no lane has SELinux").to.equal(false);
+    const why =
+      "the node has no SELinux: a well-formed label changes nothing, as with containerd; a malformed one is refused at create";
+    const selinuxOptions = { user: "system_u", role: "system_r", type: "container_t", level: "s0" };
+    await withContainer(node, pod, config(secured({ selinuxOptions })), async (id) => {
+      expect((await inspect(node, id)).HostConfig.SecurityOpt).to.include("label=level:s0");
+    });
+    notHere(
+      undefined,
+      [
+        "LinuxSandboxSecurityContext.selinux_options",
+        "LinuxContainerSecurityContext.selinux_options",
+        "Mount.selinux_relabel",
+        ...parts.map((part) => `SELinuxOption.${part}`),
+      ],
+      why,
+    );
+    const mounts = [{ hostPath: node.folder, containerPath: "/v", selinuxRelabel: true }];
+    await withContainer(node, pod, config({ mounts }), async (containerId) => {
+      const { status } = await node.runtime.containerStatus({ containerId });
+      expect(status?.mounts[0]?.selinuxRelabel).to.equal(true);
+    });
+  });
+
+  it("are privileges of a container and of its pod", async () => {
+    works(
+      "LinuxSandboxSecurityContext.privileged",
+      "LinuxContainerSecurityContext.privileged",
+      "LinuxContainerSecurityContext.no_new_privs",
+    );
+    await expectError(create(secured({ privileged: true })), "INVALID_ARGUMENT", /privileged/);
+    const quiet = secured({ noNewPrivs: true });
+    await withContainer(node, pod, config(quiet), async (id) => {
+      const line = "awk '/NoNewPrivs/{print $2}' /proc/1/status";
+      expect(await shell(node, id, line)).to.equal("1");
+    });
+    const strong = await runPod(node, sandboxWith({ privileged: true }));
+    const containerId = await createContainer(node, strong, config(secured({ privileged: true })));
+    expect((await inspect(node, containerId)).HostConfig.Privileged).to.equal(true);
+    expect((await inspect(node, strong.podSandboxId)).HostConfig.Privileged).to.equal(true);
+    await removePod(node, strong);
+  });
+
+  it("are a sandbox's policy for groups and its old seccomp path", async () => {
+    works(
+      "LinuxSandboxSecurityContext.supplemental_groups_policy",
+      "LinuxSandboxSecurityContext.seccomp_profile_path",
+    );
+    const profile = join(node.folder, "seccomp.json");
+    writeFileSync(profile, JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW" }));
+    const own = await runPod(
+      node,
+      sandboxWith({
+        runAsUser: { value: 1000n },
+        runAsGroup: { value: 1000n },
+        supplementalGroups: [77n],
+        supplementalGroupsPolicy: Policy.Strict,
+        seccompProfilePath: `localhost/${profile}`,
+      }),
+    );
+    const pid = await pidOf(own.podSandboxId);
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    expect(/^Groups:\s*(.*?)\s*$/m.exec(status)?.[1]?.split(" ").sort()).to.deep.equal(
+      ["1000", "77"].filter((group) => status.includes(group)),
+    );
+    expect(status)
+      .to.match(/^Groups:.*\b77\b/m)
+      .and.match(/^Seccomp:\s*2$/m);
+    await removePod(node, own);
+  });
+
+  it("are resources of cgroup v1 or of cgroup v2", async () => {
+    works("LinuxContainerResources.cpuset_mems");
+    await withContainer(
+      node,
+      pod,
+      config({ linux: { resources: { cpusetMems: "0" }, securityContext: {} } }),
+      async (id) => {
+        const seen = await shell(node, id, "awk '/Mems_allowed_list/{print $2}' /proc/1/status");
+        expect(seen).to.equal("0");
+      },
+    );
+    const swap = { memoryLimitInBytes: 64n << 20n, memorySwapLimitInBytes: 96n << 20n };
+    await withContainer(node, pod, config({ linux: { resources: swap } }), async (containerId) => {
+      const { HostConfig } = await inspect(node, containerId);
+      const { status } = await node.runtime.containerStatus({ containerId });
+      expect(status?.resources?.linux).to.include(swap);
+      // Docker's word for a kernel without swap accounting.
+      if (HostConfig.MemorySwap === -1) {
+        const why =
+          "the kernel has no swap accounting: Docker drops the limit and says so in its log";
+        notHere(undefined, ["LinuxContainerResources.memory_swap_limit_in_bytes"], why);
+      } else {
+        works("LinuxContainerResources.memory_swap_limit_in_bytes");
+        expect(HostConfig.MemorySwap).to.equal(96 << 20);
+      }
+    });
+    const unified = { linux: { resources: { unified: { "memory.oom.group": "1" } } } };
+    if (unifiedHierarchy) {
+      works("LinuxContainerResources.unified=without dockline-oci");
+      await withContainer(node, pod, config(unified), async (id) => {
+        expect(await shell(node, id, "cat /sys/fs/cgroup/memory.oom.group")).to.equal("1");
+      });
+    } else {
+      await refuse("LinuxContainerResources.unified", create(unified), /cgroup v1/);
+    }
+  });
+
+  it("are the pod's resources and overhead, which the kubelet's own cgroup holds", async () => {
+    works("LinuxPodSandboxConfig.overhead", "LinuxPodSandboxConfig.resources");
+    const linux = {
+      securityContext: { namespaceOptions },
+      overhead: { cpuShares: 7n },
+      resources: { cpuShares: 100n, memoryLimitInBytes: 256n << 20n },
+    };
+    const own = await runPod(node, hostSandboxConfig(node, { linux }));
+    const { podSandboxId } = own;
+    const { info } = await node.runtime.podSandboxStatus({ podSandboxId, verbose: true });
+    const shown = JSON.parse(info["info"] ?? "{}") as Record<string, unknown>;
+    expect(shown["overhead"]).to.deep.equal({ cpuShares: "7" });
+    expect(shown["resources"]).to.deep.equal({ cpuShares: "100", memoryLimitInBytes: "268435456" });
+    await node.runtime.updatePodSandboxResources({
+      podSandboxId,
+      resources: { cpuShares: 200n },
+    });
+    const after = await node.runtime.podSandboxStatus({ podSandboxId, verbose: true });
+    expect((JSON.parse(after.info["info"] ?? "{}") as typeof shown)["resources"]).to.deep.equal({
+      cpuShares: "200",
+    });
+    await removePod(node, own);
+  });
+
+  it("are what the image was called, kept for the status", async () => {
+    works("ImageSpec.user_specified_image", "ImageSpec.annotations", "ImageSpec.runtime_handler");
+    const image = {
+      image: "dockline.test/busybox:1",
+      userSpecifiedImage: "busybox:latest",
+      annotations: { "example.com/a": "1" },
+      runtimeHandler: "runc",
+    };
+    await withContainer(node, pod, config({ image }), async (containerId) => {
+      const { status } = await node.runtime.containerStatus({ containerId });
+      expect(status?.image?.userSpecifiedImage).to.equal("busybox:latest");
+      expect(status?.image?.annotations).to.deep.equal(image.annotations);
+      expect(status?.image?.runtimeHandler).to.equal("runc");
+    });
+  });
+});
