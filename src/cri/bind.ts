@@ -70,6 +70,8 @@ export type Observer = <T>(call: ObservedCall, work: () => Promise<T>) => Promis
 
 export interface ObservedCall {
   rpc: string;
+  /** "runtime.v1.RuntimeService". */
+  service: string;
   request: object;
   context: CallContext;
 }
@@ -126,6 +128,10 @@ function view(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+function observed(method: DescMethod, request: object, context: CallContext): ObservedCall {
+  return { rpc: method.name, service: method.parent.typeName, request, context };
+}
+
 function unimplemented(method: DescMethod): CriError {
   return new CriError("Unimplemented", `${method.name} is not implemented`);
 }
@@ -138,7 +144,7 @@ function unaryCall(
   return (call: ServerUnaryCall<object, object>, reply: sendUnaryData<object>): void => {
     const { context, release } = contextOf(call, options.log);
     options
-      .observe({ rpc: method.name, request: call.request, context }, async () => {
+      .observe(observed(method, call.request, context), async () => {
         if (handler === undefined) throw unimplemented(method);
         return (await handler(call.request, context)) as object;
       })
@@ -168,7 +174,7 @@ function streamCall(
   return (call: ServerWritableStream<object, object>): void => {
     const { context, release } = contextOf(call, options.log);
     options
-      .observe({ rpc: method.name, request: call.request, context }, async () => {
+      .observe(observed(method, call.request, context), async () => {
         if (handler === undefined) throw unimplemented(method);
         for await (const message of handler(call.request, context) as AsyncIterable<object>) {
           if (context.signal.aborted) break;
@@ -209,10 +215,11 @@ function contextOf(
   log: Logger,
 ): { context: CallContext; release: () => void } {
   const controller = new AbortController();
-  const deadline = deadlineMs(call.getDeadline());
+  // From here on by the monotonic clock: the wall clock may be set while the call runs.
+  const deadline = deadlineMs(call.getDeadline(), performance.now() - Date.now());
   const abort = (): void => {
     // grpc-js says "cancelled" for both; the deadline tells them apart.
-    const late = deadline !== undefined && Date.now() >= deadline;
+    const late = deadline !== undefined && performance.now() >= deadline;
     controller.abort(
       late
         ? new CriError("DeadlineExceeded", "the caller's deadline passed")
@@ -224,7 +231,8 @@ function contextOf(
   return {
     context: {
       signal: controller.signal,
-      remainingMs: () => (deadline === undefined ? Infinity : Math.max(0, deadline - Date.now())),
+      remainingMs: () =>
+        deadline === undefined ? Infinity : Math.max(0, deadline - performance.now()),
       log,
       metadata: (key) => {
         const value = call.metadata.get(key)[0];
@@ -237,7 +245,8 @@ function contextOf(
   };
 }
 
-function deadlineMs(deadline: Date | number): number | undefined {
+/** `offsetMs`: from the wall clock to the one that the answer is told in. */
+function deadlineMs(deadline: Date | number, offsetMs: number): number | undefined {
   const ms = deadline instanceof Date ? deadline.getTime() : deadline;
-  return Number.isFinite(ms) ? ms : undefined;
+  return Number.isFinite(ms) ? ms + offsetMs : undefined;
 }

@@ -72,10 +72,11 @@ export class FakeDocker {
     );
   }
 
-  /** The engine's time; never the same twice, so that events have an order. */
+  /** The engine's time; never the same twice, so that events have an order, unless the clock is set back. */
   nowNs(): bigint {
     const now = this.#clockNs();
-    this.#lastNs = now > this.#lastNs ? now : this.#lastNs + 1n;
+    const setBack = this.#lastNs - now > 1_000_000_000n;
+    this.#lastNs = now > this.#lastNs || setBack ? now : this.#lastNs + 1n;
     return this.#lastNs;
   }
 

@@ -101,6 +101,34 @@ describe("serving", () => {
     expect(contexts[0]?.remainingMs()).to.equal(0);
   });
 
+  for (const stepMs of [-3_600_000, 3_600_000]) {
+    it(`keeps a call's deadline when the wall clock is set by ${stepMs} ms`, async () => {
+      const contexts: CallContext[] = [];
+      const { runtime } = await serve({
+        version: (_request, context) => {
+          contexts.push(context);
+          return new Promise((_resolve, reject) =>
+            context.signal.addEventListener("abort", () => reject(context.signal.reason as Error)),
+          );
+        },
+      });
+      const controller = new AbortController();
+      const call = failure(runtime.version({}, { timeoutMs: 5_000, signal: controller.signal }));
+      await until(() => contexts.length === 1);
+      const { now } = Date;
+      Date.now = () => now() + stepMs;
+      try {
+        expect(contexts[0]?.remainingMs()).to.be.within(1, 5_000);
+        controller.abort();
+        await until(() => contexts[0]?.signal.aborted === true);
+        expect(contexts[0]?.signal.reason).to.include({ kind: "Cancelled" });
+      } finally {
+        Date.now = now;
+      }
+      await call;
+    });
+  }
+
   it("has a socket for root only, which replaces a stale one and goes when closed", async () => {
     const { listener, runtime } = await serve({ version: () => Promise.resolve({}) });
     const path = folder.path("s.sock");

@@ -5,10 +5,10 @@ interface Sleeper {
   wake: () => void;
 }
 
-/** Time that moves only when told to; wall clock and monotonic clock go together. */
+/** Time that moves only when told to; wall clock and monotonic clock go together, unless it is set. */
 export class VirtualClock implements Clock {
   #ms = 1_000;
-  readonly #originMs = 1_800_000_000_000;
+  #originMs = 1_800_000_000_000;
   readonly #sleepers = new Set<Sleeper>();
 
   nowNs(): bigint {
@@ -17,6 +17,11 @@ export class VirtualClock implements Clock {
 
   monotonicMs(): number {
     return this.#ms;
+  }
+
+  /** Somebody sets the wall clock, forwards or (negative) back. */
+  setWall(byMs: number): void {
+    this.#originMs += byMs;
   }
 
   get sleeping(): number {
