@@ -14,6 +14,7 @@ import { keepHouse } from "./housekeeping.ts";
 import { createTraceFile } from "./trace-file.ts";
 import { ensurePrivateFolder } from "./sys/fs.ts";
 import { lockFolder } from "./sys/instance-lock.ts";
+import { notifyReady } from "./sys/notify.ts";
 import { version } from "./version.ts";
 
 /**
@@ -64,6 +65,9 @@ export async function runDaemon(config: Config): Promise<number> {
     const listener = await listen(server, config.containerRuntimeEndpoint, inFlight, log);
     closers.push(() => listener.close(config.drainTimeout));
     log.info({ version, pid: process.pid, docker: config.dockerEndpoint }, "dockline is up");
+    notifyReady(process.env).catch((err: unknown) => {
+      log.warn({ err }, "systemd was not told that dockline is up");
+    });
     log.info({ signal: await signalled }, "stopping");
     return 0;
   } catch (error) {
