@@ -19,7 +19,7 @@ describe("the container index when the wall clock is set", () => {
     ["an hour back", -hourMs],
     ["an hour forth", hourMs],
   ] as const) {
-    it(`${name}, is right within 10 s, in order, and asks no more than before`, async () => {
+    it(`${name}, is right at once, in order, and asks no more than before`, async () => {
       const ids: string[] = [];
       for (const pod of ["a", "b", "c"]) {
         const { containerId } = addPod(r.docker, pod);
@@ -32,7 +32,8 @@ describe("the container index when the wall clock is set", () => {
 
       r.clock.setWall(stepMs);
       r.docker.exit(ids[1] ?? "", 7);
-      await r.clock.advance(10_000);
+      // By the event, not by a list that makes good for it later.
+      await r.clock.advance(1_000);
       const after = await r.index.containers();
       expect(after.map(idOf)).to.deep.equal(order);
       expect(after.map(({ state }) => state.Status)).to.deep.equal([
