@@ -1,0 +1,153 @@
+import { existsSync, readFileSync } from "node:fs";
+import { parse as parseYaml } from "yaml";
+import { parseArguments } from "../config/argv.ts";
+import { loadConfig } from "../config/load.ts";
+import { errorText } from "../errors.ts";
+import { version } from "../version.ts";
+import { examine } from "./doctor/examine.ts";
+import type { Finding, Level } from "./doctor/finding.ts";
+import { readNode } from "./doctor/read-node.ts";
+import type { ReadOptions, Surroundings } from "./doctor/read-node.ts";
+import { findingsText } from "./doctor/text.ts";
+import { findProcesses } from "./migrate-node.ts";
+
+const usage = `usage: dockline doctor [--json] [options]
+
+Looks at this node (Docker, its settings, runc, disks, CNI, sockets, the kubelet
+and what other runtimes left) and says what is wrong, why it matters and the line
+that mends it. Nothing is changed. Run it as root; Docker and Dockline may be down.
+
+  --json                  one JSON object instead of text (docs/operations.md)
+  --kubelet-config FILE   the kubelet's configuration, instead of the running one's
+                          or /var/lib/kubelet/config.yaml
+  --kubelet-flags FILE    its flags, instead of the running one's or
+                          /var/lib/kubelet/kubeadm-flags.env
+  --daemon-json FILE      Docker's settings (default: dockerd's own --config-file,
+                          or /etc/docker/daemon.json)
+  --cri-dockerd-root-directory FOLDER
+                          cri-dockerd's (default /var/lib/cri-dockerd)
+  --dockershim-root FOLDER
+                          dockershim's (default /var/lib/dockershim)
+
+and every option of "dockline serve", as that one runs (without any, what
+/etc/dockline/config.yaml and the environment say).
+
+Exit code: 0 nothing is wrong, 1 warnings only, 2 errors, 3 it could not look
+(the command line or the configuration is wrong).
+
+  dockline doctor
+  dockline doctor --json | jq -r '.findings[] | select(.level == "error") | .what'
+`;
+
+const exitCodes = { fine: 0, warnings: 1, errors: 2, usage: 3 } as const;
+const packagedConfig = "/etc/dockline/config.yaml";
+
+const around: Surroundings = {
+  processes: (program) => findProcesses(program),
+  systemd: existsSync("/run/systemd/system"),
+};
+
+/** `dockline doctor`. */
+export async function doctor(
+  args: readonly string[],
+  print: (text: string) => void = printToStdout,
+  surroundings: Surroundings = around,
+): Promise<number> {
+  let options: (ReadOptions & { json: boolean }) | undefined;
+  try {
+    options = parseOptions(args);
+  } catch (error) {
+    process.stderr.write(`dockline doctor: ${errorText(error)}\n\n${usage}`);
+    return exitCodes.usage;
+  }
+  if (options === undefined) {
+    print(usage);
+    return exitCodes.fine;
+  }
+  let findings: Finding[];
+  try {
+    findings = examine(await readNode(options, surroundings));
+  } catch (error) {
+    process.stderr.write(`dockline doctor: ${errorText(error)}\n`);
+    return exitCodes.usage;
+  }
+  print(options.json ? findingsJson(findings) : findingsText(findings));
+  return exitCodeOf(findings);
+}
+
+/** A reader that went (`| head`) is no error. */
+function printToStdout(text: string): void {
+  if (process.stdout.listenerCount("error") === 0) process.stdout.on("error", () => undefined);
+  process.stdout.write(text);
+}
+
+export function exitCodeOf(findings: readonly Finding[]): number {
+  if (findings.some(({ level }) => level === "error")) return exitCodes.errors;
+  if (findings.some(({ level }) => level === "warning")) return exitCodes.warnings;
+  return exitCodes.fine;
+}
+
+/** Its shape is documented and only ever grows; `schema` changes when it cannot. */
+export function findingsJson(findings: readonly Finding[]): string {
+  const number = (level: Level): number => findings.filter((one) => one.level === level).length;
+  const report = {
+    schema: 1,
+    dockline: version,
+    counts: {
+      error: number("error"),
+      warning: number("warning"),
+      ok: number("ok"),
+      skipped: number("skipped"),
+    },
+    findings,
+  };
+  return `${JSON.stringify(report, undefined, 2)}\n`;
+}
+
+/** Undefined for `--help`. Throws InvalidArgument for what `serve` would not take either. */
+function parseOptions(args: readonly string[]): (ReadOptions & { json: boolean }) | undefined {
+  const own = new Map<string, string>();
+  const rest: string[] = [];
+  let json = false;
+  for (let at = 0; at < args.length; at += 1) {
+    const argument = args[at] ?? "";
+    const name = argument.split("=", 1)[0] ?? "";
+    if (argument === "--json") json = true;
+    else if (ownOptions.includes(name)) {
+      const given = argument === name ? args[(at += 1)] : argument.slice(name.length + 1);
+      if (given === undefined) throw new Error(`${name} needs a value`);
+      own.set(name, given);
+    } else rest.push(argument);
+  }
+  const { flags, configFile, help } = parseArguments(rest);
+  if (help) return undefined;
+  const path = configFile ?? (existsSync(packagedConfig) ? packagedConfig : undefined);
+  const file: unknown = path === undefined ? {} : (parseYaml(readFileSync(path, "utf8")) ?? {});
+  if (typeof file !== "object" || file === null || Array.isArray(file)) {
+    throw new Error(`${path ?? ""}: want keys and values`);
+  }
+  const { config } = loadConfig({
+    file: file as Record<string, unknown>,
+    environment: process.env,
+    flags,
+  });
+  return {
+    json,
+    config,
+    kubeletConfig: own.get("--kubelet-config"),
+    kubeletFlags: own.get("--kubelet-flags"),
+    daemonJson: own.get("--daemon-json"),
+    folders: {
+      criDockerd: own.get("--cri-dockerd-root-directory") ?? "/var/lib/cri-dockerd",
+      dockershim: own.get("--dockershim-root") ?? "/var/lib/dockershim",
+    },
+  };
+}
+
+const ownOptions = [
+  "--kubelet-config",
+  "--kubelet-flags",
+  "--daemon-json",
+  "--cri-dockerd-root-directory",
+  "--dockershim-root",
+];

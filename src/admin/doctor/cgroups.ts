@@ -1,0 +1,51 @@
+import type { NodeFacts } from "./facts.ts";
+import { error, ok, warning, withoutEngine } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+
+export function checkCgroupDriver({ engine, kubelet, daemon, systemd }: NodeFacts): Finding {
+  const check = "cgroup-driver";
+  if (engine === undefined) return withoutEngine(check);
+  const docker = engine.info.CgroupDriver;
+  const other = kubelet.cgroupDriver;
+  if (other !== undefined && other.value !== docker) {
+    return error(
+      check,
+      `Docker uses ${docker}, the kubelet ${other.value} (${other.from})`,
+      "the two look for pods in different places: limits and statistics of pods are lost, or " +
+        "pods fail to start. Change one of them on a drained node",
+      `in ${daemon.path}: "exec-opts": ["native.cgroupdriver=${other.value}"]`,
+      "systemctl restart docker kubelet",
+    );
+  }
+  if (systemd && docker === "cgroupfs") {
+    return warning(
+      check,
+      "Docker uses cgroupfs where systemd is the init",
+      "two programs manage one cgroup tree, which goes wrong when memory is short. Change it " +
+        "on a drained node, with the kubelet's cgroupDriver",
+      `in ${daemon.path}: "exec-opts": ["native.cgroupdriver=systemd"]`,
+      "systemctl restart docker kubelet",
+    );
+  }
+  const kubelets =
+    other !== undefined
+      ? "as the kubelet has it"
+      : "the kubelet asks Dockline for it (from 1.34 on, before that set cgroupDriver)";
+  return ok(check, `${docker}, ${kubelets}`);
+}
+
+export function checkCgroupVersion({ engine, kubelet }: NodeFacts): Finding {
+  const check = "cgroup-version";
+  if (engine === undefined) return withoutEngine(check);
+  // An engine that does not know the word is older than cgroup v2 in Docker.
+  if (engine.info.CgroupVersion === "2") return ok(check, "cgroup v2");
+  if (kubelet.failCgroupV1 === false) return ok(check, "cgroup v1, which the kubelet was told");
+  return warning(
+    check,
+    "this node has cgroup v1",
+    "a kubelet from 1.35 on does not start on it unless failCgroupV1 is false; memory QoS " +
+      "and cgroup keys do not exist there",
+    "in /etc/default/grub: GRUB_CMDLINE_LINUX=systemd.unified_cgroup_hierarchy=1",
+    "update-grub && reboot   # or failCgroupV1: false in the kubelet's config",
+  );
+}

@@ -1,0 +1,130 @@
+import type { NodeFacts } from "./facts.ts";
+import { error, ok, warning, withoutEngine } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+
+const good = ["overlay2", "overlayfs"];
+
+export function checkEngine({ engine, engineTrouble, config, root }: NodeFacts): Finding {
+  const check = "engine";
+  if (engine === undefined) {
+    return error(
+      check,
+      `Docker does not answer at ${config.dockerEndpoint}: ${engineTrouble}`,
+      "RuntimeReady is false and the kubelet makes no pod; what runs goes on",
+      ...(root ? [] : ["sudo dockline doctor"]),
+      "systemctl start docker",
+      "journalctl -u docker -n 50",
+    );
+  }
+  const [major, minor] = engine.api;
+  const speaks = `Docker Engine ${engine.version.Version}, API ${major}.${minor}`;
+  if (major === 1 && minor < 41) {
+    return error(
+      check,
+      `${speaks}: 1.41 (Docker 20.10) is the least that Dockline can use`,
+      "requests that Dockline needs do not exist there",
+      "apt-get install docker.io",
+    );
+  }
+  const missing = [
+    ...(minor < 48 ? ["image volumes need Docker 28"] : []),
+    ...(minor < 44 ? ["CDI devices need Docker 25 or dockline-oci"] : []),
+  ];
+  return ok(check, missing.length === 0 ? speaks : `${speaks} (${missing.join("; ")})`);
+}
+
+export function checkStorage({ engine }: NodeFacts): Finding {
+  const check = "storage";
+  if (engine === undefined) return withoutEngine(check);
+  const { Driver, DriverStatus } = engine.info;
+  const status = new Map(DriverStatus ?? []);
+  const snapshotter = status.get("driver-type")?.startsWith("io.containerd.snapshotter") === true;
+  const store = snapshotter ? "containerd's image store" : "Docker's own image store";
+  if (!good.includes(Driver)) {
+    return warning(
+      check,
+      `the storage driver is ${Driver}`,
+      "writable layers have no figures, so the kubelet cannot evict a pod that fills " +
+        "the disk; pods have no user namespaces. A change hides all images: drain first",
+      'in daemon.json: "storage-driver": "overlay2"',
+      "systemctl restart docker",
+    );
+  }
+  if (status.get("Supports d_type") === "false") {
+    return error(
+      check,
+      `${Driver} on a file system without d_type (${status.get("Backing Filesystem") ?? "?"})`,
+      "files that an image deletes come back and containers misbehave in odd ways",
+      "mkfs.xfs -n ftype=1 DEVICE   # empties it",
+    );
+  }
+  return ok(check, `${Driver}, ${store}`);
+}
+
+export function checkLiveRestore({ engine, daemon }: NodeFacts): Finding {
+  const check = "live-restore";
+  if (engine === undefined) return withoutEngine(check);
+  if (engine.info.LiveRestoreEnabled) return ok(check, "containers survive a restart of Docker");
+  return warning(
+    check,
+    "live-restore is off",
+    "each restart or upgrade of Docker ends every container of the node",
+    `in ${daemon.path}: "live-restore": true`,
+    "systemctl reload docker",
+  );
+}
+
+export function checkLogDriver({ engine, daemon }: NodeFacts): Finding {
+  const check = "log-driver";
+  if (engine === undefined) return withoutEngine(check);
+  const { LoggingDriver } = engine.info;
+  if (LoggingDriver !== "json-file") {
+    return warning(
+      check,
+      `Docker's log driver is ${LoggingDriver}`,
+      "Dockline's containers get json-file all the same; those that cri-dockerd made " +
+        "have no log that kubectl can show until they are made anew",
+      `in ${daemon.path}: "log-driver": "json-file"`,
+      "systemctl restart docker",
+    );
+  }
+  const options = daemon.settings["log-opts"] as { mode?: unknown } | undefined;
+  if (options?.mode === "non-blocking") {
+    return warning(
+      check,
+      "log-opts has mode=non-blocking",
+      "Docker drops lines of a container that logs fast; nobody can see that they are missing",
+      `in ${daemon.path}: take "mode" out of "log-opts"`,
+      "systemctl restart docker",
+    );
+  }
+  return ok(check, "json-file");
+}
+
+export function checkPauseImage({ engine, config, architecture }: NodeFacts): Finding {
+  const check = "pause-image";
+  if (engine === undefined) return withoutEngine(check);
+  const reference = config.podInfraContainerImage;
+  const image = engine.pauseImage;
+  if (image === undefined) {
+    const embedded = /:[\w][\w.-]*$/.test(reference) && !reference.includes("@");
+    if (embedded) {
+      return ok(check, `${reference} is pulled with the first pod, or the built-in one is loaded`);
+    }
+    return warning(
+      check,
+      `${reference} is not on this node, and the built-in image cannot take a name without a tag`,
+      "there are no pods unless a registry gives it",
+      "in Dockline's configuration: podInfraContainerImage: registry.k8s.io/pause:3.10.2",
+    );
+  }
+  if (image.Architecture !== architecture) {
+    return error(
+      check,
+      `${reference} is for ${image.Architecture}, this machine is ${architecture}`,
+      'every pod fails with "exec format error"',
+      `docker image rm -f ${reference}`,
+    );
+  }
+  return ok(check, `${reference} is on this node`);
+}

@@ -1,0 +1,127 @@
+import type { Config } from "../../config/options.ts";
+import type { EngineInfo, EngineVersion, ImageInspect } from "../../engine/types.ts";
+import type { ForwardPolicy } from "../../network/forward-policy.ts";
+import type { LeftOver } from "../leftovers.ts";
+
+/** Docker as it describes itself. */
+export interface EngineFacts {
+  version: EngineVersion;
+  info: EngineInfo;
+  /** Negotiated API as [major, minor]. */
+  api: readonly [number, number];
+  /** The pause image as configured; undefined when the engine does not have it. */
+  pauseImage: ImageInspect | undefined;
+}
+
+/** dockerd's settings: its file and its command line. */
+export interface DaemonFacts {
+  /** daemon.json's path. */
+  path: string;
+  settings: Readonly<Record<string, unknown>>;
+  /** Why the file cannot be read; undefined for one that is fine or not there. */
+  trouble?: string;
+  /** Its addresses, from both. */
+  hosts: readonly string[];
+  tlsVerify: boolean;
+}
+
+/** How the kubelet of this node is or will be started. */
+export interface KubeletFacts {
+  /** Where it was read: files, "the running kubelet". Empty: none found. */
+  sources: readonly string[];
+  /** containerRuntimeEndpoint, with the source that says so. */
+  endpoint?: { value: string; from: string };
+  cgroupDriver?: { value: string; from: string };
+  failCgroupV1?: boolean;
+  /** Flags that went with dockershim, with the file that has them. */
+  removedFlags: readonly { flag: string; from: string }[];
+  troubles: readonly string[];
+}
+
+export interface CniFile {
+  name: string;
+  /** Undefined for a file that is no configuration; `trouble` says why. */
+  network?: string;
+  trouble?: string;
+}
+
+export interface CniFacts {
+  /** Why the folder cannot be read. */
+  folderTrouble?: string;
+  /** Configuration files, by name. */
+  files: readonly CniFile[];
+  /** Programs of the first valid file that are missing or cannot be trusted. */
+  plugins: readonly { type: string; failure: "missing" | "untrusted"; message: string }[];
+  /** What `dockline serve` would say; undefined when it has a configuration to use. */
+  problem?: string;
+}
+
+/** One file system that Dockline or Docker needs. */
+export interface DiskFacts {
+  path: string;
+  what: string;
+  /** Shares of what root may not use; undefined where the file system does not count them. */
+  freeBytesShare: number;
+  freeBytes: number;
+  freeInodesShare: number | undefined;
+  readOnly: boolean;
+  /** Docker's root holds images, the kubelet's imagefs. */
+  images: boolean;
+}
+
+export interface SocketFacts {
+  path: string;
+  /** Permission bits; undefined when it is not there. */
+  mode: number | undefined;
+  group: string;
+  /** Somebody accepts connections. */
+  answers: boolean;
+}
+
+export interface RuncFacts {
+  /** As it prints it: "1.1.5+ds1". */
+  version: string;
+  /** Its package's changelog, where the version is a distribution's own; "" without one. */
+  changelog: string;
+}
+
+export interface LeftoverFacts {
+  /** By runtime: checkpoints of pods that are gone; undefined while Docker does not answer. */
+  checkpoints: readonly { runtime: string; root: string; files: readonly LeftOver[] | undefined }[];
+  /** Pids of cri-dockerd. */
+  criDockerd: readonly number[];
+  /** Its units that systemd starts. */
+  units: readonly string[];
+}
+
+/** One registration of dockline-oci. */
+export interface EditingFacts {
+  name: string;
+  program: string;
+  /** Where it reads what Dockline writes. */
+  edits: string;
+  /** Why it cannot be called. */
+  trouble?: string;
+}
+
+/** All that the checks judge; they read nothing else. */
+export interface NodeFacts {
+  config: Config;
+  root: boolean;
+  /** systemd is the init. */
+  systemd: boolean;
+  /** Of this machine, in Docker's words. */
+  architecture: string;
+  engine: EngineFacts | undefined;
+  engineTrouble: string;
+  daemon: DaemonFacts;
+  kubelet: KubeletFacts;
+  forward: ForwardPolicy;
+  cni: CniFacts;
+  disks: readonly DiskFacts[];
+  dockerSocket: SocketFacts;
+  docklineSocket: SocketFacts;
+  runc: RuncFacts | undefined;
+  leftovers: LeftoverFacts;
+  editing: readonly EditingFacts[];
+}

@@ -1,0 +1,65 @@
+import { readFile, readdir } from "node:fs/promises";
+import { extname, join } from "node:path";
+import type { Config } from "../../config/options.ts";
+import { errorText } from "../../errors.ts";
+import { CniError } from "../../network/cni-error.ts";
+import { createConfigSource } from "../../network/config-source.ts";
+import { parseConfigList, parseSingleConfig, pluginTypes } from "../../network/conflist.ts";
+import type { NetworkConfig } from "../../network/conflist.ts";
+import { findPlugin } from "../../network/plugin-binary.ts";
+import { createPluginRunner } from "../../network/plugin.ts";
+import { systemClock } from "../../sys/clock.ts";
+import { isErrno } from "../../sys/fs.ts";
+import type { CniFacts, CniFile } from "./facts.ts";
+
+/** The folder file by file, and what `dockline serve` makes of it as a whole. */
+export async function readCni(config: Config): Promise<CniFacts> {
+  const { cniConfDir: confDir, cniBinDir: binDirs } = config;
+  let names: string[];
+  try {
+    names = (await readdir(confDir)).sort();
+  } catch (error) {
+    const folderTrouble = isErrno(error, "ENOENT")
+      ? `the CNI configuration folder ${confDir} does not exist`
+      : `the CNI configuration folder cannot be read: ${errorText(error)}`;
+    return { folderTrouble, files: [], plugins: [] };
+  }
+  const files: CniFile[] = [];
+  let used: NetworkConfig | undefined;
+  for (const name of names.filter((candidate) =>
+    [".conf", ".conflist", ".json"].includes(extname(candidate)),
+  )) {
+    try {
+      const text = await readFile(join(confDir, name), "utf8");
+      const network =
+        extname(name) === ".conflist" ? parseConfigList(text) : parseSingleConfig(text);
+      used ??= network;
+      files.push({ name, network: network.name });
+    } catch (error) {
+      files.push({ name, trouble: errorText(error) });
+    }
+  }
+  const plugins: CniFacts["plugins"][number][] = [];
+  for (const type of new Set(used?.plugins.flatMap(pluginTypes))) {
+    try {
+      await findPlugin(type, binDirs, "VERSION");
+    } catch (error) {
+      const failure =
+        error instanceof CniError && error.failure === "untrusted" ? "untrusted" : "missing";
+      const message =
+        failure === "missing"
+          ? `${type}, which is not in ${binDirs.join(" or ")}`
+          : errorText(error);
+      plugins.push({ type, failure, message });
+    }
+  }
+  const clock = systemClock;
+  const runner = createPluginRunner({ binDirs, clock });
+  const { problem } = await createConfigSource({
+    confDir,
+    binDirs,
+    plugins: runner,
+    clock,
+  }).current();
+  return { files, plugins, ...(problem === undefined ? {} : { problem }) };
+}

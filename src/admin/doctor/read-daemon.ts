@@ -1,0 +1,52 @@
+import { errorText } from "../../errors.ts";
+import { socketPathOf } from "../../engine/endpoint.ts";
+import { readTextIfExists } from "../../sys/fs.ts";
+import { argumentOf, findDockerd } from "../dockerd-process.ts";
+import type { DaemonFacts } from "./facts.ts";
+
+/** daemon.json, by the dockerd that serves the socket unless `given`, and its command line. */
+export async function readDaemon(
+  endpoint: string,
+  given: string | undefined,
+): Promise<DaemonFacts> {
+  const dockerd = findDockerd(socketPathOf(endpoint));
+  const own = dockerd === undefined ? undefined : argumentOf(dockerd, "--config-file");
+  const path = given ?? own ?? "/etc/docker/daemon.json";
+  const args = dockerd?.arguments ?? [];
+  const { settings, trouble } = await readSettings(path);
+  const listed = Array.isArray(settings["hosts"]) ? settings["hosts"].map(String) : [];
+  return {
+    path,
+    settings,
+    ...(trouble === undefined ? {} : { trouble }),
+    hosts: [...hostsOf(args), ...listed],
+    tlsVerify:
+      settings["tlsverify"] === true ||
+      args.some((argument) => /^--tlsverify(?:=true)?$/.test(argument)),
+  };
+}
+
+async function readSettings(
+  path: string,
+): Promise<{ settings: Record<string, unknown>; trouble?: string }> {
+  try {
+    const text = (await readTextIfExists(path)) ?? "";
+    if (text.trim() === "") return { settings: {} };
+    const parsed: unknown = JSON.parse(text.replace(/^\uFEFF/, ""));
+    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
+      return { settings: {}, trouble: "it is no JSON object" };
+    }
+    return { settings: parsed as Record<string, unknown> };
+  } catch (error) {
+    return { settings: {}, trouble: errorText(error) };
+  }
+}
+
+/** Values of -H and --host, which may be given several times. */
+export function hostsOf(args: readonly string[]): string[] {
+  return args.flatMap((argument, at) => {
+    if (argument === "-H" || argument === "--host") return args[at + 1] ?? [];
+    const match = /^(?:--host=|-H=?)(.+)$/.exec(argument);
+    return match?.[1] ?? [];
+  });
+}

@@ -1,0 +1,116 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../../config/options.ts";
+import { createDockerEngine } from "../../engine/docker-engine.ts";
+import type { DockerEngine } from "../../engine/docker-engine.ts";
+import { socketPathOf } from "../../engine/endpoint.ts";
+import { errorText } from "../../errors.ts";
+import { silentLogger } from "../../log.ts";
+import { createForwardPolicySource } from "../../network/forward-policy.ts";
+import { systemClock } from "../../sys/clock.ts";
+import type { RunResult } from "../../sys/process.ts";
+import { findLeftOvers } from "../leftovers.ts";
+import { listIfThere } from "../migrate-node.ts";
+import type { ForeignFolders, FoundProcess } from "../migrate-node.ts";
+import type { EngineFacts, LeftoverFacts, NodeFacts } from "./facts.ts";
+import { socketOf } from "./kubelet.ts";
+import { readCni } from "./read-cni.ts";
+import { readDaemon } from "./read-daemon.ts";
+import { readEditing, readEngine, readRunc } from "./read-engine.ts";
+import { readDisk, readSocket } from "./read-files.ts";
+import { readKubelet } from "./read-kubelet.ts";
+
+export interface ReadOptions {
+  config: Config;
+  folders: ForeignFolders;
+  kubeletFlags: string | undefined;
+  kubeletConfig: string | undefined;
+  daemonJson: string | undefined;
+}
+
+/** What the doctor asks beyond files and Docker; a test puts its own in. */
+export interface Surroundings {
+  processes(program: string): readonly FoundProcess[];
+  iptables?: (program: string, args: readonly string[]) => Promise<RunResult>;
+  systemd: boolean;
+}
+
+const units = [
+  "multi-user.target.wants/cri-docker.service",
+  "sockets.target.wants/cri-docker.socket",
+];
+
+/** Reads all, and changes nothing. What is missing or down becomes a fact, not an error. */
+export async function readNode(options: ReadOptions, around: Surroundings): Promise<NodeFacts> {
+  const { config } = options;
+  const docker = createDockerEngine({ endpoint: config.dockerEndpoint, log: silentLogger });
+  try {
+    let engine: EngineFacts | undefined;
+    let engineTrouble = "";
+    try {
+      engine = await readEngine(docker, config.podInfraContainerImage);
+    } catch (error) {
+      engineTrouble = errorText(error);
+    }
+    const forward = await createForwardPolicySource({
+      clock: systemClock,
+      log: silentLogger,
+      ...(around.iptables === undefined ? {} : { run: around.iptables }),
+    }).current();
+    const images = engine?.info.DockerRootDir;
+    return {
+      config,
+      root: process.geteuid?.() === 0,
+      systemd: around.systemd,
+      architecture: process.arch === "x64" ? "amd64" : process.arch,
+      engine,
+      engineTrouble,
+      daemon: await readDaemon(config.dockerEndpoint, options.daemonJson),
+      kubelet: await readKubelet({
+        flags: options.kubeletFlags,
+        config: options.kubeletConfig,
+        running: () => around.processes("kubelet"),
+      }),
+      forward,
+      cni: await readCni(config),
+      disks: [
+        ...(images === undefined ? [] : [await readDisk(images, "Docker's folder", true)]),
+        await readDisk(config.stateDir, "Dockline's folder", false),
+      ],
+      dockerSocket: await readSocket(socketPathOf(config.dockerEndpoint)),
+      docklineSocket: await readSocket(socketOf(config.containerRuntimeEndpoint)),
+      runc: engine === undefined ? undefined : await readRunc(engine),
+      leftovers: await readLeftovers(options, around, engine === undefined ? undefined : docker),
+      editing: engine === undefined ? [] : await readEditing(engine),
+    };
+  } finally {
+    docker.close();
+  }
+}
+
+async function readLeftovers(
+  { folders }: ReadOptions,
+  around: Surroundings,
+  docker: DockerEngine | undefined,
+): Promise<LeftoverFacts> {
+  const existing =
+    docker === undefined
+      ? undefined
+      : new Set((await docker.listContainers(["io.kubernetes.docker.type"])).map(({ Id }) => Id));
+  const checkpoints: LeftoverFacts["checkpoints"][number][] = [];
+  for (const [runtime, root] of [
+    ["cri-dockerd", folders.criDockerd],
+    ["dockershim", folders.dockershim],
+  ] as const) {
+    if (listIfThere(join(root, "sandbox")).length === 0) continue;
+    const files = existing === undefined ? undefined : await findLeftOvers(root, existing);
+    checkpoints.push({ runtime, root, files });
+  }
+  return {
+    checkpoints,
+    criDockerd: around.processes("cri-dockerd").map(({ pid }) => pid),
+    units: units
+      .filter((unit) => existsSync(join("/etc/systemd/system", unit)))
+      .map((unit) => unit.replace(/^.*\//, "")),
+  };
+}

@@ -1,0 +1,76 @@
+import type { NodeFacts } from "./facts.ts";
+import { error, ok, warning } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+import { leadsTo } from "./kubelet.ts";
+
+const worldBits = 0o007;
+const octal = (mode: number): string => `0${(mode & 0o7777).toString(8)}`;
+
+export function checkDockerSocket({ dockerSocket }: NodeFacts): Finding {
+  const check = "docker-socket";
+  const { path, mode, group } = dockerSocket;
+  if (mode === undefined) {
+    return error(
+      check,
+      `${path} is not there`,
+      "neither Dockline nor the docker command reaches Docker",
+      "systemctl restart docker.socket docker",
+    );
+  }
+  if ((mode & worldBits & 0o002) !== 0) {
+    return error(
+      check,
+      `${path} has mode ${octal(mode)}: everybody may write to it`,
+      "whoever writes there is root of this node, and so is every pod that mounts it",
+      `chmod 0660 ${path}`,
+      "systemctl edit docker.socket   # SocketMode=0660",
+    );
+  }
+  const others = group === "root" ? "" : `; members of group ${group} are as good as root`;
+  return ok(check, `${path}, mode ${octal(mode)}${others}`);
+}
+
+export function checkDockerTcp({ daemon }: NodeFacts): Finding {
+  const check = "docker-tcp";
+  const open = daemon.hosts.filter((host) => host.startsWith("tcp://"));
+  if (open.length === 0 || daemon.tlsVerify) {
+    return ok(check, open.length === 0 ? "Docker has no TCP port" : "TCP with client certificates");
+  }
+  const local = open.every((host) => /^tcp:\/\/(?:127\.|localhost|\[::1\])/.test(host));
+  return (local ? warning : error)(
+    check,
+    `Docker listens on ${open.join(", ")} without client certificates`,
+    local
+      ? "every process and every pod with the node's network is root there"
+      : "everybody in the network is root of this node",
+    `in ${daemon.path}: take it out of "hosts" (or docker.service: its -H)`,
+    "systemctl restart docker",
+  );
+}
+
+export function checkDocklineSocket({ docklineSocket, kubelet }: NodeFacts): Finding {
+  const check = "dockline-socket";
+  const { path, mode, answers } = docklineSocket;
+  if (mode === undefined || !answers) {
+    const used = kubelet.endpoint !== undefined && leadsTo(kubelet.endpoint.value, path);
+    return (used ? error : warning)(
+      check,
+      mode === undefined ? `Dockline does not serve ${path}` : `nobody answers at ${path}`,
+      used
+        ? "the kubelet has no runtime: its pods run on, but nothing is started or probed"
+        : "fine before the switch to Dockline",
+      "systemctl start dockline",
+      "journalctl -u dockline -n 50",
+    );
+  }
+  if ((mode & worldBits & 0o002) !== 0) {
+    return error(
+      check,
+      `${path} has mode ${octal(mode)}: everybody may write to it`,
+      "whoever writes there can start a privileged container, so is root of this node",
+      `chmod 0660 ${path}`,
+      "systemctl edit dockline.socket   # SocketMode=0660",
+    );
+  }
+  return ok(check, `${path}, mode ${octal(mode)}, answers`);
+}

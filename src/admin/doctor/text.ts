@@ -1,0 +1,51 @@
+import { count } from "../report.ts";
+import type { Finding, Level } from "./finding.ts";
+
+const width = 80;
+const marks: Readonly<Record<Level, string>> = {
+  error: "ERROR",
+  warning: "warn ",
+  ok: "ok   ",
+  skipped: "-    ",
+};
+const order: readonly Level[] = ["error", "warning", "skipped", "ok"];
+
+/** The worst first, so that a screen's last lines are the sum and its first the trouble. */
+export function findingsText(findings: readonly Finding[]): string {
+  const sorted = order.flatMap((level) => findings.filter((finding) => finding.level === level));
+  const lines = sorted.flatMap((finding) => {
+    const { check, level, what, why, mend } = finding;
+    const told = fold(`${check}: ${what}`, `${marks[level]} `, "      ");
+    if (why === "") return told;
+    return [
+      ...told,
+      ...fold(why, "      why:  ", "            "),
+      // Never folded: they are there to be copied.
+      ...mend.map((line, at) => `      ${at === 0 ? "mend: " : "      "}${line}`),
+      "",
+    ];
+  });
+  return `${lines.join("\n")}\n${sumText(findings)}\n`;
+}
+
+function sumText(findings: readonly Finding[]): string {
+  const number = (level: Level): number => findings.filter((one) => one.level === level).length;
+  const skipped = number("skipped") === 0 ? "" : `, ${number("skipped")} not looked at`;
+  return `\n${count(number("error"), "error")}, ${count(number("warning"), "warning")}, ${number("ok")} ok${skipped}`;
+}
+
+function fold(text: string, first: string, rest: string): string[] {
+  const lines: string[] = [];
+  let line = first;
+  let empty = true;
+  for (const word of text.split(" ")) {
+    if (!empty && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = rest;
+      empty = true;
+    }
+    line += empty ? word : ` ${word}`;
+    empty = false;
+  }
+  return [...lines, line];
+}
