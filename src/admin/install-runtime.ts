@@ -28,6 +28,7 @@ nothing that runs is touched. May be repeated.
 `;
 const reloadMs = 10_000;
 const pollMs = 100;
+const isOurName = /^dockline(?:-|$)/;
 
 interface Choice {
   undo: boolean;
@@ -118,6 +119,12 @@ async function install(choice: Choice, engine: DockerEngine): Promise<void> {
 }
 
 async function undo(choice: Choice, engine: DockerEngine): Promise<void> {
+  if (!(await isRegistered(choice, engine))) {
+    // Without a reload: it would take over whatever else waits in daemon.json.
+    if (choice.binary === undefined) await removeProgram();
+    say("dockline-oci is not registered");
+    return;
+  }
   await requireUnused(engine);
   const { path, before, after } = await change(choice, engine, withoutRuntimes);
   if (after !== before) await replaceText(path, withoutEmptyRuntimes(after));
@@ -148,10 +155,7 @@ async function change(
       `Docker answers at ${choice.endpoint}, but the process behind it is not to be found here: run this where dockerd runs, as root`,
     );
   }
-  const path =
-    choice.daemonJson ??
-    (dockerd === undefined ? undefined : argumentOf(dockerd, "--config-file")) ??
-    "/etc/docker/daemon.json";
+  const path = daemonJsonOf(choice, dockerd);
   if (dockerd?.arguments.some((argument) => argument.startsWith("--add-runtime")) === true) {
     throw new Error(
       `dockerd has runtimes on its command line (--add-runtime), which it does not take together with those of ${path}: move them to "runtimes" there first`,
@@ -181,6 +185,27 @@ async function change(
   return { names, path, before, after, dockerd: true };
 }
 
+function daemonJsonOf(choice: Choice, dockerd: DockerdProcess | undefined): string {
+  return (
+    choice.daemonJson ??
+    (dockerd === undefined ? undefined : argumentOf(dockerd, "--config-file")) ??
+    "/etc/docker/daemon.json"
+  );
+}
+
+/** In Docker's file, or in a Docker that has not read it again. */
+async function isRegistered(choice: Choice, engine: DockerEngine): Promise<boolean> {
+  const dockerd = findDockerd(choice.endpoint.replace(/^unix:\/\//, ""));
+  const text = await readOrEmpty(daemonJsonOf(choice, dockerd));
+  if (text !== undefined && /dockline/.test(text)) return true;
+  try {
+    const { Runtimes } = await engine.info();
+    return Object.keys(Runtimes ?? {}).some((name) => isOurName.test(name));
+  } catch {
+    return false;
+  }
+}
+
 async function answers(engine: DockerEngine): Promise<boolean> {
   try {
     await engine.ping({ timeoutMs: 3000 });
@@ -198,7 +223,7 @@ async function reload(
   process.kill(dockerd.pid, "SIGHUP");
   for (let waitedMs = 0; ; waitedMs += pollMs) {
     const { Runtimes } = await engine.info();
-    const there = Object.keys(Runtimes ?? {}).filter((name) => /^dockline(?:-|$)/.test(name));
+    const there = Object.keys(Runtimes ?? {}).filter((name) => isOurName.test(name));
     if (there.sort().join() === [...wanted].sort().join()) return;
     if (waitedMs >= reloadMs) {
       throw new Error(
@@ -221,7 +246,7 @@ async function requireUnused(engine: DockerEngine): Promise<void> {
   const using: string[] = [];
   for (const { Id } of listed) {
     const { HostConfig, Name } = await engine.inspectContainer(Id);
-    if (/^dockline(?:-|$)/.test(HostConfig.Runtime ?? "")) using.push(Name.slice(1));
+    if (isOurName.test(HostConfig.Runtime ?? "")) using.push(Name.slice(1));
   }
   if (using.length === 0) return;
   const some = using.slice(0, 3).join(", ");
