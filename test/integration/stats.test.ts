@@ -16,6 +16,7 @@ import {
   startContainer,
 } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
+import { seen } from "../support/seen.ts";
 import { startSink } from "../support/sink.ts";
 import type { Sink } from "../support/sink.ts";
 import { until } from "../support/until.ts";
@@ -23,7 +24,7 @@ import { until } from "../support/until.ts";
 const mebibyte = 1n << 20n;
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe("figures of containers and pods @cgroup2", function () {
+describe("figures of containers and pods", function () {
   this.timeout(120_000);
   let node: TestNode;
   let sink: Sink;
@@ -66,7 +67,7 @@ describe("figures of containers and pods @cgroup2", function () {
     await node.runtime.removeContainer({ containerId });
   };
 
-  it("measure a processor hog of a known share", async () => {
+  it("measure a processor hog of a known share @cgroup2", async () => {
     const id = await run("while :; do :; done", {
       metadata: { name: "hog" },
       linux: { resources: { cpuPeriod: 100_000n, cpuQuota: 20_000n } },
@@ -90,12 +91,14 @@ describe("figures of containers and pods @cgroup2", function () {
     expect(nanoCores).to.be.closeTo(rate * 1e9, rate * 1e8);
     // A busy machine may give it less than its share, never more.
     expect(nanoCores).to.be.within(0.08e9, 0.23e9);
+    seen("CPU time of a fifth of a core, ns", usage, truthAfter);
+    seen("its nano cores", nanoCores, Math.round(rate * 1e9));
     const whole = (await podStats()).linux!.cpu!;
     expect(whole.usageCoreNanoSeconds!.value >= usage).to.equal(true);
     await remove(id);
   });
 
-  it("leave a file that was only written once out of the working set", async () => {
+  it("leave a file that was only written once out of the working set @cgroup2", async () => {
     const id = await run(
       "dd if=/dev/zero of=/cached bs=1M count=32 2>/dev/null; echo ready; while :; do sleep 1; done",
       {
@@ -111,13 +114,16 @@ describe("figures of containers and pods @cgroup2", function () {
     expectNear(memory!.workingSetBytes!.value, truth.usage - truth.inactiveFile, mebibyte);
     expectNear(memory!.rssBytes!.value, truth.anonymous, mebibyte);
     expect(memory!.workingSetBytes!.value < 12n * mebibyte).to.equal(true);
+    seen("memory usage with 32 MiB cached, bytes", memory!.usageBytes!.value, truth.usage);
+    seen("its working set", memory!.workingSetBytes!.value, truth.usage - truth.inactiveFile);
+    seen("its rss", memory!.rssBytes!.value, truth.anonymous);
     const available = 128n * mebibyte - memory!.workingSetBytes!.value;
     expect(memory!.availableBytes!.value).to.equal(available);
     expect(memory!.pageFaults!.value > 0n).to.equal(true);
     await remove(id);
   });
 
-  it("count bytes that the pod sent over its network", async () => {
+  it("count bytes that the pod sent over its network @cgroup2", async () => {
     const before = (await podStats()).linux!.network!.defaultInterface!;
     const alreadyReceived = sink.received();
     const id = await run(
@@ -132,18 +138,20 @@ describe("figures of containers and pods @cgroup2", function () {
     const tx = Number(after.txBytes!.value - before.txBytes!.value);
     // Headers of Ethernet, IP and TCP, and what is sent again.
     expect(tx).to.be.within(sent, sent * 1.1);
+    seen("network sent, bytes", tx, `${sent} and headers`);
     expect(after.rxBytes!.value > before.rxBytes!.value).to.equal(true);
     expect(after.txErrors!.value).to.equal(0n);
     expect(network.interfaces).to.deep.equal([]);
     await remove(id);
   });
 
-  it("count processes of the whole pod", async () => {
+  it("count processes of the whole pod @cgroup2", async () => {
     const id = await run("for i in 1 2 3 4 5 6 7; do sleep 1000 & done; wait", {
       metadata: { name: "forks" },
     });
     // The shell, its seven children, and the pause program.
     await until(async () => (await podStats()).linux!.process!.processCount!.value === 9n);
+    seen("processes", 9, 9);
     await remove(id);
   });
 
@@ -168,6 +176,8 @@ describe("figures of containers and pods @cgroup2", function () {
     );
     const { writableLayer } = await statsOf(id);
     expectNear(writableLayer!.usedBytes!.value, BigInt(truthBytes), 65_536n);
+    seen("writable layer, bytes", writableLayer!.usedBytes!.value, truthBytes);
+    seen("its inodes", writableLayer!.inodesUsed!.value, names - 1);
     expect(writableLayer!.timestamp > 0n).to.equal(true);
     const { imageFilesystems } = await node.images.imageFsInfo({});
     expect(writableLayer!.fsId!.mountpoint).to.equal(imageFilesystems[0]!.fsId!.mountpoint);
