@@ -40,6 +40,8 @@ export interface NodeOptions {
 export interface TestNode {
   readonly folder: string;
   readonly endpoint: string;
+  /** Path of the engine's own socket, behind the proxy. */
+  readonly upstream: string;
   readonly stateDir: string;
   readonly cniConfDir: string;
   /** host-local's address files of this node's network. */
@@ -144,6 +146,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   const node: TestNode = {
     folder,
     endpoint,
+    upstream,
     ...paths,
     bridge,
     get runtime() {

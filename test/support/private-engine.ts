@@ -9,35 +9,48 @@ import { tempFolder } from "./temp-folder.ts";
 /** A dockerd that a test may freeze, kill and start again. */
 export interface PrivateEngine {
   readonly socketPath: string;
-  start(): Promise<void>;
+  /** @param program another dockerd than before, on the same folders */
+  start(program?: string): Promise<void>;
   /** SIGSTOP and SIGCONT of dockerd alone: the kernel still accepts connections for it. */
   freeze(): void;
   thaw(): void;
   /** SIGKILL, and wait until it is gone; its containers' processes live on. */
   kill(): Promise<void>;
+  /** dockerd's own, and that of the containerd that it started. */
+  pid(): number;
+  containerdPid(): number;
+  /** Where images and containers lie. */
+  readonly dataRoot: string;
   stop(): Promise<void>;
   remove(): Promise<void>;
 }
 
-/** @param daemon more members of daemon.json */
+/**
+ * @param daemon more members of daemon.json
+ * @param program a dockerd; without it the lane's, and without a lane the machine's
+ */
 export async function startPrivateEngine(
   args: string[] = [],
   daemon: object = {},
+  program = process.env["DOCKLINE_TEST_DOCKERD"],
 ): Promise<PrivateEngine> {
   const temp = tempFolder();
   const socketPath = temp.path("docker.sock");
-  // A lane's own engine; without one the machine's.
-  const program = process.env["DOCKLINE_TEST_DOCKERD"];
+  let current = program;
   writeFileSync(temp.path("daemon.json"), JSON.stringify({ ...storeChoice(), ...daemon }));
   const pidFile = temp.path("pid");
   let stop: (() => Promise<void>) | undefined;
   const pid = (): number => Number(readFileSync(pidFile, "utf8"));
   const engine: PrivateEngine = {
     socketPath,
-    start: async () => {
+    dataRoot: temp.path("root"),
+    pid,
+    containerdPid: () => Number(readFileSync(temp.path("exec/containerd/containerd.pid"), "utf8")),
+    start: async (other) => {
+      current = other ?? current;
       ({ stop } = await ensureEngine(socketPath, {
         logFile: temp.path("log"),
-        ...(program === undefined ? {} : { program }),
+        ...(current === undefined ? {} : { program: current }),
         args: [
           ...["--config-file", temp.path("daemon.json")],
           ...["--data-root", temp.path("root"), "--exec-root", temp.path("exec")],
