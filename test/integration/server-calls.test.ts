@@ -191,11 +191,15 @@ describe("calls to the CRI server", () => {
 
   it("takes no new call while it drains", async () => {
     const pod = await runPod(node, hostSandboxConfig(node));
-    const slow = 'trap "sleep 1; exit 0" TERM; while :; do sleep 0.1; done';
+    const slow = 'trap "sleep 2; exit 0" TERM; : >/ready; while :; do sleep 0.1; done';
     const containerId = await startContainer(node, pod, containerConfig(slow));
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await until(
+      async () =>
+        (await node.runtime.execSync({ containerId, cmd: ["test", "-f", "/ready"] })).exitCode ===
+        0,
+    );
     const stop = node.runtime.stopContainer({ containerId, timeout: 10n });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 300));
     const ended = node.terminate();
     await new Promise((resolve) => setTimeout(resolve, 300));
     const error = await failure(node.runtime.version({}, { timeoutMs: 5000 }));
