@@ -45,7 +45,7 @@ export function checkCgroupVersion({ engine, kubelet }: NodeFacts): Finding {
     "this node has cgroup v1",
     "a kubelet from 1.35 on does not start on it unless failCgroupV1 is false; memory QoS " +
       "and cgroup keys do not exist there",
-    "in /etc/default/grub: GRUB_CMDLINE_LINUX=systemd.unified_cgroup_hierarchy=1",
-    "update-grub && reboot   # or failCgroupV1: false in the kubelet's config",
+    "on the kernel's command line: systemd.unified_cgroup_hierarchy=1",
+    "or in the kubelet's configuration: failCgroupV1: false",
   );
 }

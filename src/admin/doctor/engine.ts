@@ -115,7 +115,7 @@ export function checkPauseImage({ engine, config, architecture }: NodeFacts): Fi
       check,
       `${reference} is not on this node, and the built-in image cannot take a name without a tag`,
       "there are no pods unless a registry gives it",
-      "in Dockline's configuration: podInfraContainerImage: registry.k8s.io/pause:3.10.2",
+      "take podInfraContainerImage out of Dockline's configuration",
     );
   }
   if (image.Architecture !== architecture) {

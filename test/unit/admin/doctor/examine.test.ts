@@ -1,0 +1,97 @@
+import { expect } from "chai";
+import { exitCodeOf, findingsJson } from "../../../../src/admin/doctor.ts";
+import { examine } from "../../../../src/admin/doctor/examine.ts";
+import type { NodeFacts } from "../../../../src/admin/doctor/facts.ts";
+import { findingsText } from "../../../../src/admin/doctor/text.ts";
+import { soundNode } from "../../../support/doctor-node.ts";
+import { daemon, disk, endpoint, engineWith, image, kubelet, mistakes, sound } from "./mistakes.ts";
+
+describe("the doctor", () => {
+  it("finds nothing on a sound node", () => {
+    const findings = examine(sound);
+    expect(findings.filter(({ level }) => level !== "ok")).to.deep.equal([]);
+    expect(exitCodeOf(findings)).to.equal(0);
+    expect(new Set(findings.map(({ check }) => check)).size).to.equal(findings.length);
+  });
+
+  for (const [name, changes, check, level, ...words] of mistakes) {
+    it(`finds ${name}, and nothing else`, () => {
+      const findings = examine(soundNode(changes));
+      const bad = findings.filter((finding) => !["ok", "skipped"].includes(finding.level));
+      expect(bad.map((finding) => [finding.check, finding.level])).to.deep.equal([[check, level]]);
+      const [{ what, why, mend }] = bad as [(typeof bad)[number]];
+      expect(what).to.not.equal("");
+      expect(why).to.not.equal("");
+      expect(mend).to.not.deep.equal([]);
+      for (const word of words) expect([what, why, ...mend].join("\n")).to.match(word);
+      expect(exitCodeOf(findings)).to.equal(level === "error" ? 2 : 1);
+    });
+  }
+
+  it("says that it cannot look where Docker is down, and judges the rest", () => {
+    const findings = examine(
+      soundNode({
+        engine: undefined,
+        engineTrouble: "connect ENOENT",
+        dockerSocket: { ...sound.dockerSocket, mode: undefined },
+        runc: undefined,
+        editing: [],
+      }),
+    );
+    expect(findings.filter(({ level }) => level === "error")).to.have.length(1);
+    expect(findings.find(({ check }) => check === "engine")?.what).to.contain("connect ENOENT");
+    const skipped = findings.filter(({ level }) => level === "skipped").map(({ check }) => check);
+    expect(skipped).to.have.members(
+      "docker-socket storage cgroup-version cgroup-driver live-restore log-driver runc dockline-oci pause-image".split(
+        " ",
+      ),
+    );
+  });
+
+  it("is content with what is only different", () => {
+    const different: Partial<NodeFacts>[] = [
+      kubelet(endpoint("/var/run/dockline/dockline.sock")),
+      { kubelet: { sources: [], removedFlags: [], troubles: [] } },
+      {
+        runc: {
+          version: "1.1.5+ds1",
+          changelog:
+            "CVE-2024-21626 CVE-2024-45310 CVE-2025-31133 CVE-2025-52565 CVE-2025-52881 CVE-2026-41579",
+        },
+      },
+      { editing: [] },
+      image("amd64"),
+      { ...engineWith({ CgroupVersion: "1" }), ...kubelet({ failCgroupV1: false }) },
+      daemon({ init: false, "default-runtime": "runc", "default-ulimits": {} }),
+      { daemon: { ...sound.daemon, hosts: ["tcp://0.0.0.0:2376"], tlsVerify: true } },
+      disk({ freeInodesShare: undefined }),
+    ];
+    for (const changes of different) {
+      expect(exitCodeOf(examine(soundNode(changes))), JSON.stringify(changes)).to.equal(0);
+    }
+  });
+
+  it("says it in 80 columns, the worst first, and leaves lines to copy whole", () => {
+    for (const [name, changes] of mistakes) {
+      const text = findingsText(examine(soundNode(changes)));
+      for (const line of text.split("\n")) expect(line.length, `${name}: ${line}`).to.be.below(81);
+      expect(text).to.match(/^(?:ERROR|warn) /);
+    }
+  });
+
+  it("gives scripts one JSON object of a form that is written down", () => {
+    const findings = examine(soundNode({ forward: { ipv4: "DROP", ipv6: "DROP", message: "" } }));
+    const report = JSON.parse(findingsJson(findings)) as Record<string, unknown>;
+    expect(Object.keys(report)).to.deep.equal(["schema", "dockline", "counts", "findings"]);
+    expect(report["schema"]).to.equal(1);
+    expect(report["counts"]).to.deep.equal({
+      error: 1,
+      warning: 0,
+      ok: findings.length - 1,
+      skipped: 0,
+    });
+    for (const finding of report["findings"] as object[]) {
+      expect(Object.keys(finding)).to.deep.equal(["check", "level", "what", "why", "mend"]);
+    }
+  });
+});
