@@ -17,6 +17,7 @@ import {
   runPod,
   startContainer,
   untilExited,
+  type RunningPod,
 } from "../support/pods.ts";
 import { until } from "../support/until.ts";
 
@@ -44,6 +45,15 @@ describe("calls to the CRI server", () => {
   afterEach(async () => {
     await expectNothingLeft(node, start);
   });
+
+  /** Runs a container that takes SIGTERM in its own way, and waits until it does. */
+  const startTrapping = async (pod: RunningPod, onTerm: string): Promise<string> => {
+    const script = `trap "${onTerm}" TERM; : >/ready; while :; do sleep 0.1; done`;
+    const containerId = await startContainer(node, pod, containerConfig(script));
+    const test = { containerId, cmd: ["test", "-f", "/ready"] };
+    await until(async () => (await node.runtime.execSync(test)).exitCode === 0);
+    return containerId;
+  };
 
   const bytes = (path: string, body: Buffer): Promise<Buffer> =>
     new Promise((resolve, reject) => {
@@ -153,9 +163,8 @@ describe("calls to the CRI server", () => {
 
   it("lets a running call end on SIGTERM, and exits with 0", async () => {
     const pod = await runPod(node, hostSandboxConfig(node));
-    const slow = 'trap "sleep 2; exit 7" TERM; while :; do sleep 0.1; done';
-    const containerId = await startContainer(node, pod, containerConfig(slow));
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    const containerId = await startTrapping(pod, "sleep 2; exit 7");
+    node.proxy.reset();
     const stop = node.runtime.stopContainer({ containerId, timeout: 10n });
     await until(() => node.proxy.count(/^POST \/containers\/\{id\}\/stop$/) > 0);
     const begun = performance.now();
@@ -169,14 +178,14 @@ describe("calls to the CRI server", () => {
 
   it("cuts what takes longer than the drain time, exits with 0, and Docker goes on", async () => {
     const pod = await runPod(node, hostSandboxConfig(node));
-    const slow = 'trap "sleep 9; exit 8" TERM; while :; do sleep 0.1; done';
-    const containerId = await startContainer(node, pod, containerConfig(slow));
+    const containerId = await startTrapping(pod, "sleep 9; exit 8");
+    node.proxy.reset();
     const exec = failure(
       node.runtime.execSync({ containerId, cmd: ["sleep", "100"], timeout: 100n }),
     );
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await until(() => node.proxy.count(/^POST \/exec\/\{id\}\/start$/) > 0);
     const stop = failure(node.runtime.stopContainer({ containerId, timeout: 20n }));
-    await until(() => node.proxy.count(/^POST \/containers\/\{id\}\/stop$/) > 1);
+    await until(() => node.proxy.count(/^POST \/containers\/\{id\}\/stop$/) > 0);
     const begun = performance.now();
     expect(await node.terminate()).to.equal(0);
     expect(performance.now() - begun).to.be.within(4500, 8000);
@@ -191,13 +200,7 @@ describe("calls to the CRI server", () => {
 
   it("takes no new call while it drains", async () => {
     const pod = await runPod(node, hostSandboxConfig(node));
-    const slow = 'trap "sleep 2; exit 0" TERM; : >/ready; while :; do sleep 0.1; done';
-    const containerId = await startContainer(node, pod, containerConfig(slow));
-    await until(
-      async () =>
-        (await node.runtime.execSync({ containerId, cmd: ["test", "-f", "/ready"] })).exitCode ===
-        0,
-    );
+    const containerId = await startTrapping(pod, "sleep 2; exit 0");
     const stop = node.runtime.stopContainer({ containerId, timeout: 10n });
     await new Promise((resolve) => setTimeout(resolve, 300));
     const ended = node.terminate();
