@@ -20,12 +20,18 @@ export function findingsText(findings: readonly Finding[]): string {
     return [
       ...told,
       ...fold(why, "      why:  ", "            "),
-      // Never folded: they are there to be copied.
-      ...mend.map((line, at) => `      ${at === 0 ? "mend: " : "      "}${line}`),
+      ...mend.flatMap((line, at) => mendLines(line, `      ${at === 0 ? "mend: " : "      "}`)),
       "",
     ];
   });
   return `${lines.join("\n")}\n${sumText(findings)}\n`;
+}
+
+/** A command stays one line, to be copied; a long line for a file goes below the file's name. */
+function mendLines(line: string, first: string): string[] {
+  const place = /^(in .*?:) (.*)$/.exec(line);
+  if (first.length + line.length <= width || place === null) return [first + line];
+  return [`${first}${place[1] ?? ""}`, `${" ".repeat(first.length + 2)}${place[2] ?? ""}`];
 }
 
 function sumText(findings: readonly Finding[]): string {
