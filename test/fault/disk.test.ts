@@ -102,7 +102,7 @@ describe("Docker's own disk", function () {
   let node: TestNode;
 
   before(async () => {
-    engine = await startPrivateEngine([], (path) => {
+    engine = await startPrivateEngine([], {}, undefined, (path) => {
       disk = mountSmallDisk({ mib: 160, path });
     });
     node = await startNode({ upstream: engine.socketPath });

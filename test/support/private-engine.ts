@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ensureEngine } from "../../scripts/dockerd.ts";
@@ -28,13 +28,17 @@ export interface PrivateEngine {
 /**
  * @param daemon more members of daemon.json
  * @param program a dockerd; without it the lane's, and without a lane the machine's
+ * @param prepare gets the engine's data folder, empty, before the first start
  */
 export async function startPrivateEngine(
   args: string[] = [],
   daemon: object = {},
   program = process.env["DOCKLINE_TEST_DOCKERD"],
+  prepare: (dataRoot: string) => void = () => undefined,
 ): Promise<PrivateEngine> {
   const temp = tempFolder();
+  mkdirSync(temp.path("root"));
+  prepare(temp.path("root"));
   const socketPath = temp.path("docker.sock");
   let current = program;
   writeFileSync(temp.path("daemon.json"), JSON.stringify({ ...storeChoice(), ...daemon }));
