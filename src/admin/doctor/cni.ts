@@ -16,8 +16,8 @@ export function checkCniConfig({ cni, config }: NodeFacts): Finding {
   const check = "cni-config";
   const folder = config.cniConfDir;
   const mend = [
-    "kubectl get pods -A -o wide   # does the network add-on run on this node?",
-    `cp deploy/cni/10-dockline.conflist ${folder}/   # without an add-on`,
+    "kubectl get pods -A -o wide   # is the network add-on here?",
+    `cp deploy/cni/10-dockline.conflist ${folder}   # without one`,
   ];
   if (cni.folderTrouble !== undefined) return error(check, cni.folderTrouble, noPods, ...mend);
   if (cni.files.length === 0) {

@@ -47,7 +47,7 @@ export function checkKubeletEndpoint({ kubelet, config }: NodeFacts): Finding {
     check,
     `the kubelet's runtime is ${endpoint.value} (${endpoint.from}), not ${wanted}`,
     "Dockline is not asked for anything",
-    ...(theirs ? ["dockline migrate --from cri-dockerd   # shows the steps of the switch"] : []),
+    ...(theirs ? ["dockline migrate --from cri-dockerd   # shows the steps"] : []),
     `in ${file}: ${line}`,
     "systemctl restart kubelet",
   );
@@ -63,7 +63,7 @@ export function checkKubeletFlags({ kubelet }: NodeFacts): Finding {
       check,
       `${removed.from} has ${names}`,
       "these went with dockershim: a kubelet from 1.24 on does not start with them",
-      `dockline migrate --from dockershim --kubelet-flags ${removed.from} --apply`,
+      `dockline migrate --from dockershim --kubelet-flags ${removed.from}`,
     );
   }
   if (kubelet.troubles.length > 0) {

@@ -49,7 +49,7 @@ export function checkCriDockerd({ leftovers, kubelet, config }: NodeFacts): Find
       ? "the node is not switched to Dockline yet"
       : "nobody asks it, and a kubelet that is pointed back by mistake would find it",
     used
-      ? "dockline migrate --from cri-dockerd   # shows the steps of the switch"
+      ? "dockline migrate --from cri-dockerd   # shows the steps"
       : "systemctl disable --now cri-docker.socket cri-docker.service",
   );
 }
