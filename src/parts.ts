@@ -8,6 +8,8 @@ import { createDockerEngine } from "./engine/docker-engine.ts";
 import type { DockerEngine } from "./engine/docker-engine.ts";
 import { InfoCache } from "./engine/info-cache.ts";
 import type { EngineSelf } from "./engine/info-cache.ts";
+import { createImageVolumes } from "./images/image-volumes.ts";
+import type { ImageVolumes } from "./images/image-volumes.ts";
 import { createAccountReader } from "./images/accounts.ts";
 import type { AccountFiles } from "./images/accounts.ts";
 import { createPauseImage } from "./images/ensure-pause.ts";
@@ -64,6 +66,7 @@ export interface Parts extends PodDeps {
   factsNow(): EngineFacts;
   editing: EditingRuntimes;
   imageAccounts(imageId: string): Promise<AccountFiles>;
+  volumes: ImageVolumes;
   close(): Promise<void>;
 }
 
@@ -176,6 +179,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     forward: createForwardPolicySource({ clock, log }),
     pause: pauseImage(config, { engine, puller, index, log }),
     imageAccounts: createAccountReader(engine),
+    volumes: await createImageVolumes({ engine, stateDir: config.stateDir, log }),
     logChoice: {
       format: config.containerLogFormat === "docker-json" ? "docker-json" : "cri",
       sourcePath: async (id) =>

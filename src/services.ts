@@ -6,11 +6,13 @@ import type { ContainerEntry } from "./index/container-index.ts";
 import { isPinned } from "./images/pinned.ts";
 import type { PinPolicy } from "./images/pinned.ts";
 import type { Parts } from "./parts.ts";
+import { containerCheckpoint } from "./rpc/container-checkpoint.ts";
 import { containerCreate } from "./rpc/container-create.ts";
 import { containerEvents } from "./rpc/container-events.ts";
 import { containerRead } from "./rpc/container-read.ts";
 import { containerStart } from "./rpc/container-start.ts";
 import { containerStop } from "./rpc/container-stop.ts";
+import { Criu } from "./rpc/criu.ts";
 import { execSync } from "./rpc/exec-sync.ts";
 import { handlerFeatures } from "./rpc/handler-features.ts";
 import { imageChange } from "./rpc/image-change.ts";
@@ -52,6 +54,7 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
     ...containerStop(parts),
     ...containerRead(parts),
     ...containerEvents(parts),
+    ...containerCheckpoint({ ...parts, criu: new Criu(parts.clock) }),
     ...updateResources(parts),
     ...statsRead({ ...parts, ...parts.stats }),
     ...metricsRead({
@@ -88,6 +91,14 @@ export function imageNameOf(parts: Pick<Parts, "views">, entry: ContainerEntry):
   return parts.views.container(entry).image?.image ?? entry.image;
 }
 
+/** As root or as a volume: the engine knows nothing of copies. */
+async function inUseByPod({ index }: Pick<Parts, "index">, imageId: string): Promise<boolean> {
+  return [...(await index.containers()), ...(await index.sandboxes())].some(
+    (entry) =>
+      entry.imageId === imageId || entry.identity.extra.imageVolumes?.includes(imageId) === true,
+  );
+}
+
 export function imageHandlers(parts: Parts): Handlers<typeof ImageService> {
   const policy = (): PinPolicy => {
     const self = parts.info.peek();
@@ -120,11 +131,9 @@ export function imageHandlers(parts: Parts): Handlers<typeof ImageService> {
       images: parts.index.images,
       puller: parts.puller,
       locks: parts.locks,
-      inUse: async (imageId) =>
-        [...(await parts.index.containers()), ...(await parts.index.sandboxes())].some(
-          (entry) => entry.imageId === imageId,
-        ),
+      inUse: (imageId) => inUseByPod(parts, imageId),
       inUseByAny: async (imageId) =>
+        (await inUseByPod(parts, imageId)) ||
         (await parts.engine.listContainers([])).some((found) => found.ImageID === imageId),
     }),
   };

@@ -21,6 +21,8 @@ export interface IdentityExtra {
   readonly hash?: string;
   /** Made to run under dockline-oci: no start without its edits. */
   readonly edited?: true;
+  /** Ids of images whose copies are mounted, on engines without image mounts. */
+  readonly imageVolumes?: readonly string[];
 }
 
 interface IdentityFields {
@@ -235,6 +237,7 @@ function readAuthoritative(
   if (kind !== "podsandbox" && kind !== "container") return undefined;
   if (criLabels === undefined || annotations === undefined) return undefined;
   const { spec, hash, edited } = value;
+  const imageVolumes = value["imageVolumes"];
   return {
     kind,
     labels: criLabels,
@@ -246,6 +249,7 @@ function readAuthoritative(
       ...(typeof spec === "string" ? { spec } : {}),
       ...(typeof hash === "string" ? { hash } : {}),
       ...(edited === true ? { edited } : {}),
+      ...(Array.isArray(imageVolumes) ? { imageVolumes: imageVolumes.map(String) } : {}),
     },
   };
 }

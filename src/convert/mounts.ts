@@ -23,9 +23,14 @@ const NEEDS_EDITS =
  * CRI mounts → Docker's structured mounts, in the order given. Never string binds: in those a colon
  * in a path would be syntax. A missing host path is Docker's error, as the CRI wants it.
  *
+ * @param imageCopies host paths of image mounts by their place in the list, on engines below API 1.48
  * @throws InvalidArgument or Unimplemented naming the mount's field
  */
-export function toDockerMounts(mounts: readonly Mount[], facts: MountFacts): TranslatedMounts {
+export function toDockerMounts(
+  mounts: readonly Mount[],
+  facts: MountFacts,
+  imageCopies: ReadonlyMap<number, string> = new Map(),
+): TranslatedMounts {
   const relabelPaths: string[] = [];
   const translated = mounts.map((mount, index) => {
     const field = `mounts[${index}]`;
@@ -33,7 +38,9 @@ export function toDockerMounts(mounts: readonly Mount[], facts: MountFacts): Tra
     if (isRoot(target))
       throw invalidArgument(`${field}.container_path: "/" cannot be a mount point`);
     refuseUnsupported(field, mount, facts);
-    if (mount.image !== undefined) return imageMount(field, mount, mount.image.image, facts);
+    if (mount.image !== undefined) {
+      return imageMount(field, mount, mount.image.image, facts, imageCopies.get(index));
+    }
     if (mount.imageSubPath !== "") {
       throw invalidArgument(`${field}.image_sub_path: set without image`);
     }
@@ -82,7 +89,14 @@ function requireRecursiveReadOnly(field: string, mount: Mount, facts: MountFacts
   }
 }
 
-function imageMount(field: string, mount: Mount, image: string, facts: MountFacts): DockerMount {
+/** Read-only whatever the mount says: kubelets leave `readonly` unset for images. */
+function imageMount(
+  field: string,
+  mount: Mount,
+  image: string,
+  facts: MountFacts,
+  copy: string | undefined,
+): DockerMount {
   if (mount.hostPath !== "") throw invalidArgument(`${field}: both host_path and image are set`);
   if (mount.recursiveReadOnly) {
     throw invalidArgument(`${field}.recursive_read_only: not for image mounts`);
@@ -93,6 +107,15 @@ function imageMount(field: string, mount: Mount, image: string, facts: MountFact
   const subPath = requirePlainText(`${field}.image_sub_path`, mount.imageSubPath);
   if (!isLocal(subPath)) throw invalidArgument(`${field}.image_sub_path: leaves the image`);
   const source = lookupReference(image);
+  if (copy !== undefined) {
+    return {
+      Type: "bind",
+      Source: copy,
+      Target: mount.containerPath,
+      ReadOnly: true,
+      BindOptions: { Propagation: "rprivate" },
+    };
+  }
   if (facts.apiMinor < API.imageMounts) {
     throw unimplemented(
       `ImageVolumeMountFailed: ${field}.image: this Docker Engine has no image mounts (API 1.${API.imageMounts})`,

@@ -12,7 +12,13 @@ import type { ImageInspect, ImageSummary, PullProgress } from "./types.ts";
 
 type ImageCalls = Pick<
   Engine,
-  "listImages" | "inspectImage" | "pullImage" | "tagImage" | "removeImage" | "loadImage"
+  | "listImages"
+  | "inspectImage"
+  | "pullImage"
+  | "tagImage"
+  | "removeImage"
+  | "saveImage"
+  | "loadImage"
 >;
 
 const maxProgressBytes = 1 << 20;
@@ -59,6 +65,19 @@ export function imageCalls(requests: Requests): ImageCalls {
         docker
           .getImage(pathSegment("image", reference, operation))
           .remove({ _query } as Docker.ImageRemoveOptions),
+      );
+    },
+
+    saveImage: (reference, options) => {
+      const operation = "save image";
+      // Engines write all layers into a folder of their own before the first byte is sent.
+      return requests.run(
+        { operation, lane: "long", budgetMs: undefined, options },
+        async (docker) =>
+          responseOf(
+            operation,
+            await docker.getImage(pathSegment("image", reference, operation)).get(),
+          ),
       );
     },
 

@@ -122,6 +122,8 @@ export interface Engine {
     reference: string,
     options?: RequestOptions & { force?: boolean; noPrune?: boolean },
   ): Promise<void>;
+  /** `docker save` of one image, by its id: a tar archive. */
+  saveImage(reference: string, options?: RequestOptions): Promise<Readable>;
   /** `docker load` of a tar archive. */
   loadImage(archive: Readable, options?: RequestOptions): Promise<void>;
 

@@ -15,11 +15,14 @@ import type {
   PodSandboxConfig,
   RuntimeService,
 } from "../gen/runtime/v1/api_pb.js";
+import type { ImageVolumes } from "../images/image-volumes.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
 import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "./deps.ts";
 import { engineHasCdi, wantsEdits } from "./edits.ts";
 import { requireHostPaths } from "./host-paths.ts";
+import { holdImageMounts } from "./image-mounts.ts";
+import type { ImageMounts } from "./image-mounts.ts";
 import { inspectByName } from "./sandbox-lookup.ts";
 import { removeContainer } from "./sandbox-teardown.ts";
 import {
@@ -32,6 +35,8 @@ import { requireTarget } from "./target-container.ts";
 export interface ContainerCreateDeps extends PodDeps {
   /** /etc/passwd and /etc/group of an image, read once for each image id. */
   imageAccounts(imageId: string): Promise<ImageAccounts>;
+  /** Copies of images for volumes, on engines without image mounts. */
+  volumes: ImageVolumes;
 }
 
 /** CreateContainer. */
@@ -51,7 +56,8 @@ export function containerCreate(
       const name = containerName(config.metadata, sandboxConfig.metadata);
       const containerId = await deps.locks.run(`container:${name}`, async () => {
         context.signal.throwIfAborted();
-        return await createOrReuse(deps, { name, config, sandboxConfig, sandbox });
+        const wanted = { name, config, sandboxConfig, sandbox };
+        return await createOrReuse(deps, wanted, context.signal);
       });
       return { containerId };
     },
@@ -76,7 +82,11 @@ async function readySandbox(deps: PodDeps, podSandboxId: string): Promise<Contai
   return sandbox;
 }
 
-async function createOrReuse(deps: ContainerCreateDeps, wanted: Wanted): Promise<string> {
+async function createOrReuse(
+  deps: ContainerCreateDeps,
+  wanted: Wanted,
+  signal: AbortSignal,
+): Promise<string> {
   const { name, config, sandbox } = wanted;
   const hash = configHash(ContainerConfigSchema, config, sandbox.id);
   const existing = await deps.index.byName(name);
@@ -84,9 +94,30 @@ async function createOrReuse(deps: ContainerCreateDeps, wanted: Wanted): Promise
     const reused = await reuse(deps, existing.id, existing.identity.extra.hash === hash, name);
     if (reused !== undefined) return reused;
   }
-  const body = await specOf(deps, wanted, hash);
+  const volumes = await holdImageMounts(
+    { volumes: deps.volumes, images: deps.index.images },
+    config.mounts,
+    await deps.facts(),
+    signal,
+  );
+  try {
+    return await createNew(deps, wanted, hash, volumes);
+  } finally {
+    volumes.release();
+  }
+}
+
+async function createNew(
+  deps: ContainerCreateDeps,
+  wanted: Wanted,
+  hash: string,
+  volumes: ImageMounts,
+): Promise<string> {
+  const { name, config } = wanted;
+  const body = await specOf(deps, wanted, hash, volumes);
   const create = async (under: string): Promise<string> => {
-    const spec = under === name ? body : await specOf(deps, { ...wanted, name: under }, hash);
+    const spec =
+      under === name ? body : await specOf(deps, { ...wanted, name: under }, hash, volumes);
     const { id } = await deps.engine.createContainer(under, spec);
     failpoint("create.after-create");
     deps.index.created(id, under, spec);
@@ -157,7 +188,12 @@ async function settleConflict(
   return await create(name);
 }
 
-async function specOf(deps: ContainerCreateDeps, wanted: Wanted, hash: string) {
+async function specOf(
+  deps: ContainerCreateDeps,
+  wanted: Wanted,
+  hash: string,
+  volumes: ImageMounts,
+) {
   const { name, config, sandboxConfig, sandbox } = wanted;
   const security = config.linux?.securityContext;
   const facts = await deps.facts();
@@ -190,9 +226,11 @@ async function specOf(deps: ContainerCreateDeps, wanted: Wanted, hash: string) {
         hash,
         spec: encodeContainerSpec(config, engineHasCdi(facts)),
         ...(edited ? { edited } : {}),
+        ...(volumes.imageIds.length > 0 ? { imageVolumes: volumes.imageIds } : {}),
       },
     ),
     engine: facts,
+    imageCopies: volumes.paths,
     ...(seccompProfile === undefined ? {} : { seccompProfile }),
     ...(needsImageAccounts(security) ? { image: await imageUser(deps, config) } : {}),
   });

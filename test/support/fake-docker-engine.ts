@@ -154,6 +154,10 @@ export function fakeDockerAsEngine(docker: FakeDocker): Engine {
             [...docker.containers.values()].filter((c) => c.image === image).map((c) => c.id),
         }),
       ),
+    saveImage: (reference, options) =>
+      call("saveImage", reference, options, () => {
+        throw refuse(500, "save image", "the fake engine keeps no layers");
+      }),
     loadImage: (archive, options) =>
       call("loadImage", "", options, () => loadArchive(docker, archive)),
 

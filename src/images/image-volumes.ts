@@ -1,0 +1,187 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import type { Engine } from "../engine/engine.ts";
+import { CriError, errorText } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import { failpoint } from "../sys/failpoint.ts";
+import { ensurePrivateFolder, isErrno } from "../sys/fs.ts";
+import { Semaphore, SingleFlight } from "../sys/mutex.ts";
+import { runProcess } from "../sys/process.ts";
+import { UnpackBudget, UnusableImage } from "./layer-entry.ts";
+import { unpackSavedImage } from "./saved-image.ts";
+import { resolveSubPath } from "./sub-path.ts";
+
+/** A copy in use; it stays until the last of its users has let it go and no container has it. */
+export interface HeldCopy {
+  /** Absolute path of the sub path in the copy; no link is on the way. */
+  path(subPath: string): Promise<string>;
+  release(): void;
+}
+
+/**
+ * `<state-dir>/image-volumes`: the file systems of images that are mounted as volumes, for engines
+ * that cannot do it themselves (API below 1.48). One folder for each image, named by its id, which is
+ * there whole or not at all.
+ */
+export interface ImageVolumes {
+  /**
+   * The image's copy, made where it is missing. A copy goes on being made when its caller has left,
+   * so that the next attempt finds it.
+   *
+   * @throws CriError FailedPrecondition for an image that no copy can be made of, ResourceExhausted
+   *   without room for it
+   */
+  hold(image: { id: string; size: number }, signal: AbortSignal): Promise<HeldCopy>;
+  /** Removes the copies that no container uses and nobody holds. */
+  sweep(usedBy: ReadonlySet<string>): Promise<void>;
+}
+
+/** Copies of large images take minutes; an engine that sends nothing for ever is not waited for. */
+const saveMs = 3_600_000;
+/** Of one image; base images have some tens of thousands. */
+const maxFiles = 4_000_000;
+/** What an image may hold beyond its size, which engines count in different ways. */
+const sizeSlackBytes = 64 << 20;
+
+export async function createImageVolumes(deps: {
+  engine: Pick<Engine, "saveImage">;
+  stateDir: string;
+  log: Logger;
+}): Promise<ImageVolumes> {
+  const { engine, log } = deps;
+  const folder = join(deps.stateDir, "image-volumes");
+  await ensurePrivateFolder(folder);
+  const holders = new Map<string, number>();
+  const flights = new SingleFlight<undefined>();
+  const oneAtATime = new Semaphore(1);
+  let sweeping: Promise<void> = Promise.resolve();
+
+  const make = async (hex: string, size: number): Promise<undefined> => {
+    const { bavail, bsize } = await statfs(folder);
+    if (bavail * bsize < size + sizeSlackBytes) {
+      throw new CriError("ResourceExhausted", `no room for a copy of ${size} bytes in ${folder}`);
+    }
+    const temporary = join(folder, `.${hex}.${randomBytes(6).toString("hex")}.tmp`);
+    const work = join(temporary, "layers");
+    const tree = join(temporary, "tree");
+    await mkdir(temporary, { mode: 0o700 });
+    try {
+      await mkdir(work, { mode: 0o700 });
+      await mkdir(tree, { mode: 0o755 });
+      const budget = new UnpackBudget({ bytes: 2 * size + sizeSlackBytes, entries: maxFiles });
+      const archive = await engine.saveImage(`sha256:${hex}`, {
+        signal: AbortSignal.timeout(saveMs),
+      });
+      const lost = await unpackSavedImage(archive, work, tree, budget);
+      if (lost > 0) {
+        log.warn({ image: hex, files: lost }, "extended attributes are not in the image's copy");
+      }
+      failpoint("image-volume.after-merge");
+      await toDisk(tree, log);
+      await rename(tree, join(folder, hex));
+      failpoint("image-volume.after-rename");
+    } catch (error) {
+      if (error instanceof UnusableImage) throw new CriError("FailedPrecondition", error.message);
+      throw error;
+    } finally {
+      await rm(temporary, { recursive: true, force: true });
+    }
+    return undefined;
+  };
+
+  const removeUnused = async (usedBy: ReadonlySet<string>): Promise<void> => {
+    for (const name of await readdir(folder)) {
+      const left = name.endsWith(".tmp");
+      // A copy in the making is held by who asked for it.
+      const hex = left ? name.slice(1, 65) : name;
+      if (holders.has(hex) || (!left && usedBy.has(`sha256:${hex}`))) continue;
+      const path = join(folder, name);
+      const doomed = left ? path : join(folder, `.${hex}.${randomBytes(6).toString("hex")}.tmp`);
+      if (!left) await rename(path, doomed);
+      failpoint("image-volume.before-remove");
+      await rm(doomed, { recursive: true, force: true });
+    }
+  };
+
+  return {
+    hold: async ({ id, size }, signal) => {
+      const hex = id.replace(/^sha256:/, "");
+      if (!/^[0-9a-f]{64}$/.test(hex)) throw new Error(`not an image id: ${id}`);
+      const letGo = holdOn(holders, hex);
+      const path = join(folder, hex);
+      // The copy in the making holds on to itself: its callers may leave.
+      const whole = flights.run(hex, async () => {
+        const done = holdOn(holders, hex);
+        try {
+          if (!(await isThere(path))) await oneAtATime.run(() => make(hex, size));
+          return undefined;
+        } finally {
+          done();
+        }
+      });
+      try {
+        await unlessAborted(whole, signal);
+      } catch (error) {
+        letGo();
+        throw error;
+      }
+      return { path: (subPath) => resolveSubPath(path, subPath), release: letGo };
+    },
+    sweep: async (usedBy) => {
+      const before = sweeping;
+      sweeping = before.then(() => removeUnused(usedBy));
+      const own = sweeping;
+      sweeping = own.catch(() => undefined);
+      await own;
+    },
+  };
+}
+
+/** Counts one more holder; the result takes it back, once. */
+function holdOn(holders: Map<string, number>, hex: string): () => void {
+  holders.set(hex, (holders.get(hex) ?? 0) + 1);
+  let held = true;
+  return () => {
+    if (!held) return;
+    held = false;
+    const others = (holders.get(hex) ?? 1) - 1;
+    if (others > 0) holders.set(hex, others);
+    else holders.delete(hex);
+  };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+}
+
+/** A power cut after the rename must not leave files without content: one syncfs for all of them. */
+async function toDisk(path: string, log: Logger): Promise<void> {
+  try {
+    const { exitCode, stderr } = await runProcess("sync", ["-f", path], { timeoutMs: 600_000 });
+    if (exitCode !== 0) throw new Error(stderr.trim());
+  } catch (error) {
+    log.warn({ error: errorText(error) }, "the image's copy is not flushed to disk");
+  }
+}
+
+async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  // With its callers gone, a failure is nobody's.
+  work.catch(() => undefined);
+  signal.throwIfAborted();
+  let onAbort: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,59 @@
+import { API } from "../convert/engine-facts.ts";
+import type { EngineFacts } from "../convert/engine-facts.ts";
+import { CriError, errorText } from "../errors.ts";
+import type { Mount } from "../gen/runtime/v1/api_pb.js";
+import type { HeldCopy, ImageVolumes } from "../images/image-volumes.ts";
+import type { ImageIndex } from "../index/image-index.ts";
+
+/** What image mounts become on an engine that has none of its own. */
+export interface ImageMounts {
+  /** Host paths to bind, by the mount's place in the list. */
+  readonly paths: ReadonlyMap<number, string>;
+  /** Ids of the images, for the container's label: it is what keeps the copies. */
+  readonly imageIds: readonly string[];
+  /** Once the container is known to have them, or is not made. */
+  release(): void;
+}
+
+/** The kubelet's word for a container that waits for an image volume. */
+const WORD = "ImageVolumeMountFailed";
+
+/**
+ * Copies for the mounts of images, on engines below API 1.48; nothing on others.
+ *
+ * @throws CriError that begins with the kubelet's word
+ */
+export async function holdImageMounts(
+  deps: { volumes: ImageVolumes; images: Pick<ImageIndex, "find"> },
+  mounts: readonly Mount[],
+  facts: Pick<EngineFacts, "apiMinor">,
+  signal: AbortSignal,
+): Promise<ImageMounts> {
+  const paths = new Map<number, string>();
+  const imageIds = new Set<string>();
+  const held: HeldCopy[] = [];
+  const release = (): void => {
+    for (const copy of held) copy.release();
+  };
+  if (facts.apiMinor >= API.imageMounts) return { paths, imageIds: [], release };
+  try {
+    for (const [index, { image, imageSubPath }] of mounts.entries()) {
+      if (image === undefined) continue;
+      const field = `mounts[${index}]`;
+      const found = await deps.images.find(image.image);
+      if (found === undefined) {
+        throw new CriError("NotFound", `${field}.image: no image ${image.image} on this node`);
+      }
+      const copy = await deps.volumes.hold({ id: found.id, size: found.inspect.Size }, signal);
+      held.push(copy);
+      imageIds.add(found.id);
+      paths.set(index, await copy.path(imageSubPath));
+    }
+  } catch (error) {
+    release();
+    if (signal.aborted) throw error;
+    const kind = error instanceof CriError ? error.kind : "Internal";
+    throw new CriError(kind, `${WORD}: ${errorText(error)}`, { cause: error });
+  }
+  return { paths, imageIds: [...imageIds], release };
+}
