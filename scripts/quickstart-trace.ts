@@ -1,37 +1,17 @@
-import { readFileSync } from "node:fs";
+import { createReadStream } from "node:fs";
+import { readEvents } from "../src/trace/lines.ts";
+import { renderEvent } from "../src/trace/render.ts";
 
-interface Line {
-  rpc: string;
-  subject: string;
-  code: string;
-  durationMs: number;
-  steps: { kind: string; name: string; durationMs: number; startMs: number }[];
-}
-
-/** Shows what `--trace-file` recorded: one line a call, one line a step below it. */
-export class TraceReader {
-  readonly #path: string;
-  constructor(path: string) {
-    this.#path = path;
+/**
+ * What `--trace-file` recorded, as `dockline trace --replay` shows it: the calls that became
+ * something; reads from memory are summed up in the last line.
+ */
+export async function traceText(path: string): Promise<string> {
+  const lines: string[] = [];
+  let quiet = 0;
+  for await (const event of readEvents(createReadStream(path))) {
+    if (event.type === "call" && event.steps.every(({ kind }) => kind === "wait")) quiet += 1;
+    else lines.push(...renderEvent(event));
   }
-
-  /** Calls that changed something or asked Docker; the rest is summed up in the last line. */
-  render(): string {
-    const calls = readFileSync(this.#path, "utf8")
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as Line);
-    const shown = calls.filter((call) => call.steps.length > 0);
-    const quiet = calls.length - shown.length;
-    const lines = shown.flatMap((call) => [
-      `  ${`${call.rpc} ${call.subject}`.padEnd(46)} ${ms(call.durationMs)}  ${call.code}`,
-      ...call.steps.map(
-        (step) =>
-          `      ${`${step.kind} ${step.name}`.padEnd(42).slice(0, 56)} ${ms(step.durationMs)}`,
-      ),
-    ]);
-    return [...lines, `  and ${quiet} reads without any Docker request`].join("\n");
-  }
+  return [...lines, `and ${quiet} reads without any Docker request`].join("\n");
 }
-
-const ms = (value: number): string => `${value.toFixed(1).padStart(8)} ms`;

@@ -8,7 +8,7 @@ import { pullImage } from "./quickstart-image.ts";
 import { silentLogger } from "../src/log.ts";
 import { ensureEngine } from "./dockerd.ts";
 import type { StartedEngine } from "./dockerd.ts";
-import { TraceReader } from "./quickstart-trace.ts";
+import { traceText } from "./quickstart-trace.ts";
 
 const root = join(import.meta.dirname, "..");
 const manifest = join(root, "deploy", "examples", "web.yaml");
@@ -44,7 +44,6 @@ async function main(): Promise<void> {
   );
   undo.push({ name: "stop Docker Engine", run: () => stopEngine(engine) });
   await step("image of the example", () => ensureExampleImage());
-  const trace = new TraceReader(`${folder}/trace`);
   const server = await step("serving the CRI", () => serve());
   undo.push({ name: "stop dockline", run: () => endChild(server) });
   undo.push({
@@ -58,7 +57,7 @@ async function main(): Promise<void> {
   const code = await dockline("play", manifest, "--detach");
   if (code !== 0) throw new Error(`dockline play ended with ${code}`);
   say("\nEach CRI call and the Docker requests it became:");
-  say(trace.render());
+  say(await traceText(`${folder}/trace`));
 
   const page = await fetchPage();
   say(`\n$ curl ${url}\n${page.trim()}`);

@@ -11,7 +11,7 @@ import type { Logger } from "./log.ts";
 import { buildParts } from "./parts.ts";
 import { imageHandlers, runtimeHandlers } from "./services.ts";
 import { keepHouse } from "./housekeeping.ts";
-import { createTraceFile } from "./trace-file.ts";
+import { createTracing } from "./tracing.ts";
 import { ensurePrivateFolder } from "./sys/fs.ts";
 import { lockFolder } from "./sys/instance-lock.ts";
 import { notifyReady } from "./sys/notify.ts";
@@ -34,16 +34,17 @@ export async function runDaemon(config: Config): Promise<number> {
     closers.push(() => lock.release());
     const parts = await buildParts(config, log);
     closers.push(() => parts.close());
-    const traceFile = config.traceFile === "" ? undefined : createTraceFile(config.traceFile, log);
-    closers.push(() => traceFile?.close());
-    const diagnosis = createDiagnosis(config, parts, log, () => inFlight());
+    const tracing = await createTracing(config, parts, log);
+    closers.push(() => tracing.close());
+    const diagnosis = createDiagnosis(config, parts, log, {
+      callsInFlight: () => inFlight(),
+      tracing: tracing.counts,
+    });
     closers.push(() => diagnosis.close());
     const { observe, inFlight } = createObserver({
       log,
-      onCall: (call) => {
-        diagnosis.onCall(call);
-        traceFile?.record(call);
-      },
+      onCall: diagnosis.onCall,
+      trace: tracing.teller,
     });
     const server = createGrpcServer();
     for (const [service, handlers] of [

@@ -3,10 +3,14 @@ import type { CallListener } from "./cri/observe.ts";
 import type { Logger } from "./log.ts";
 import { serveMetrics } from "./metrics-server.ts";
 import { createMetrics } from "./metrics.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Metrics, MetricsSources } from "./metrics.ts";
+import type { PullState } from "./images/pull.ts";
 import type { Parts } from "./parts.ts";
 import { forkCount } from "./sys/process.ts";
 import { version } from "./version.ts";
+
+/** What others count. */
+export type Counts = Pick<MetricsSources, "callsInFlight" | "tracing">;
 
 export interface Diagnosis {
   onCall: CallListener;
@@ -19,13 +23,13 @@ export function createDiagnosis(
   config: Config,
   parts: Parts,
   log: Logger,
-  callsInFlight: () => number,
+  counts: Counts,
 ): Diagnosis {
   if (config.metricsBindAddr === "") {
     const nothing = (): Promise<void> => Promise.resolve();
     return { onCall: () => undefined, serve: nothing, close: nothing };
   }
-  const metrics = metricsOf(parts, callsInFlight);
+  const metrics = metricsOf(parts, counts);
   parts.requestListeners.add(metrics.onRequest);
   let server: { close(): Promise<void> } | undefined;
   return {
@@ -45,7 +49,7 @@ export function createDiagnosis(
   };
 }
 
-function metricsOf(parts: Parts, callsInFlight: () => number): Metrics {
+function metricsOf(parts: Parts, counts: Counts): Metrics {
   return createMetrics({
     build: () => {
       const self = parts.info.peek();
@@ -59,12 +63,20 @@ function metricsOf(parts: Parts, callsInFlight: () => number): Metrics {
     index: () => ({ ...parts.index.health, ...parts.index.counters }),
     pulls: () => {
       const running = parts.puller.running();
-      const downloadedBytes = running.reduce((sum, pull) => sum + pull.downloadedBytes, 0);
-      return { count: running.length, downloadedBytes };
+      const sum = (of: (pull: PullState) => number): number =>
+        running.reduce((total, pull) => total + of(pull), 0);
+      return {
+        count: running.length,
+        downloadedBytes: sum(({ downloadedBytes }) => downloadedBytes),
+        totalBytes: sum(({ totalBytes }) => totalBytes),
+        layersDone: sum(({ layersDone }) => layersDone),
+        layersTotal: sum(({ layersTotal }) => layersTotal),
+        oldestMs: Math.max(0, ...running.map(({ ageMs }) => ageMs)),
+      };
     },
     logs: () => parts.logs.lag(),
     streams: () => parts.streaming.sessions(),
-    callsInFlight,
+    ...counts,
     forks: forkCount,
   });
 }

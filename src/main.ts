@@ -11,6 +11,7 @@ const usage = `dockline ${version}: a CRI runtime for Kubernetes nodes that run 
 usage: dockline [serve] [options]        serve the CRI (what the kubelet needs)
        dockline play POD.yaml [options]  run a Kubernetes Pod manifest through the CRI
        dockline migrate ...              from cri-dockerd or dockershim to Dockline, and back
+       dockline trace [options]          what each CRI call becomes, live or from a recording
        dockline doctor [options]         say what is wrong with this node, and the line that mends it
        dockline install-runtime [...]    register dockline-oci with Docker (user namespaces, …)
        dockline version                  print versions, the server's too if it runs
@@ -36,6 +37,10 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     case "config":
       return await serve(args, true);
+    case "trace": {
+      const { trace } = await import("./cli/trace.ts");
+      return await trace(args);
+    }
     case "doctor": {
       const { doctor } = await import("./admin/doctor.ts");
       return await doctor(args);

@@ -5,7 +5,7 @@ export interface CallSample {
   rpc: string;
   code: string;
   durationMs: number;
-  steps: readonly { kind: string; name: string; status?: number; durationMs: number }[];
+  steps: readonly { kind: string; name: string; status?: number; durationMs?: number }[];
 }
 
 /** One request to the engine that has ended. */
@@ -15,6 +15,14 @@ export interface EngineSample {
   /** HTTP status; 0 when none came. */
   status: number;
   durationMs: number;
+}
+
+/** Listeners of the trace socket, events that they missed, and spans on their way to a collector. */
+export interface TracingCounts {
+  listeners: number;
+  dropped: number;
+  spansExported: number;
+  spansDropped: number;
 }
 
 /** Where the figures that are read on demand come from; all of it from memory. */
@@ -33,7 +41,15 @@ export interface MetricsSources {
     repairs: number;
     resyncs: number;
   };
-  pulls: () => { count: number; downloadedBytes: number };
+  pulls: () => {
+    count: number;
+    downloadedBytes: number;
+    totalBytes: number;
+    layersDone: number;
+    layersTotal: number;
+    oldestMs: number;
+  };
+  tracing: () => TracingCounts;
   logs: () => {
     containers: number;
     bytesBehind: number;
@@ -93,7 +109,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
     onCall: ({ rpc, code, durationMs, steps }) => {
       calls.observe({ method: rpc, code }, durationMs / 1000);
       for (const step of steps) {
-        if (step.kind !== "cni") continue;
+        if (step.kind !== "cni" || step.durationMs === undefined) continue;
         const [plugin = "", verb = ""] = step.name.split(" ");
         const exit = step.status === undefined ? "none" : String(step.status);
         plugins.observe({ plugin, verb, code: exit }, step.durationMs / 1000);
@@ -164,6 +180,35 @@ function registerReadings(sources: MetricsSources, registers: Registry[]): void 
     "pulls_downloaded_bytes",
     "Bytes that pulls under way have downloaded.",
     () => sources.pulls().downloadedBytes,
+  );
+  gauge(
+    "pulls_total_bytes",
+    "Bytes that pulls under way have to download, as far as known.",
+    () => sources.pulls().totalBytes,
+  );
+  gauge("pulls_layers", "Layers of pulls under way.", () => sources.pulls().layersTotal);
+  gauge("pulls_layers_done", "Those in place.", () => sources.pulls().layersDone);
+  gauge(
+    "pulls_oldest_seconds",
+    "Age of the oldest pull under way.",
+    () => sources.pulls().oldestMs / 1000,
+  );
+  const tracing = sources.tracing;
+  gauge("trace_listeners", "Connections to the trace socket.", () => tracing().listeners);
+  counter(
+    "trace_dropped_total",
+    "Trace events that a listener was too slow for.",
+    () => tracing().dropped,
+  );
+  counter(
+    "otel_spans_exported_total",
+    "Spans that the collector has taken.",
+    () => tracing().spansExported,
+  );
+  counter(
+    "otel_spans_dropped_total",
+    "Spans lost: the collector was away, or too slow.",
+    () => tracing().spansDropped,
   );
   const logs = sources.logs;
   gauge("log_containers", "Containers whose log is followed.", () => logs().containers);

@@ -187,6 +187,18 @@ export const options = {
     help: "append each CRI call with its Docker requests and times to this file, a JSON line each",
     group: "diagnosis",
   },
+  otelEndpoint: {
+    type: "string",
+    default: "",
+    help: "OpenTelemetry collector for spans, OTLP over HTTP: http://127.0.0.1:4318; empty: none",
+    group: "diagnosis",
+  },
+  otelSamplingPerMillion: {
+    type: "integer",
+    default: "1000000",
+    help: "of a million calls without a trace context of their caller's, how many are exported; with one, its sampled flag decides",
+    group: "diagnosis",
+  },
 } as const satisfies Record<string, Option>;
 
 export type OptionKey = keyof typeof options;

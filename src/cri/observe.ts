@@ -1,6 +1,7 @@
 import type { Observer, ObservedCall } from "./bind.ts";
 import type { Logger } from "../log.ts";
 import { codeName, kindOf } from "./status.ts";
+import { addAnswer, plainReference, targetOf } from "./target.ts";
 import { withCallTrace } from "../sys/call-trace.ts";
 import type { CallTrace } from "../sys/call-trace.ts";
 import { errorText } from "../errors.ts";
@@ -8,6 +9,12 @@ import { errorText } from "../errors.ts";
 /** What metrics and traces learn of a call when it has ended. */
 export interface CallListener {
   (trace: CallTrace & { code: string; durationMs: number }): void;
+}
+
+/** Told of each call at its begin and its end, when `code` and `durationMs` are set. */
+export interface CallTeller {
+  begin(trace: CallTrace): void;
+  end(trace: CallTrace): void;
 }
 
 /** RPCs that change something are worth a line each; the kubelet asks the others all the time. */
@@ -19,7 +26,11 @@ const changes =
  * and plugin calls are recorded on, and logs one line: info for changes, debug for reads, warn for
  * what the caller did wrong, error only for what we did.
  */
-export function createObserver(options: { log: Logger; onCall?: CallListener }): {
+export function createObserver(options: {
+  log: Logger;
+  onCall?: CallListener;
+  trace?: CallTeller;
+}): {
   observe: Observer;
   inFlight: () => number;
 } {
@@ -27,17 +38,13 @@ export function createObserver(options: { log: Logger; onCall?: CallListener }):
   const observe: Observer = async (call, work) => {
     running += 1;
     const startedAtMs = performance.now();
-    const traceparent = call.context.metadata("traceparent");
-    const trace: CallTrace = {
-      rpc: call.rpc,
-      subject: subjectOf(call.request),
-      startedAtMs,
-      steps: [],
-      ...(traceparent === undefined ? {} : { traceparent }),
-    };
+    const trace = traceOf(call, startedAtMs);
+    options.trace?.begin(trace);
     let failure: { error: unknown } | undefined;
     try {
-      return await withCallTrace(trace, work);
+      const answer = await withCallTrace(trace, work);
+      if (trace.target !== undefined) addAnswer(trace.target, answer);
+      return answer;
     } catch (error) {
       failure = { error };
       throw error;
@@ -46,10 +53,28 @@ export function createObserver(options: { log: Logger; onCall?: CallListener }):
       const durationMs = performance.now() - startedAtMs;
       const code = failure === undefined ? "OK" : codeName(failure.error);
       logCall(options.log, call, trace, durationMs, failure);
-      options.onCall?.(Object.assign(trace, { code, durationMs }));
+      const ended = Object.assign(trace, { code, durationMs });
+      options.onCall?.(ended);
+      options.trace?.end(ended);
     }
   };
   return { observe, inFlight: () => running };
+}
+
+function traceOf({ rpc, service, request, context }: ObservedCall, startedAtMs: number): CallTrace {
+  const traceparent = context.metadata("traceparent");
+  const tracestate = traceparent === undefined ? undefined : context.metadata("tracestate");
+  return {
+    rpc,
+    service,
+    subject: subjectOf(request),
+    target: targetOf(request),
+    startedAtMs,
+    wallMs: Date.now(),
+    steps: [],
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(tracestate === undefined ? {} : { tracestate }),
+  };
 }
 
 function logCall(
@@ -91,8 +116,5 @@ export function subjectOf(request: object): string {
     return namespace === undefined ? name : `${namespace}/${name}`;
   }
   const image = fields["image"] as { image?: string } | undefined;
-  // A reference may carry userinfo that somebody pasted into it (T17).
-  return (image?.image ?? "")
-    .replace(/^(?:[a-z]+:\/\/)?[^/@]*@(?!sha(?:256|512):)/, "")
-    .slice(0, 256);
+  return plainReference(image?.image);
 }

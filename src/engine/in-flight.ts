@@ -1,3 +1,5 @@
+import { waiting } from "../sys/call-trace.ts";
+
 /**
  * At most `limit` requests of a lane at the engine at once. The rest wait in order inside their own
  * deadline: a frozen engine then holds `limit` connections and no more.
@@ -19,7 +21,7 @@ export class InFlightCap {
   async enter(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
-    else await this.#turn(signal);
+    else await waiting("place at the engine", () => this.#turn(signal));
     let left = false;
     return () => {
       if (left) return;

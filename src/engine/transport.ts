@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import Docker from "dockerode";
 import type { Logger } from "../log.ts";
-import { beginStep, currentCall } from "../sys/call-trace.ts";
+import { beginStep } from "../sys/call-trace.ts";
 import { isVersionRefusal } from "./api-version.ts";
 import { CallLife } from "./call-life.ts";
 import type { EngineCall, Lane, RequestInfo } from "./call.ts";
@@ -191,14 +191,14 @@ export class Transport {
     signal: AbortSignal,
     onHeaders?: (response: IncomingMessage) => void,
   ): Promise<unknown> {
-    const record = this.#begin(prepared);
+    const { record, traceHeaders } = this.#begin(prepared);
     let answer: WireAnswer | undefined;
     try {
       answer = await exchange(
         {
           ...prepared,
           socketPath: this.#options.socketPath,
-          headers: { ...prepared.headers, ...traceHeader() },
+          headers: { ...prepared.headers, ...traceHeaders },
           agent: call.lane === "long" || call.lane === "probe" ? undefined : this.#agent,
           hijack: prepared.answer === "hijack",
         },
@@ -259,13 +259,16 @@ export class Transport {
     }
   }
 
-  #begin(prepared: PreparedRequest): (status: number, error?: Error) => void {
+  #begin(prepared: PreparedRequest): {
+    record: (status: number, error?: Error) => void;
+    traceHeaders: Record<string, string>;
+  } {
     const { method } = prepared;
     const route = routeOf(prepared.path);
-    const endStep = beginStep("docker", `${method} ${route}`);
+    const step = beginStep("docker", `${method} ${route}`);
     const startedAtMs = performance.now();
-    return (status, error) => {
-      endStep(status === 0 ? undefined : status);
+    const record = (status: number, error?: Error): void => {
+      step.end(status === 0 ? undefined : status);
       const failure = error === undefined ? {} : { failure: toEngineError(error, "").failure };
       const durationMs = performance.now() - startedAtMs;
       try {
@@ -274,18 +277,10 @@ export class Transport {
         this.#options.log.error({ err }, "request observer failed");
       }
     };
+    return { record, traceHeaders: step.traceHeaders() };
   }
 }
 
 function isStream(value: unknown): value is Duplex | IncomingMessage {
   return typeof value === "object" && value !== null && "destroy" in value && "once" in value;
-}
-
-/** The caller's W3C trace context, so that the engine's own spans join the call's. */
-function traceHeader(): Record<string, string> {
-  const parent = currentCall()?.traceparent;
-  if (parent === undefined || !/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(parent)) {
-    return {};
-  }
-  return { traceparent: parent };
 }

@@ -1,4 +1,4 @@
-import { outsideCall } from "../sys/call-trace.ts";
+import { outsideCall, waiting } from "../sys/call-trace.ts";
 import { chooseApiVersion } from "./api-version.ts";
 import type { ApiVersion } from "./api-version.ts";
 
@@ -52,11 +52,13 @@ export class Versioning {
         }),
     );
     const flight = this.#flight;
-    return await new Promise((resolve, reject) => {
-      const onAbort = (): void => reject(signal.reason as Error);
-      if (signal.aborted) onAbort();
-      signal.addEventListener("abort", onAbort, { once: true });
-      flight.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-    });
+    const answer = (): Promise<ApiVersion> =>
+      new Promise((resolve, reject) => {
+        const onAbort = (): void => reject(signal.reason as Error);
+        if (signal.aborted) onAbort();
+        signal.addEventListener("abort", onAbort, { once: true });
+        flight.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+      });
+    return await waiting("ping of the engine", answer);
   }
 }

@@ -2,6 +2,7 @@ import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/errors.ts";
 import type { PullProgress, RegistryAuth } from "../engine/types.ts";
 import { CriError, errorText } from "../errors.ts";
+import { beginStep } from "../sys/call-trace.ts";
 import type { Clock } from "../sys/clock.ts";
 
 export interface PullRequest {
@@ -16,11 +17,19 @@ export interface PullRequest {
 
 /** How far a running pull has come, for metrics, traces and verbose status. */
 export interface PullState {
+  /** As its caller wrote it, without user information. */
   image: string;
-  startedAtMs: number;
+  /** Milliseconds since it began. */
+  ageMs: number;
   phase: "connecting" | "downloading" | "extracting";
+  /** Layers in place, and those that the engine has named so far. */
+  layersDone: number;
+  layersTotal: number;
+  /** Compressed bytes; a layer's size is known when its download begins, so the total may grow. */
   downloadedBytes: number;
   totalBytes: number;
+  /** PullImage calls that wait for it. */
+  callers: number;
 }
 
 export interface Puller {
@@ -41,36 +50,40 @@ export function createPuller(deps: {
   progressDeadlineMs: number;
 }): Puller {
   const flights = new Map<string, Flight>();
-  const states = new Set<PullState>();
+  /** Those given up, too, until the engine has ended them. */
+  const running = new Set<Flight>();
 
   const begin = (key: string, request: PullRequest): Flight => {
     const controller = new AbortController();
-    const state: PullState = {
-      image: request.image,
-      startedAtMs: deps.clock.monotonicMs(),
+    const state: Progress = {
       phase: "connecting",
+      layersDone: 0,
+      layersTotal: 0,
       downloadedBytes: 0,
       totalBytes: 0,
     };
-    states.add(state);
     const flight: Flight = {
+      image: withoutSecrets(request.image),
+      startedAtMs: deps.clock.monotonicMs(),
+      state,
       controller,
       callers: 0,
       result: run(request, state, controller).finally(() => {
-        states.delete(state);
+        running.delete(flight);
         // One that was given up may have a successor by now.
         if (flights.get(key) === flight) flights.delete(key);
       }),
     };
     // Each caller awaits it on its own; with none left the rejection is nobody's.
     flight.result.catch(() => undefined);
+    running.add(flight);
     flights.set(key, flight);
     return flight;
   };
 
   const run = async (
     request: PullRequest,
-    state: PullState,
+    state: Progress,
     controller: AbortController,
   ): Promise<void> => {
     const layers = new Map<string, Layer>();
@@ -111,7 +124,13 @@ export function createPuller(deps: {
   };
 
   return {
-    running: () => [...states].map((state) => ({ ...state })),
+    running: () =>
+      [...running].map(({ image, startedAtMs, state, callers }) => ({
+        image,
+        ageMs: Math.round(deps.clock.monotonicMs() - startedAtMs),
+        ...state,
+        callers,
+      })),
     pull: async (request) => {
       request.signal.throwIfAborted();
       const key = JSON.stringify([
@@ -120,11 +139,15 @@ export function createPuller(deps: {
         request.platform ?? "",
         request.auth ?? null,
       ]);
-      const flight = flights.get(key) ?? begin(key, request);
+      const joined = flights.get(key);
+      // Its request to the engine is on the trace of the call that began it.
+      const wait = joined === undefined ? undefined : beginStep("wait", "pull under way");
+      const flight = joined ?? begin(key, request);
       flight.callers += 1;
       try {
         await untilAborted(flight.result, request.signal);
       } finally {
+        wait?.end();
         flight.callers -= 1;
         if (flight.callers === 0) {
           // The next caller must not join a request that is being closed.
@@ -136,7 +159,12 @@ export function createPuller(deps: {
   };
 }
 
+type Progress = Omit<PullState, "image" | "ageMs" | "callers">;
+
 interface Flight {
+  readonly image: string;
+  readonly startedAtMs: number;
+  readonly state: Progress;
   controller: AbortController;
   callers: number;
   result: Promise<void>;
@@ -172,7 +200,7 @@ const complete = /^(Pull complete|Already exists)/;
  * while the next one waits for a registry that has gone silent, and when all are in place the
  * image's configuration may still be awaited, which has no message of its own.
  */
-function advance(message: PullProgress, state: PullState, layers: Map<string, Layer>): boolean {
+function advance(message: PullProgress, state: Progress, layers: Map<string, Layer>): boolean {
   const { id, status = "" } = message;
   if (id === undefined) return true;
   const layer = layers.get(id);
@@ -198,7 +226,9 @@ function advance(message: PullProgress, state: PullState, layers: Map<string, La
   return progress;
 }
 
-function count(state: PullState, layers: Map<string, Layer>): void {
+function count(state: Progress, layers: Map<string, Layer>): void {
+  state.layersTotal = layers.size;
+  state.layersDone = sum(layers, ({ stage }) => Number(stage === "complete"));
   state.downloadedBytes = sum(layers, (layer) => layer.current);
   state.totalBytes = sum(layers, (layer) => layer.total);
 }

@@ -1,4 +1,5 @@
 import { CriError, errorText, invalidArgument } from "../errors.ts";
+import { waiting } from "../sys/call-trace.ts";
 import type { ContainerEntry, FindOptions, ObjectKind } from "./container-index.ts";
 import type { ContainerLister } from "./container-lister.ts";
 import { phaseOf } from "./container-state.ts";
@@ -50,7 +51,7 @@ export class ReadPath {
         waits.push(this.#deps.inspector.settle(id, this.#deps.table.changedAt(id), budgetMs));
       }
     }
-    if (waits.length > 0) await Promise.all(waits);
+    if (waits.length > 0) await waiting("inspects", () => Promise.all(waits));
     if (only !== undefined) await this.#untilEndsAreKnown(waited, budgetMs);
     return this.#deps.table.list(kind);
   }
@@ -71,7 +72,9 @@ export class ReadPath {
       const settled = this.#deps.inspector
         .settle(id, since, leftMs)
         .then(() => this.#untilEndsAreKnown([id], budgetMs));
-      await (signal === undefined ? settled : untilAborted(settled, signal));
+      await waiting("inspect", () =>
+        signal === undefined ? settled : untilAborted(settled, signal),
+      );
     }
     return this.#deps.table.get(id);
   }
@@ -114,7 +117,9 @@ export class ReadPath {
     if (source === "followed") return true;
     if (source === "memory") return false;
     try {
-      const outcome = await this.#deps.sleeper.within(this.#deps.lister.list(0), READ_LIST_MS);
+      const outcome = await waiting("list of the engine", () =>
+        this.#deps.sleeper.within(this.#deps.lister.list(0), READ_LIST_MS),
+      );
       if (outcome !== "late") return false;
     } catch (error) {
       if (this.#deps.follower.staleMs > this.#deps.graceMs) {

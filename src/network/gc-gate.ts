@@ -1,4 +1,5 @@
 import { CriError } from "../errors.ts";
+import { waiting } from "../sys/call-trace.ts";
 
 /**
  * The spec lets no ADD or DEL run beside a GC. Attachments never wait for one that has not begun: a
@@ -9,7 +10,10 @@ export class GcGate {
   #collection: Promise<void> | undefined;
 
   async attach<T>(work: () => Promise<T>): Promise<T> {
-    while (this.#collection !== undefined) await this.#collection;
+    for (let gc = this.#collection; gc !== undefined; gc = this.#collection) {
+      const running = gc;
+      await waiting("CNI GC", () => running);
+    }
     this.#attachments += 1;
     try {
       return await work();

@@ -1,6 +1,7 @@
 import { errorText } from "../errors.ts";
 import { ProcessError, runProcess } from "../sys/process.ts";
 import type { RunResult } from "../sys/process.ts";
+import { waiting } from "../sys/call-trace.ts";
 import type { Clock } from "../sys/clock.ts";
 import { CniError } from "./cni-error.ts";
 import type { CniFailure } from "./cni-error.ts";
@@ -75,7 +76,9 @@ export function createPluginRunner(options: {
       } catch (error) {
         // A plugin that is being replaced by an installer is busy for the length of the copy.
         if (!isTextFileBusy(error) || retry === busyRetries) throw fromProcess(error, call);
-        await options.clock.sleep(busyRetryMs, call.signal);
+        await waiting(`${call.type} is being replaced`, () =>
+          options.clock.sleep(busyRetryMs, call.signal),
+        );
       }
     }
   };

@@ -3,7 +3,7 @@ import { CriError, invalidArgument, notFound } from "../errors.ts";
 import type { Engine, HijackedStream } from "../engine/engine.ts";
 import { isStatus } from "../engine/errors.ts";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
-import { outsideCall } from "../sys/call-trace.ts";
+import { outsideCall, waiting } from "../sys/call-trace.ts";
 import type { Clock } from "../sys/clock.ts";
 import { FrameDecoder } from "../engine/demux.ts";
 import type { FrameStream } from "../engine/demux.ts";
@@ -202,7 +202,7 @@ async function exitCodeOf(
     if (!inspected.Running && inspected.ExitCode !== null) return inspected.ExitCode;
     const code = seen();
     if (code !== undefined) return code;
-    await deps.clock.sleep(waitMs);
+    await waiting("exit code", () => deps.clock.sleep(waitMs));
   }
   throw new CriError("Unknown", `exec ${execId}: the engine does not tell how the command ended`);
 }

@@ -12,6 +12,7 @@ import { CriError, errorText } from "../errors.ts";
 import { LinuxContainerResourcesSchema } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { ResourceUpdates } from "../state/resource-updates.ts";
+import { waiting } from "../sys/call-trace.ts";
 import { readTextIfExists, isErrno } from "../sys/fs.ts";
 import type { PodDeps } from "./deps.ts";
 import { writeOomScore } from "./oom-score.ts";
@@ -76,7 +77,7 @@ async function writeOnceFree(
     } catch (error) {
       const busy = isErrno((error as Error).cause, "EBUSY");
       if (!busy || attempt >= 20) throw error;
-      await deps.clock.sleep(50);
+      await waiting("memory in use", () => deps.clock.sleep(50));
     }
   }
 }

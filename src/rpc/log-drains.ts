@@ -2,6 +2,7 @@ import { containerStateOf } from "../convert/state.ts";
 import { ContainerState } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
 import type { ContainerLogs } from "../logs/container-logs.ts";
+import { waiting } from "../sys/call-trace.ts";
 
 /**
  * A container is shown as EXITED only when its whole output is in its CRI log: the kubelet takes the
@@ -31,7 +32,9 @@ export class LogDrains {
         containerStateOf(entry.state.Status) === ContainerState.CONTAINER_EXITED,
     );
     if (pending.length === 0) return;
-    await Promise.all(pending.map((entry) => this.#drain(entry.id, budgetMs)));
+    await waiting("logs of the ended", () =>
+      Promise.all(pending.map((entry) => this.#drain(entry.id, budgetMs))),
+    );
   }
 
   async #drain(id: string, timeoutMs: number): Promise<void> {

@@ -1,4 +1,5 @@
 import { EngineError } from "../engine/errors.ts";
+import { waiting } from "../sys/call-trace.ts";
 import type { Clock } from "../sys/clock.ts";
 
 /**
@@ -14,7 +15,7 @@ export async function repeatIfLost<T>(
     return await work();
   } catch (error) {
     if (!(error instanceof EngineError) || error.failure !== "unreachable") throw error;
-    await clock.sleep(50);
+    await waiting("before a second try", () => clock.sleep(50));
     return await work();
   }
 }

@@ -7,6 +7,7 @@ import type { ContainerInspect } from "../engine/types.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { NetworkAttachment } from "../network/attachment.ts";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
+import { waiting } from "../sys/call-trace.ts";
 import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "./deps.ts";
 import { repeatIfLost } from "./lost-answer.ts";
@@ -143,7 +144,7 @@ export async function removeContainer(
       if (isStatus(error, 404)) break;
       // 409 "removal already in progress": somebody else is at it; an error only if it stays.
       if (!isStatus(error, 409) || attempt >= 20) throw error;
-      await deps.clock.sleep(250);
+      await waiting("removal under way", () => deps.clock.sleep(250));
     }
   }
   deps.index.removed(id);

@@ -1,11 +1,17 @@
+import { beginStep, waiting } from "./call-trace.ts";
+
 /** One queue for each key: work under the same key never overlaps, other keys never wait. */
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<void>>();
 
   /** Runs `work` when all earlier work under `key` has settled; its result or error is passed on. */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#tails.get(key) ?? Promise.resolve();
-    const result = before.then(work);
+    const before = this.#tails.get(key);
+    const wait = before === undefined ? undefined : beginStep("wait", lockName(key));
+    const result = (before ?? Promise.resolve()).then(() => {
+      wait?.end();
+      return work();
+    });
     const tail = result.then(
       () => undefined,
       () => undefined,
@@ -30,7 +36,7 @@ export class SingleFlight<T> {
 
   run(key: string, work: () => Promise<T>): Promise<T> {
     const running = this.#flights.get(key);
-    if (running !== undefined) return running;
+    if (running !== undefined) return waiting("answer under way", () => running);
     const flight = work().finally(() => {
       if (this.#flights.get(key) === flight) this.#flights.delete(key);
     });
@@ -48,7 +54,7 @@ export class Semaphore {
   }
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else await waiting("queue", () => this.#turn());
     try {
       return await work();
     } finally {
@@ -57,4 +63,13 @@ export class Semaphore {
       else next();
     }
   }
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+/** Keys are "sandbox:<name>", "container:<name>", "image:<id>": which one it is, the call says. */
+function lockName(key: string): string {
+  const colon = key.indexOf(":");
+  return colon < 0 ? "lock" : `lock ${key.slice(0, colon)}`;
 }

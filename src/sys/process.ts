@@ -56,11 +56,11 @@ export async function runProcess(
   options: RunOptions,
 ): Promise<RunResult> {
   const limit = options.maxOutputBytes ?? 1 << 20;
-  const done = beginStep(
+  if (options.signal?.aborted === true) throw new ProcessError("aborted", `${program}: aborted`);
+  const step = beginStep(
     options.step?.kind ?? "process",
     options.step?.name ?? program.slice(program.lastIndexOf("/") + 1),
   );
-  if (options.signal?.aborted === true) throw new ProcessError("aborted", `${program}: aborted`);
   const result = await new Promise<RunResult>((resolve, reject) => {
     forks += 1;
     const child = spawn(program, args, {
@@ -123,10 +123,10 @@ export async function runProcess(
     child.stdin.on("error", () => undefined);
     child.stdin.end(options.stdin ?? "");
   }).catch((error: unknown) => {
-    done();
+    step.end();
     throw error;
   });
-  done(result.exitCode);
+  step.end(result.exitCode);
   return result;
 }
 

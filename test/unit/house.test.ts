@@ -23,6 +23,7 @@ const mayImport: Record<string, readonly string[]> = {
   stats: ["sys"],
   state: ["sys"],
   streaming: ["sys", "engine"],
+  trace: ["sys"],
   images: ["engine", "state", "sys", "index"],
   index: ["convert", "gen", "engine", "sys"],
   facade: ["gen", "cri", "sys"],
@@ -40,7 +41,7 @@ const mayImport: Record<string, readonly string[]> = {
     "state",
     "sys",
   ],
-  cli: ["cri", "gen", "sys"],
+  cli: ["cri", "gen", "sys", "trace", "config/load.ts"],
   admin: ["engine", "state", "network", "config", "convert", "sys"],
 };
 
@@ -51,6 +52,7 @@ const onlyIn: Record<string, RegExp> = {
   "@grpc/grpc-js": /^(cri|facade)\//,
   "prom-client": /^(metrics\.ts|metrics-server\.ts)$/,
   ws: /^streaming\//,
+  "@opentelemetry/exporter-trace-otlp-http": /^trace\//,
   "tar-stream": /^(images|rpc|engine)\//,
 };
 

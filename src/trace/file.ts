@@ -1,0 +1,39 @@
+import { createWriteStream } from "node:fs";
+import { errorText } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import type { TraceSink } from "./hub.ts";
+
+/** A disk that hangs must not take the memory; what is beyond is left out of the file. */
+const maxWaitingBytes = 8 << 20;
+
+/** What `--trace-file` writes: the events of the trace socket, a JSON line each, root only. */
+export function createTraceFile(
+  path: string,
+  log: Logger,
+): { sink: TraceSink; close(): Promise<void> } {
+  const file = createWriteStream(path, { flags: "a", mode: 0o600 });
+  let failed = false;
+  let leftOut = 0;
+  file.on("error", (error) => {
+    failed = true;
+    log.warn({ error: errorText(error) }, "trace file cannot be written");
+  });
+  return {
+    sink: {
+      take: (told) => {
+        if (failed) return;
+        if (file.writableLength > maxWaitingBytes) {
+          if (leftOut === 0) log.warn({ path }, "the disk is too slow for the trace file");
+          leftOut += 1;
+        } else file.write(told.line());
+      },
+    },
+    close: () =>
+      new Promise((resolve) => {
+        if (leftOut > 0) log.warn({ path, events: leftOut }, "events missing in the trace file");
+        file.once("close", resolve);
+        file.end();
+        if (failed) resolve();
+      }),
+  };
+}
