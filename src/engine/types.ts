@@ -138,6 +138,8 @@ export interface ContainerInspect {
   Driver?: string;
   AppArmorProfile?: string;
   ProcessLabel?: string;
+  /** SELinux label of the container's files; empty without SELinux and for privileged containers. */
+  MountLabel?: string;
   GraphDriver?: { Name: string; Data: Record<string, string> | null };
   HostConfig: HostConfig;
   Mounts?: {

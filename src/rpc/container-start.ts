@@ -12,6 +12,7 @@ import type { PodDeps } from "./deps.ts";
 import { writeContainerEdits } from "./edits.ts";
 import { inspectByName } from "./sandbox-lookup.ts";
 import { applyHostWrites } from "./host-writes.ts";
+import { relabelVolumes } from "./selinux-relabel.ts";
 
 /** Which form new containers' logs take. */
 export interface LogChoice {
@@ -53,6 +54,7 @@ async function start(deps: StartDeps, container: ContainerEntry): Promise<void> 
   // Before the start: a container that dies at once is still read from its first line.
   if (target !== undefined) await deps.logs.start(target);
   failpoint("start.after-log");
+  await relabelVolumes(deps, container);
   await writeContainerEdits(deps, container);
   failpoint("start.after-edits");
   let answer: "running" | undefined;
