@@ -1,0 +1,205 @@
+/**
+ * npm run soak: pods, execs, logs, figures, events, streams and pulls come and go for so many
+ * minutes while faults are injected at random, and at rest between them everything that could leak
+ * is measured. Ends with a figure for each, and not with 0 when one of them grew.
+ *
+ *   node scripts/soak.ts [--minutes 3] [--seed N] [--workers 4] [--rounds 0] [--no-faults]
+ *
+ * --rounds N first attaches and detaches N times and runs N execs of a program that is not there,
+ * eight at a time. It starts a dockerd of its own; needs root and what `npm test` needs.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { followEvents, livePod, pullOne, readAll } from "../test/soak/churn.ts";
+import type { ChurnDeps } from "../test/soak/churn.ts";
+import { injectFaults, soakFaults } from "../test/soak/faults.ts";
+import { judge, readGauges, slopeOf } from "../test/soak/gauges.ts";
+import type { Gauges, Verdict } from "../test/soak/gauges.ts";
+import { seeded } from "../test/soak/random.ts";
+import { streamRounds } from "../test/soak/streams.ts";
+import { startFailpointNode } from "../test/support/failpoint-node.ts";
+import {
+  containerConfig,
+  hostSandboxConfig,
+  removeAllPods,
+  runPod,
+  startContainer,
+} from "../test/support/pods.ts";
+import { startPrivateEngine } from "../test/support/private-engine.ts";
+import { startRegistry } from "../test/support/registry.ts";
+import { until } from "../test/support/until.ts";
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: "string", default: "3" },
+    seed: { type: "string", default: String(Date.now() % 1_000_000) },
+    workers: { type: "string", default: "4" },
+    rounds: { type: "string", default: "0" },
+    "no-faults": { type: "boolean", default: false },
+  },
+});
+const [minutes, seed, workers, rounds] = [
+  values.minutes,
+  values.seed,
+  values.workers,
+  values.rounds,
+].map((text) => {
+  const number = Number(text);
+  if (!Number.isFinite(number) || number < 0) throw new Error(`not a number: ${text}`);
+  return number;
+}) as [number, number, number, number];
+
+const beganMs = performance.now();
+const elapsedMinutes = (): number => (performance.now() - beganMs) / 60_000;
+const say = (text: string): void => {
+  console.log(`${elapsedMinutes().toFixed(1).padStart(5)} min  ${text}`);
+};
+
+const engine = await startPrivateEngine(["--live-restore"]);
+const registry = await startRegistry();
+const plugins = await startFailpointNode({
+  upstream: engine.socketPath,
+  args: ["--log-level=info", "--runtime-request-timeout=15s"],
+});
+const { node } = plugins;
+const verdicts: Verdict[] = [];
+try {
+  const image = { files: [{ path: "a", content: "one" }], config: { Cmd: ["/a"] } };
+  const images: string[] = [];
+  for (const name of ["one", "two", "three"]) {
+    await registry.push(`soak/${name}`, ["1"], { ...image, salt: name });
+    images.push(`${registry.host}/soak/${name}:1`);
+  }
+  if (rounds > 0) verdicts.push(...(await testRounds(rounds)));
+  if (minutes > 0) verdicts.push(...(await churn(images)));
+  const slips = node
+    .log()
+    .split("\n")
+    .filter((line) => /unhandled rejection|uncaught exception/.test(line));
+  verdicts.push({
+    name: "unhandled rejections",
+    passed: slips.length === 0,
+    text: slips[0] ?? "none",
+  });
+} finally {
+  await plugins.close();
+  await registry.close();
+  await engine.remove();
+}
+for (const { name, passed, text } of verdicts) {
+  console.log(`${passed ? "ok  " : "LEAK"}  ${name}: ${text}`);
+}
+const failed = verdicts.filter(({ passed }) => !passed).length;
+console.log(`${verdicts.length - failed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+/** At rest: nothing under way here or in the engine. */
+async function reading(): Promise<Gauges> {
+  await removeAllPods(node);
+  await sleep(3000);
+  const gauges = await readGauges(node, elapsedMinutes());
+  say(
+    `at rest: ${gauges.residentMib.toFixed(0)} MiB, ${gauges.descriptors} descriptors, ` +
+      `engine: ${gauges.engineGoroutines} goroutines, ${gauges.engineDescriptors} descriptors`,
+  );
+  return gauges;
+}
+
+async function testRounds(count: number): Promise<Verdict[]> {
+  const run = async (share: number): Promise<void> => {
+    const pod = await runPod(node, hostSandboxConfig(node));
+    const containerId = await startContainer(
+      node,
+      pod,
+      containerConfig("while :; do echo x; sleep 0.2; done"),
+    );
+    await streamRounds(node, containerId, share);
+    await removeAllPods(node);
+  };
+  // What is loaded at the first use is no leak.
+  await run(Math.min(100, count));
+  const readings = [await reading()];
+  for (let part = 0; part < 4; part += 1) {
+    await run(Math.ceil(count / 4));
+    readings.push(await reading());
+  }
+  return judge(readings).map((each) => ({ ...each, name: `${count} rounds: ${each.name}` }));
+}
+
+async function churn(images: string[]): Promise<Verdict[]> {
+  say(`churn of ${workers} workers for ${minutes} min, --seed ${seed}`);
+  const counts = { pods: 0, containers: 0, execs: 0, streams: 0, logs: 0, reads: 0, pulls: 0 };
+  const all = { ...counts, again: 0, lost: 0 };
+  let faultUntilMs = 0;
+  const ran = new Map<string, number>();
+  const deps: ChurnDeps = {
+    node,
+    images,
+    counts: all,
+    // What a fault broke is asked again for some seconds after its end.
+    faulty: () => performance.now() < faultUntilMs,
+  };
+  const random = seeded(seed);
+  const stop = new AbortController();
+  const events = followEvents(deps, stop.signal);
+  const readings: Gauges[] = [];
+  // One reading for each tenth of the time, but at least 15 s apart.
+  const phaseMs = Math.max(15_000, (minutes * 60_000) / 10);
+  const endMs = performance.now() + minutes * 60_000;
+  while (performance.now() < endMs || readings.length < 3) {
+    const phase = new AbortController();
+    const phaseEndMs = performance.now() + phaseMs;
+    const over = (): boolean => performance.now() >= phaseEndMs || phase.signal.aborted;
+    const work = async (lane: number): Promise<void> => {
+      const own = seeded(seed + lane + readings.length * 1000);
+      while (!over()) await (own() < 0.15 ? pullOne(deps, own) : livePod(deps, own));
+    };
+    const read = async (): Promise<void> => {
+      while (!over()) {
+        await readAll(deps);
+        await sleep(500);
+      }
+    };
+    const faults = values["no-faults"]
+      ? Promise.resolve()
+      : injectFaults(soakFaults(plugins, engine, random), {
+          random,
+          pauseMs: 3000,
+          signal: phase.signal,
+          began: (name) => {
+            faultUntilMs = Infinity;
+            ran.set(name, (ran.get(name) ?? 0) + 1);
+          },
+          ended: () => (faultUntilMs = performance.now() + 12_000),
+        });
+    const lanes = [read(), ...Array.from({ length: workers }, (_, lane) => work(lane))];
+    const first = Promise.all(lanes).catch((error: unknown) => {
+      phase.abort();
+      throw error;
+    });
+    const timer = setTimeout(() => phase.abort(), phaseMs);
+    const results = await Promise.allSettled([first, faults, ...lanes]);
+    clearTimeout(timer);
+    const broken = results.find((result) => result.status === "rejected");
+    if (broken !== undefined) throw broken.reason;
+    node.proxy.reset();
+    await until(async () => {
+      const { status } = await node.runtime.status({});
+      return status?.conditions.every((condition) => condition.status) === true;
+    }, 15_000);
+    readings.push(await reading());
+  }
+  stop.abort();
+  await events;
+  say(
+    Object.entries(all)
+      .map(([name, count]) => `${count} ${name}`)
+      .join(", "),
+  );
+  say(`faults: ${[...ran].map(([name, count]) => `${count} × ${name}`).join("; ")}`);
+  const slope = slopeOf(
+    readings.slice(1).map(({ atMinutes, residentMib }) => [atMinutes / 60, residentMib]),
+  );
+  say(`memory slope after the first reading: ${slope.toFixed(1)} MiB/h`);
+  return judge(readings);
+}

@@ -1,0 +1,131 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { request } from "node:http";
+import type { TestNode } from "../support/node.ts";
+import { nodeState } from "../support/oracle.ts";
+import { memoryOf, withDescendants } from "../bench/processes.ts";
+
+/** What must be flat while the node is at rest: no pod, no fault, no call under way. */
+export interface Gauges {
+  /** Minutes since the start. */
+  atMinutes: number;
+  /** VmRSS of Dockline and its helpers. */
+  residentMib: number;
+  descriptors: number;
+  processes: number;
+  zombies: number;
+  engineGoroutines: number;
+  engineDescriptors: number;
+  containers: number;
+  netns: number;
+  mounts: number;
+  links: number;
+  addresses: number;
+  records: number;
+}
+
+export type GaugeName = Exclude<keyof Gauges, "atMinutes">;
+
+export async function readGauges(node: TestNode, atMinutes: number): Promise<Gauges> {
+  const state = nodeState(node);
+  const { residentMib, processes } = memoryOf(node.pid);
+  const info = await engineInfo(node.upstream);
+  return {
+    atMinutes,
+    residentMib,
+    processes,
+    descriptors: readdirSync(`/proc/${node.pid}/fd`).length,
+    zombies: withDescendants(node.pid).filter(isZombie).length,
+    engineGoroutines: info.NGoroutines,
+    engineDescriptors: info.NFd,
+    containers: state.containers.length,
+    netns: state.netns.length,
+    mounts: state.mounts.length,
+    links: state.links.length,
+    addresses: state.addresses.length,
+    records: state.records.length + state.logPositions.length,
+  };
+}
+
+/** How far a gauge may be above its first reading after the warm-up; what is counted must be equal. */
+const slack: Partial<Record<GaugeName, number>> = {
+  // A heap grows in steps, and its size at one moment says little: the slope is for long runs.
+  residentMib: 40,
+  // Connections to the engine are pooled, those of clients come and go.
+  descriptors: 12,
+  processes: 1,
+  engineGoroutines: 30,
+  engineDescriptors: 20,
+};
+
+export interface Verdict {
+  name: string;
+  passed: boolean;
+  text: string;
+}
+
+/** Judges the readings at rest: the first is the baseline. */
+export function judge(readings: readonly Gauges[]): Verdict[] {
+  const first = readings[0];
+  const last = readings.at(-1);
+  if (first === undefined || last === undefined || readings.length < 2) {
+    return [{ name: "readings", passed: false, text: `only ${readings.length}` }];
+  }
+  const names = Object.keys(first).filter((name) => name !== "atMinutes") as GaugeName[];
+  const verdicts = names.map((name): Verdict => {
+    // The lowest of the last two: one reading may fall into a moment of work.
+    const end = Math.min(...readings.slice(-2).map((reading) => reading[name]));
+    const passed = end <= first[name] + (slack[name] ?? 0);
+    return { name, passed, text: `${round(first[name])} → ${round(end)}` };
+  });
+  const minutes = last.atMinutes - first.atMinutes;
+  const slope = slopeOf(
+    readings.map(({ atMinutes, residentMib }) => [atMinutes / 60, residentMib]),
+  );
+  if (minutes >= 60) {
+    verdicts.push({
+      name: "memory slope",
+      passed: slope < 1,
+      text: `${slope.toFixed(2)} MiB/h over ${minutes.toFixed(0)} min, less than 1 is wanted`,
+    });
+  }
+  return verdicts;
+}
+
+/** Least squares. */
+export function slopeOf(points: readonly (readonly [number, number])[]): number {
+  const mean = (at: 0 | 1): number => points.reduce((sum, p) => sum + p[at], 0) / points.length;
+  const [x, y] = [mean(0), mean(1)];
+  const over = points.reduce((sum, p) => sum + (p[0] - x) * (p[1] - y), 0);
+  const under = points.reduce((sum, p) => sum + (p[0] - x) ** 2, 0);
+  return under === 0 ? 0 : over / under;
+}
+
+function isZombie(pid: number): boolean {
+  try {
+    return /^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+function engineInfo(socketPath: string): Promise<{ NGoroutines: number; NFd: number }> {
+  return new Promise((resolve, reject) => {
+    const call = request(
+      { socketPath, path: "/info", agent: false, timeout: 10_000 },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("error", reject);
+        response.on("end", () => {
+          resolve(JSON.parse(Buffer.concat(chunks).toString("utf8")) as never);
+        });
+      },
+    );
+    call.on("error", reject);
+    call.end();
+  });
+}
+
+function round(value: number): string {
+  return String(Math.round(value * 10) / 10);
+}
