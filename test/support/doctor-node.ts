@@ -11,7 +11,13 @@ export function soundNode(changes: Partial<NodeFacts> = {}): NodeFacts {
     architecture: "amd64",
     engine: soundEngine(),
     engineTrouble: "",
-    daemon: { path: "/etc/docker/daemon.json", settings: {}, hosts: ["fd://"], tlsVerify: false },
+    daemon: {
+      path: "/etc/docker/daemon.json",
+      settings: {},
+      hosts: ["fd://"],
+      tlsVerify: false,
+      dataRoot: "/var/lib/docker",
+    },
     kubelet: {
       sources: ["/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/config.yaml"],
       endpoint: {

@@ -23,6 +23,8 @@ export interface DaemonFacts {
   /** Its addresses, from both. */
   hosts: readonly string[];
   tlsVerify: boolean;
+  /** Where it keeps images and containers, as far as that is written down. */
+  dataRoot: string;
 }
 
 /** How the kubelet of this node is or will be started. */

@@ -15,11 +15,14 @@ export async function readDaemon(
   const args = dockerd?.arguments ?? [];
   const { settings, trouble } = await readSettings(path);
   const listed = Array.isArray(settings["hosts"]) ? settings["hosts"].map(String) : [];
+  const argument = dockerd === undefined ? undefined : argumentOf(dockerd, "--data-root");
+  const dataRoot = argument ?? settings["data-root"];
   return {
     path,
     settings,
     ...(trouble === undefined ? {} : { trouble }),
     hosts: [...hostsOf(args), ...listed],
+    dataRoot: typeof dataRoot === "string" ? dataRoot : "/var/lib/docker",
     tlsVerify:
       settings["tlsverify"] === true ||
       args.some((argument) => /^--tlsverify(?:=true)?$/.test(argument)),

@@ -57,7 +57,9 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
       log: silentLogger,
       ...(around.iptables === undefined ? {} : { run: around.iptables }),
     }).current();
-    const images = engine?.info.DockerRootDir;
+    const daemon = await readDaemon(config.dockerEndpoint, options.daemonJson);
+    // A full disk is a reason for Docker to be down.
+    const images = engine?.info.DockerRootDir ?? daemon.dataRoot;
     return {
       config,
       root: process.geteuid?.() === 0,
@@ -65,7 +67,7 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
       architecture: process.arch === "x64" ? "amd64" : process.arch,
       engine,
       engineTrouble,
-      daemon: await readDaemon(config.dockerEndpoint, options.daemonJson),
+      daemon,
       kubelet: await readKubelet({
         flags: options.kubeletFlags,
         config: options.kubeletConfig,
@@ -74,7 +76,7 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
       forward,
       cni: await readCni(config),
       disks: [
-        ...(images === undefined ? [] : [await readDisk(images, "Docker's folder", true)]),
+        await readDisk(images, "Docker's folder", true),
         await readDisk(config.stateDir, "Dockline's folder", false),
       ],
       dockerSocket: await readSocket(socketPathOf(config.dockerEndpoint)),

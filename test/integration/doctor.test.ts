@@ -1,0 +1,289 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { Finding } from "../../src/admin/doctor/finding.ts";
+import { startNode } from "../support/node.ts";
+import type { TestNode } from "../support/node.ts";
+import { startPrivateEngine } from "../support/private-engine.ts";
+import type { PrivateEngine } from "../support/private-engine.ts";
+
+// A sound node with an engine of its own; each test plants one mistake and expects to be told of it
+// and of nothing else. The doctor runs in namespaces of its own: FORWARD can be dropped there, and
+// what else this machine runs is not seen.
+
+const program = join(import.meta.dirname, "..", "..", "bin", "dockline");
+
+describe("dockline doctor on a node", function () {
+  this.timeout(120_000);
+  let folder: string;
+  let engine: PrivateEngine;
+  let node: TestNode;
+  /** What this machine has of itself: a full disk, nested storage. */
+  let ownTroubles: string[];
+  const path = (...names: string[]): string => join(folder, ...names);
+  const oldPath = process.env["PATH"];
+
+  const daemonJson = { "live-restore": true };
+  const kubeletConfig = (changes: object = {}): void => {
+    const sound = {
+      containerRuntimeEndpoint: node.endpoint,
+      cgroupDriver: "cgroupfs",
+      failCgroupV1: false,
+    };
+    writeFileSync(path("config.yaml"), JSON.stringify({ ...sound, ...changes }));
+  };
+  const restartEngine = async (settings: object): Promise<void> => {
+    writeFileSync(path("daemon.json"), JSON.stringify(settings));
+    await engine.stop();
+    await engine.start();
+  };
+  /** What it says; `setUp` runs in its namespaces before it. */
+  const examine = (
+    setUp = "true",
+    ...more: string[]
+  ): { exitCode: number; findings: Finding[] } => {
+    const args = [
+      ...["doctor", "--json", `--docker-endpoint=unix://${engine.socketPath}`],
+      `--container-runtime-endpoint=${node.endpoint}`,
+      `--state-dir=${path("state")}`,
+      `--cni-conf-dir=${node.cniConfDir}`,
+      `--cni-bin-dir=${path("plugins")}`,
+      `--daemon-json=${path("daemon.json")}`,
+      `--kubelet-config=${path("config.yaml")}`,
+      `--kubelet-flags=${path("kubeadm-flags.env")}`,
+      `--dockershim-root=${path("dockershim")}`,
+      `--cri-dockerd-root-directory=${path("cri-dockerd")}`,
+      ...more,
+    ];
+    const namespaces = ["--net", "--pid", "--mount", "--fork", "--mount-proc"];
+    const { status, stdout, stderr } = spawnSync(
+      "unshare",
+      [...namespaces, "sh", "-c", `${setUp} && exec "$@"`, "sh", program, ...args],
+      { encoding: "utf8" },
+    );
+    if (!stdout.startsWith("{")) throw new Error(`${String(status)}: ${stderr}`);
+    const { findings } = JSON.parse(stdout) as { findings: Finding[] };
+    return { exitCode: status ?? -1, findings };
+  };
+  const bad = (findings: Finding[]): string[] =>
+    findings
+      .filter(({ level }) => level === "warning" || level === "error")
+      .map(({ check, level }) => `${check} ${level}`);
+  /** Expects one finding more than on the sound node. */
+  const expectOnly = (wanted: string, ...run: Parameters<typeof examine>): Finding => {
+    const { exitCode, findings } = examine(...run);
+    expect(bad(findings).filter((one) => !ownTroubles.includes(one))).to.deep.equal([wanted]);
+    expect(exitCode).to.equal(bad(findings).some((one) => one.endsWith(" error")) ? 2 : 1);
+    return findings.find(({ check, level }) => `${check} ${level}` === wanted)!;
+  };
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "dockline-doctor-"));
+    for (const name of ["bin", "state"]) mkdirSync(path(name));
+    // Plugins of the machine's own, in a folder from which one can be taken.
+    mkdirSync(path("plugins"), { mode: 0o755 });
+    for (const name of ["bridge", "host-local", "portmap"]) {
+      cpSync(pluginPath(name), path("plugins", name));
+    }
+    // What dockerd asks for its version, and what runs containers, is the machine's runc otherwise.
+    writeFileSync(path("runc-version"), "runc version 1.3.6\ncommit: v1.3.6-0\nspec: 1.2.1\n");
+    const real = execFileSync("sh", ["-c", "PATH=$PATH:/usr/sbin:/sbin command -v runc"], {
+      encoding: "utf8",
+    }).trim();
+    writeFileSync(
+      path("bin", "runc"),
+      `#!/bin/sh\n[ "$1" = --version ] && exec cat ${path("runc-version")}\nexec ${real} "$@"\n`,
+      { mode: 0o755 },
+    );
+    process.env["PATH"] = `${path("bin")}:${oldPath ?? ""}`;
+    writeFileSync(path("daemon.json"), JSON.stringify(daemonJson));
+    engine = await startPrivateEngine(["--config-file", path("daemon.json")]);
+    node = await startNode({ upstream: engine.socketPath });
+    kubeletConfig();
+    writeFileSync(path("kubeadm-flags.env"), 'KUBELET_KUBEADM_ARGS="--v=2"\n');
+    ownTroubles = bad(examine().findings);
+    expect(ownTroubles.filter((one) => !/^(?:disk|storage) /.test(one))).to.deep.equal([]);
+  });
+  after(async () => {
+    process.env["PATH"] = oldPath;
+    await node.close();
+    await engine.remove();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("finds a plugin that is missing", () => {
+    rmSync(path("plugins", "portmap"));
+    try {
+      expect(expectOnly("cni-plugins error").what).to.contain("portmap");
+    } finally {
+      cpSync(pluginPath("portmap"), path("plugins", "portmap"));
+    }
+  });
+
+  it("finds a plugin that everybody may replace", () => {
+    chmodSync(path("plugins", "bridge"), 0o777);
+    try {
+      expect(expectOnly("cni-plugins error").mend.join()).to.contain("chmod go-w");
+    } finally {
+      chmodSync(path("plugins", "bridge"), 0o755);
+    }
+  });
+
+  it("finds an empty CNI folder", () => {
+    mkdirSync(path("nothing"));
+    expectOnly("cni-config error", "true", `--cni-conf-dir=${path("nothing")}`);
+  });
+
+  for (const tool of ["iptables", "ip6tables"]) {
+    it(`finds that ${tool} drops what is forwarded`, () => {
+      const { mend } = expectOnly("forward error", `${tool} -P FORWARD DROP`);
+      expect(mend[0]).to.equal(`${tool} -P FORWARD ACCEPT`);
+    });
+  }
+
+  it("finds a kubelet with the other cgroup driver", () => {
+    kubeletConfig({ cgroupDriver: "systemd" });
+    try {
+      expect(expectOnly("cgroup-driver error").what).to.contain(path("config.yaml"));
+    } finally {
+      kubeletConfig();
+    }
+  });
+
+  it("finds a kubelet that asks cri-dockerd", () => {
+    kubeletConfig({ containerRuntimeEndpoint: "unix:///var/run/cri-dockerd.sock" });
+    try {
+      expectOnly("kubelet-endpoint error");
+    } finally {
+      kubeletConfig();
+    }
+  });
+
+  it("finds dockershim's flags", () => {
+    const text = 'KUBELET_KUBEADM_ARGS="--network-plugin=cni --v=2"\n';
+    writeFileSync(path("old.env"), text);
+    expectOnly("kubelet-flags error", "true", `--kubelet-flags=${path("old.env")}`);
+  });
+
+  it("finds sockets that everybody may write to", () => {
+    for (const [socket, check] of [
+      [engine.socketPath, "docker-socket"],
+      [node.endpoint.replace("unix://", ""), "dockline-socket"],
+    ] as const) {
+      chmodSync(socket, 0o666);
+      try {
+        expect(expectOnly(`${check} error`).mend[0]).to.equal(`chmod 0660 ${socket}`);
+      } finally {
+        chmodSync(socket, 0o660);
+      }
+    }
+  });
+
+  it("finds a disk that is full, of bytes and of inodes", () => {
+    const state = path("state");
+    const small = `mount -t tmpfs -o size=1m,nr_inodes=40 small ${state}`;
+    const fill = `{ head -c 2m /dev/zero >${state}/full 2>/dev/null; true; }`;
+    expect(expectOnly("disk error", `${small} && ${fill}`).what).to.contain("nearly full");
+    const many = `for i in $(seq 50); do touch ${state}/$i; done 2>/dev/null; true`;
+    expect(expectOnly("disk error", `${small} && { ${many}; }`).what).to.contain("inodes");
+  });
+
+  it("finds a disk that may not be written to", () => {
+    expectOnly("disk error", `mount -t tmpfs -o ro small ${path("state")}`);
+  });
+
+  it("finds an old runc", () => {
+    const sound = readFileSync(path("runc-version"));
+    writeFileSync(path("runc-version"), "runc version 1.1.5\ncommit: v1.1.5-0\nspec: 1.0.2-dev\n");
+    try {
+      expect(expectOnly("runc error").what).to.contain("CVE-2024-21626");
+    } finally {
+      writeFileSync(path("runc-version"), sound);
+    }
+  });
+
+  it("finds what dockershim left", () => {
+    const folderOf = path("dockershim", "sandbox");
+    mkdirSync(folderOf, { recursive: true });
+    writeFileSync(join(folderOf, "ab".repeat(32)), "{}");
+    try {
+      expect(expectOnly("leftovers warning").mend).to.deep.equal([
+        `rm ${join(folderOf, "ab".repeat(32))}`,
+      ]);
+    } finally {
+      rmSync(path("dockershim"), { recursive: true });
+    }
+  });
+
+  it("finds what daemon.json does to pods", () => {
+    for (const settings of [{ "userns-remap": "default" }, { "default-ulimits": { core: {} } }]) {
+      writeFileSync(path("other.json"), JSON.stringify({ ...daemonJson, ...settings }));
+      expectOnly("daemon-json warning", "true", `--daemon-json=${path("other.json")}`);
+    }
+    writeFileSync(path("other.json"), "{,}");
+    expectOnly("daemon-json error", "true", `--daemon-json=${path("other.json")}`);
+  });
+
+  describe("whose engine is started otherwise", () => {
+    after(async () => await restartEngine(daemonJson));
+
+    for (const [name, settings, wanted] of [
+      ["live-restore off", {}, "live-restore warning"],
+      ["log-driver none", { ...daemonJson, "log-driver": "none" }, "log-driver warning"],
+      [
+        "a dockline-oci that is gone",
+        { ...daemonJson, runtimes: { dockline: { path: "/nowhere/dockline-oci" } } },
+        "dockline-oci error",
+      ],
+    ] as const) {
+      it(`finds ${name}`, async () => {
+        await restartEngine(settings);
+        expectOnly(wanted);
+      });
+    }
+  });
+
+  it("finds that Docker is down, and goes on", async () => {
+    await engine.stop();
+    try {
+      const { what } = expectOnly("engine error");
+      expect(what).to.contain(engine.socketPath);
+      const { findings } = examine();
+      expect(findings.find(({ check }) => check === "cni-plugins")?.level).to.equal("ok");
+      expect(findings.find(({ check }) => check === "storage")?.level).to.equal("skipped");
+    } finally {
+      await engine.start();
+    }
+  });
+
+  it("finds that Dockline is down", async () => {
+    await node.terminate();
+    try {
+      expectOnly("dockline-socket error");
+    } finally {
+      await node.start();
+    }
+  });
+});
+
+function pluginPath(name: string): string {
+  for (const folder of ["/opt/cni/bin", "/usr/lib/cni"]) {
+    try {
+      readFileSync(join(folder, name));
+      return join(folder, name);
+    } catch {
+      continue;
+    }
+  }
+  throw new Error(`the CNI plugin ${name} is not installed`);
+}
