@@ -1,0 +1,127 @@
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect } from "chai";
+import { parseAllDocuments } from "yaml";
+import { commandsOf, pages, parsePage, root } from "./extract.ts";
+import type { Command } from "./extract.ts";
+import { decide, isProgram } from "./rules.ts";
+import type { Run } from "./rules.ts";
+import { startStage } from "./stage.ts";
+import type { Ran, Stage } from "./stage.ts";
+
+// How a page's author marks a command: docs/contributing.md.
+
+const all = pages();
+const commands = all.flatMap((page) => commandsOf(page, isProgram));
+const at = ({ page, line, text }: Command): string => `${page}:${line}: ${text}`;
+
+describe("commands of the pages", () => {
+  it("are run by this test, or known by a named reason", () => {
+    const unknown = commands.filter((command) => decide(command) === undefined);
+    expect(unknown.map(at)).to.deep.equal([]);
+    expect(commands.length).to.be.above(40);
+  });
+
+  it("name programs, scripts and flags of others as they are", () => {
+    const troubles = commands.flatMap((command) => {
+      const decision = decide(command);
+      if (decision?.how !== "checked" || decision.trouble === undefined) return [];
+      return [`${at(command)}: ${decision.trouble}`];
+    });
+    expect(troubles).to.deep.equal([]);
+  });
+
+  it("have JSON and YAML beside them that can be read", () => {
+    const broken = all.flatMap((page) =>
+      parsePage(page).blocks.flatMap(({ language, text, line, mark }) => {
+        if (mark === "output") return [];
+        try {
+          if (language === "json") JSON.parse(text);
+          if (language === "yaml") {
+            for (const document of parseAllDocuments(text)) document.toJS();
+          }
+          return [];
+        } catch (error) {
+          return [`${page.page}:${line}: ${String(error)}`];
+        }
+      }),
+    );
+    expect(broken).to.deep.equal([]);
+  });
+
+  it("lie on pages whose links lead somewhere", () => {
+    const dead = all.flatMap(({ page, text }) =>
+      [...text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)]
+        .map((match) => match[1] ?? "")
+        .filter((target) => !/^[a-z]+:/.test(target))
+        .filter((target) => !existsSync(join(root, dirname(page), target)))
+        .map((target) => `${page}: ${target}`),
+    );
+    expect(dead).to.deep.equal([]);
+  });
+});
+
+describe("commands of the pages, run on a node of their own", function () {
+  this.timeout(90_000);
+  let stage: Stage;
+  const decided = new Map<string, { command: Command; decision: Run }>();
+  const helps = new Map<string, { command: Command; flags: string[] }[]>();
+  for (const command of commands) {
+    const decision = decide(command);
+    if (decision?.how === "run") decided.set(command.text, { command, decision });
+    else if (decision?.help !== undefined) {
+      const known = helps.get(decision.help.command) ?? [];
+      helps.set(decision.help.command, [...known, { command, flags: decision.help.flags }]);
+    }
+  }
+
+  before(async () => {
+    stage = await startStage();
+  });
+  after(async () => {
+    await stage.end();
+  });
+
+  const must = async (script: string): Promise<Ran> => {
+    const ran = await stage.run(script);
+    expect(ran.exitCode, `${script}\n${ran.output}`).to.equal(0);
+    return ran;
+  };
+
+  for (const [text, { command, decision }] of decided) {
+    it(`${command.page}:${command.line} ${text.split("\n", 1)[0] ?? ""}`, async () => {
+      const { script, exits, before, after, withoutServer } = decision;
+      if (withoutServer === true) await stage.stopServer();
+      try {
+        if (before !== undefined && before !== "") await must(before);
+        const ran = await stage.run(script);
+        expect(exits, `exit code ${ran.exitCode} of ${script}\n${ran.output}`).to.include(
+          ran.exitCode,
+        );
+        if (after !== undefined && after !== "") await must(after);
+      } finally {
+        if (withoutServer === true) await stage.startServer();
+      }
+    });
+  }
+
+  for (const [help, uses] of helps) {
+    it(`${help} names the flags that pages give it`, async () => {
+      const { output } = await must(help);
+      const table = /option of "?dockline serve/.test(output)
+        ? (await must("dockline serve --help")).output
+        : "";
+      const unknown = uses.flatMap(({ command, flags }) =>
+        flags
+          .filter((flag) => !new RegExp(`${flag}(?![\\w-])`).test(`${output}\n--config ${table}`))
+          .map((flag) => `${at(command)}: ${flag}`),
+      );
+      expect(unknown).to.deep.equal([]);
+    });
+  }
+
+  it("leave the pod that was there running", async () => {
+    const { output } = await must("curl -fsS http://127.0.0.1:18080/");
+    expect(output).to.contain("Hello from a pod on Docker");
+  });
+});
