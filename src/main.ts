@@ -8,15 +8,31 @@ import { version } from "./version.ts";
 
 const usage = `dockline ${version}: a CRI runtime for Kubernetes nodes that run Docker Engine
 
-usage: dockline [serve] [options]        serve the CRI (what the kubelet needs)
-       dockline play POD.yaml [options]  run a Kubernetes Pod manifest through the CRI
-       dockline migrate ...              from cri-dockerd or dockershim to Dockline, and back
-       dockline trace [options]          what each CRI call becomes, live or from a recording
-       dockline doctor [options]         say what is wrong with this node, and the line that mends it
-       dockline install-runtime [...]    register dockline-oci with Docker (user namespaces, …)
-       dockline version                  print versions, the server's too if it runs
-       dockline config [options]         print the configuration in force and its sources
-       dockline COMMAND --help           help of one command
+usage: dockline [COMMAND] [options]
+
+  serve            serve the CRI, what the kubelet needs (without a COMMAND, too)
+  play POD.yaml    run a Kubernetes Pod manifest through the CRI
+  doctor           what is wrong with this node, and the line that mends it
+  trace            what each CRI call becomes, live or from a recording
+  migrate          from cri-dockerd or dockershim to Dockline, back, and on
+  install-runtime  register dockline-oci with Docker (user namespaces, …)
+  config           the configuration in force, and where each value comes from
+  version          versions, the server's too if it runs
+
+"dockline COMMAND --help" has the options of one. Exit code 2: the command line
+or the configuration is wrong (3 for the doctor).
+`;
+
+const serveUsage = `usage: dockline serve [--config FILE] [options]
+       dockline config [--config FILE] [options]   only prints what is in force
+
+Each option may be a flag, an environment variable (--docker-endpoint is
+DOCKLINE_DOCKER_ENDPOINT) or a key of the file (dockerEndpoint); flags win over
+the environment, and that over the file (/etc/dockline/config.yaml if it is
+there). Durations are written 500ms, 90s or 1m30s, sizes 16m, lists a,b.
+
+  dockline serve --log-level debug --metrics-bind-addr 127.0.0.1:9357
+  dockline serve --container-runtime-endpoint fd://   # systemd holds the socket
 `;
 
 /** Exit codes: 0 done, 1 failed, 2 the command line or configuration is wrong. */
@@ -77,7 +93,7 @@ async function serve(args: readonly string[], printOnly = false): Promise<number
     }
     const parsed = parseArguments(args);
     if (parsed.help) {
-      process.stdout.write(`${usage}\noptions of serve:\n\n${optionsHelp()}\n`);
+      process.stdout.write(`${serveUsage}\n${optionsHelp()}\n`);
       return 0;
     }
     const { path, values } = readConfigFile(parsed.configFile);

@@ -1,6 +1,6 @@
-import { existsSync, readFileSync } from "node:fs";
-import { parse as parseYaml } from "yaml";
+import { existsSync } from "node:fs";
 import { parseArguments } from "../config/argv.ts";
+import { readConfigFile } from "../config/file.ts";
 import { loadConfig } from "../config/load.ts";
 import { errorText } from "../errors.ts";
 import { version } from "../version.ts";
@@ -14,33 +14,32 @@ import { findProcesses } from "./migrate-node.ts";
 const usage = `usage: dockline doctor [--json] [options]
 
 Looks at this node (Docker, its settings, runc, disks, CNI, sockets, the kubelet
-and what other runtimes left) and says what is wrong, why it matters and the line
-that mends it. Nothing is changed. Run it as root; Docker and Dockline may be down.
+and what other runtimes left) and says what is wrong, why it matters and the
+line that mends it. Nothing is changed. Run it as root; Docker and Dockline may
+be down.
 
   --json                  one JSON object instead of text (docs/operations.md)
-  --kubelet-config FILE   the kubelet's configuration, instead of the running one's
-                          or /var/lib/kubelet/config.yaml
-  --kubelet-flags FILE    its flags, instead of the running one's or
-                          /var/lib/kubelet/kubeadm-flags.env
-  --daemon-json FILE      Docker's settings (default: dockerd's own --config-file,
-                          or /etc/docker/daemon.json)
+  --kubelet-config FILE   the kubelet's configuration (default: the running
+                          one's, or /var/lib/kubelet/config.yaml)
+  --kubelet-flags FILE    its flags (default: the running one's, or
+                          /var/lib/kubelet/kubeadm-flags.env)
+  --daemon-json FILE      Docker's settings (default: dockerd's own
+                          --config-file, or /etc/docker/daemon.json)
   --cri-dockerd-root-directory FOLDER
                           cri-dockerd's (default /var/lib/cri-dockerd)
   --dockershim-root FOLDER
                           dockershim's (default /var/lib/dockershim)
 
-and every option of "dockline serve", as that one runs (without any, what
-/etc/dockline/config.yaml and the environment say).
+and every option of "dockline serve", as that one runs (--config among them).
 
 Exit code: 0 nothing is wrong, 1 warnings only, 2 errors, 3 it could not look
 (the command line or the configuration is wrong).
 
   dockline doctor
-  dockline doctor --json | jq -r '.findings[] | select(.level == "error") | .what'
+  dockline doctor --json | jq -r '.findings[]|select(.level=="error").what'
 `;
 
 const exitCodes = { fine: 0, warnings: 1, errors: 2, usage: 3 } as const;
-const packagedConfig = "/etc/dockline/config.yaml";
 
 const around: Surroundings = {
   processes: (program) => findProcesses(program),
@@ -75,11 +74,7 @@ export async function doctor(
   return exitCodeOf(findings);
 }
 
-/** A reader that went (`| head`) is no error. */
-function printToStdout(text: string): void {
-  if (process.stdout.listenerCount("error") === 0) process.stdout.on("error", () => undefined);
-  process.stdout.write(text);
-}
+const printToStdout = (text: string): void => void process.stdout.write(text);
 
 export function exitCodeOf(findings: readonly Finding[]): number {
   if (findings.some(({ level }) => level === "error")) return exitCodes.errors;
@@ -121,16 +116,8 @@ function parseOptions(args: readonly string[]): (ReadOptions & { json: boolean }
   }
   const { flags, configFile, help } = parseArguments(rest);
   if (help) return undefined;
-  const path = configFile ?? (existsSync(packagedConfig) ? packagedConfig : undefined);
-  const file: unknown = path === undefined ? {} : (parseYaml(readFileSync(path, "utf8")) ?? {});
-  if (typeof file !== "object" || file === null || Array.isArray(file)) {
-    throw new Error(`${path ?? ""}: want keys and values`);
-  }
-  const { config } = loadConfig({
-    file: file as Record<string, unknown>,
-    environment: process.env,
-    flags,
-  });
+  const { values } = readConfigFile(configFile);
+  const { config } = loadConfig({ file: values, environment: process.env, flags });
   return {
     json,
     config,

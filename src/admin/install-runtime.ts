@@ -16,15 +16,23 @@ import { readOrEmpty, replaceText } from "./text-file.ts";
 
 const usage = `usage: dockline install-runtime [options]
 
-Registers dockline-oci in Docker's daemon.json and has dockerd reload it; Docker is not restarted and
-nothing that runs is touched. May be repeated.
+Registers dockline-oci in Docker's daemon.json and has dockerd reload it; Docker
+is not restarted and nothing that runs is touched. May be repeated.
 
   --undo                  takes it out again
-  --binary PATH           use this program where it lies, instead of a copy in /usr/local/lib/dockline
-  --real-runtime PATH     the runc that it calls (default: the one on dockerd's PATH)
-  --daemon-json PATH      default: dockerd's own --config-file, or /etc/docker/daemon.json
+  --binary PATH           use this program where it lies (default: a copy in
+                          /usr/local/lib/dockline)
+  --real-runtime PATH     the runc that it calls (default: the one on dockerd's
+                          PATH)
+  --daemon-json PATH      Docker's settings (default: dockerd's own
+                          --config-file, or /etc/docker/daemon.json)
   --docker-endpoint URL   default: unix:///var/run/docker.sock
   --run-dir PATH          that of dockline serve (default: /run/dockline)
+
+Exit code: 0 done, 1 failed, 2 the command line is wrong.
+
+  dockline install-runtime
+  dockline install-runtime --real-runtime /usr/local/bin/runc
 `;
 const reloadMs = 10_000;
 const pollMs = 100;

@@ -19,6 +19,10 @@ security context. Streams the logs until Ctrl-C or until all containers ended.
   --detach   return when the pod runs
   --down     stop and remove the pod and its emptyDir volumes
   --endpoint where the CRI is served (unix:///run/dockline/dockline.sock)
+
+Exit code: 0 done, 1 the pod failed, 2 the manifest or the command line is wrong.
+
+  dockline play deploy/examples/web.yaml --detach
 `;
 
 interface Services {

@@ -9,7 +9,9 @@ export async function printVersion(args: readonly string[]): Promise<number> {
   const { endpoint, rest, help } = endpointOf(args);
   if (help || rest.length > 0) {
     process.stdout.write(
-      "usage: dockline version [--endpoint unix:///run/dockline/dockline.sock]\n",
+      "usage: dockline version [--endpoint ENDPOINT]\n\n" +
+        "Prints Dockline's version and, when a server answers, the engine's behind it.\n\n" +
+        "  --endpoint   where the CRI is served (unix:///run/dockline/dockline.sock)\n",
     );
     return help ? 0 : 2;
   }
