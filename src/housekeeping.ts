@@ -49,7 +49,7 @@ export function keepHouse(parts: Parts): { stop(): void } {
     const { id } = entry;
     const work = [parts.edits.remove(id)];
     if (entry.kind === "container") work.push(parts.logs.remove(id), parts.resources.delete(id));
-    if (entry.identity.extra.imageVolumes !== undefined) work.push(sweepVolumes(parts));
+    if (entry.identity.extra.imageVolumes !== undefined) work.push(parts.volumes.sweep());
     Promise.all(work).catch((error: unknown) => {
       parts.log.warn({ error: errorText(error), containerId: id }, "clean-up failed");
     });
@@ -69,17 +69,10 @@ async function resume(parts: Parts): Promise<void> {
   await parts.logs.resume(targets.filter((target) => target !== undefined));
   const known = new Set(containers.map((entry) => entry.id));
   await parts.resources.keepOnly((id) => known.has(id));
-  await sweepVolumes(parts);
+  await parts.volumes.sweep();
   await sweepEdits({ ...parts, exists: (id) => parts.index.peek(id) !== undefined });
   // Left by a kill in the middle of reading an image's accounts.
   for (const { Id } of await parts.engine.listContainers([scratchLabel])) {
     await parts.engine.removeContainer(Id);
   }
-}
-
-/** Copies of images go with the last container that has one mounted. */
-async function sweepVolumes(parts: Parts): Promise<void> {
-  const containers = await parts.index.containers();
-  const used = containers.flatMap(({ identity }) => identity.extra.imageVolumes ?? []);
-  await parts.volumes.sweep(new Set(used));
 }

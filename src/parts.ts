@@ -179,7 +179,15 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     forward: createForwardPolicySource({ clock, log }),
     pause: pauseImage(config, { engine, puller, index, log }),
     imageAccounts: createAccountReader(engine),
-    volumes: await createImageVolumes({ engine, stateDir: config.stateDir, log }),
+    volumes: await createImageVolumes({
+      engine,
+      stateDir: config.stateDir,
+      usedBy: async () =>
+        new Set(
+          (await index.containers()).flatMap(({ identity }) => identity.extra.imageVolumes ?? []),
+        ),
+      log,
+    }),
     logChoice: {
       format: config.containerLogFormat === "docker-json" ? "docker-json" : "cri",
       sourcePath: async (id) =>

@@ -6,7 +6,7 @@ import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { failpoint } from "../sys/failpoint.ts";
 import { ensurePrivateFolder, isErrno } from "../sys/fs.ts";
-import { Semaphore, SingleFlight } from "../sys/mutex.ts";
+import { KeyedMutex, Semaphore, SingleFlight } from "../sys/mutex.ts";
 import { runProcess } from "../sys/process.ts";
 import { UnpackBudget, UnusableImage } from "./layer-entry.ts";
 import { unpackSavedImage } from "./saved-image.ts";
@@ -26,15 +26,18 @@ export interface HeldCopy {
  */
 export interface ImageVolumes {
   /**
-   * The image's copy, made where it is missing. A copy goes on being made when its caller has left,
-   * so that the next attempt finds it.
+   * The image's copy, made where it is missing. It goes on being made when its callers have left, and
+   * waits some minutes for the next attempt: the kubelet gives up earlier than a large image is there.
    *
    * @throws CriError FailedPrecondition for an image that no copy can be made of, ResourceExhausted
    *   without room for it
    */
   hold(image: { id: string; size: number }, signal: AbortSignal): Promise<HeldCopy>;
-  /** Removes the copies that no container uses and nobody holds. */
-  sweep(usedBy: ReadonlySet<string>): Promise<void>;
+  /**
+   * Removes the copies that no container uses and nobody holds. Done by itself when the last holder
+   * lets go.
+   */
+  sweep(): Promise<void>;
 }
 
 /** Copies of large images take minutes; an engine that sends nothing for ever is not waited for. */
@@ -43,16 +46,24 @@ const saveMs = 3_600_000;
 const maxFiles = 4_000_000;
 /** What an image may hold beyond its size, which engines count in different ways. */
 const sizeSlackBytes = 64 << 20;
+/** Twice the kubelet's longest pause between two attempts. */
+const keepAbandonedMs = 600_000;
 
 export async function createImageVolumes(deps: {
   engine: Pick<Engine, "saveImage">;
   stateDir: string;
+  /** Ids of the images whose copies containers have mounted. */
+  usedBy(): Promise<ReadonlySet<string>>;
   log: Logger;
+  keepAbandonedMs?: number;
 }): Promise<ImageVolumes> {
   const { engine, log } = deps;
   const folder = join(deps.stateDir, "image-volumes");
   await ensurePrivateFolder(folder);
   const holders = new Map<string, number>();
+  /** Held at some time since the last look at who uses what: that look may be older. */
+  const heldSince = new Set<string>();
+  const locks = new KeyedMutex();
   const flights = new SingleFlight<undefined>();
   const oneAtATime = new Semaphore(1);
   let sweeping: Promise<void> = Promise.resolve();
@@ -90,35 +101,66 @@ export async function createImageVolumes(deps: {
     return undefined;
   };
 
-  const removeUnused = async (usedBy: ReadonlySet<string>): Promise<void> => {
-    for (const name of await readdir(folder)) {
+  const removeUnused = async (): Promise<void> => {
+    const names = await readdir(folder);
+    if (names.length === 0) return;
+    heldSince.clear();
+    for (const hex of holders.keys()) heldSince.add(hex);
+    const usedBy = await deps.usedBy();
+    for (const name of names) {
       const left = name.endsWith(".tmp");
-      // A copy in the making is held by who asked for it.
       const hex = left ? name.slice(1, 65) : name;
-      if (holders.has(hex) || (!left && usedBy.has(`sha256:${hex}`))) continue;
-      const path = join(folder, name);
-      const doomed = left ? path : join(folder, `.${hex}.${randomBytes(6).toString("hex")}.tmp`);
-      if (!left) await rename(path, doomed);
+      const doomed = left ? name : `.${hex}.${randomBytes(6).toString("hex")}.tmp`;
+      const unused = await locks.run(hex, async () => {
+        // A copy in the making is held by its maker.
+        if (holders.has(hex)) return false;
+        if (left) return true;
+        if (heldSince.has(hex) || usedBy.has(`sha256:${hex}`)) return false;
+        await rename(join(folder, name), join(folder, doomed));
+        return true;
+      });
+      if (!unused) continue;
       failpoint("image-volume.before-remove");
-      await rm(doomed, { recursive: true, force: true });
+      await rm(join(folder, doomed), { recursive: true, force: true });
     }
   };
 
+  const sweep = async (): Promise<void> => {
+    const own = sweeping.then(removeUnused);
+    sweeping = own.catch(() => undefined);
+    await own;
+  };
+  const hold = (hex: string): (() => void) => {
+    heldSince.add(hex);
+    return holdOn(holders, hex, () => {
+      sweep().catch((error: unknown) => {
+        log.warn({ error: errorText(error) }, "copies of images wait for the next clean-up");
+      });
+    });
+  };
+
   return {
+    sweep,
     hold: async ({ id, size }, signal) => {
       const hex = id.replace(/^sha256:/, "");
       if (!/^[0-9a-f]{64}$/.test(hex)) throw new Error(`not an image id: ${id}`);
-      const letGo = holdOn(holders, hex);
+      const letGo = hold(hex);
       const path = join(folder, hex);
       // The copy in the making holds on to itself: its callers may leave.
       const whole = flights.run(hex, async () => {
-        const done = holdOn(holders, hex);
+        const done = hold(hex);
         try {
-          if (!(await isThere(path))) await oneAtATime.run(() => make(hex, size));
-          return undefined;
-        } finally {
+          // Not while it is put away.
+          if (!(await locks.run(hex, () => isThere(path))))
+            await oneAtATime.run(() => make(hex, size));
+        } catch (error) {
           done();
+          throw error;
         }
+        if (holders.get(hex) === 1)
+          setTimeout(done, deps.keepAbandonedMs ?? keepAbandonedMs).unref();
+        else done();
+        return undefined;
       });
       try {
         await unlessAborted(whole, signal);
@@ -128,18 +170,11 @@ export async function createImageVolumes(deps: {
       }
       return { path: (subPath) => resolveSubPath(path, subPath), release: letGo };
     },
-    sweep: async (usedBy) => {
-      const before = sweeping;
-      sweeping = before.then(() => removeUnused(usedBy));
-      const own = sweeping;
-      sweeping = own.catch(() => undefined);
-      await own;
-    },
   };
 }
 
-/** Counts one more holder; the result takes it back, once. */
-function holdOn(holders: Map<string, number>, hex: string): () => void {
+/** Counts one more holder; the result takes it back, once, and the last one says so. */
+function holdOn(holders: Map<string, number>, hex: string, onLast: () => void): () => void {
   holders.set(hex, (holders.get(hex) ?? 0) + 1);
   let held = true;
   return () => {
@@ -147,7 +182,10 @@ function holdOn(holders: Map<string, number>, hex: string): () => void {
     held = false;
     const others = (holders.get(hex) ?? 1) - 1;
     if (others > 0) holders.set(hex, others);
-    else holders.delete(hex);
+    else {
+      holders.delete(hex);
+      onLast();
+    }
   };
 }
 

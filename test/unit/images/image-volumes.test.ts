@@ -14,6 +14,7 @@ import { resolveSubPath } from "../../../src/images/sub-path.ts";
 import { silentLogger } from "../../../src/log.ts";
 import { savedImage, streamOf, tarOf } from "../../support/saved-image.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
+import { until } from "../../support/until.ts";
 
 const id = (letter: string): string => `sha256:${letter.repeat(64)}`;
 const never = new AbortController().signal;
@@ -22,6 +23,7 @@ describe("copies of images for volumes", () => {
   let folder: ReturnType<typeof tempFolder>;
   let volumes: ImageVolumes;
   let saved: string[];
+  let used: string[];
   let answer: () => Promise<Readable>;
   const copies = (): string[] => readdirSync(folder.path("image-volumes"));
   const open = () =>
@@ -33,12 +35,15 @@ describe("copies of images for volumes", () => {
         },
       },
       stateDir: folder.path("."),
+      usedBy: () => Promise.resolve(new Set(used)),
       log: silentLogger,
+      keepAbandonedMs: 300,
     });
 
   beforeEach(async () => {
     folder = tempFolder();
     saved = [];
+    used = [];
     const archive = await savedImage([await tarOf([{ name: "data/model", content: "weights" }])]);
     answer = () => Promise.resolve(streamOf(archive));
     volumes = await open();
@@ -56,15 +61,18 @@ describe("copies of images for volumes", () => {
     expect(readFileSync(`${path}/model`, "utf8")).to.equal("weights");
     for (const copy of held.slice(1)) copy.release();
     held[1]?.release();
-    await volumes.sweep(new Set());
+    await volumes.sweep();
     expect(copies()).to.deep.equal(["a".repeat(64)]);
+    used = [id("a")];
     held[0]?.release();
-    await volumes.sweep(new Set([id("a")]));
+    await volumes.sweep();
     expect(copies()).to.have.length(1);
-    (await volumes.hold({ id: id("a"), size: 10 }, never)).release();
+    const last = await volumes.hold({ id: id("a"), size: 10 }, never);
     expect(saved).to.have.length(1);
-    await volumes.sweep(new Set([id("b")]));
-    expect(copies()).to.deep.equal([]);
+    used = [id("b")];
+    last.release();
+    // Nobody has to ask for it.
+    await until(() => copies().length === 0);
   });
 
   it("goes on when its caller leaves, and joins the next one", async () => {
@@ -82,11 +90,28 @@ describe("copies of images for volumes", () => {
     const second = volumes.hold({ id: id("a"), size: 10 }, never);
     while (saved.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     // In the making: it is not swept away.
-    await volumes.sweep(new Set());
+    await volumes.sweep();
     send(archive);
     const copy = await second;
     expect(saved).to.have.length(1);
     expect(existsSync(await copy.path("data/model"))).to.equal(true);
+  });
+
+  it("keeps a copy that came too late for its caller, for a while", async () => {
+    let send: (archive: Readable) => void = () => undefined;
+    const archive = await answer();
+    answer = () => new Promise((resolve) => (send = resolve));
+    const leaving = new AbortController();
+    const call = volumes.hold({ id: id("a"), size: 10 }, leaving.signal).catch(() => undefined);
+    await until(() => saved.length === 1);
+    leaving.abort(new Error("deadline"));
+    await call;
+    send(archive);
+    await until(() => copies().includes("a".repeat(64)));
+    await volumes.sweep();
+    expect(copies()).to.deep.equal(["a".repeat(64)]);
+    await until(() => copies().length === 0);
+    expect(saved).to.have.length(1);
   });
 
   it("leaves nothing of an image that it refuses, and says why", async () => {
@@ -116,7 +141,8 @@ describe("copies of images for volumes", () => {
       recursive: true,
     });
     volumes = await open();
-    await volumes.sweep(new Set([id("d")]));
+    used = [id("d")];
+    await volumes.sweep();
     expect(copies()).to.deep.equal([]);
   });
 
