@@ -1,5 +1,5 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { ensureEngine, type StartedEngine } from "../../scripts/dockerd.ts";
@@ -56,6 +56,8 @@ export async function startOciEngine(
   more: { program?: string; daemon?: object; dockerd?: string } = {},
 ): Promise<OciEngine> {
   const temp = tempFolder();
+  // An engine with userns-remap wants its remapped root to reach its folders.
+  chmodSync(temp.path(""), 0o711);
   mkdirSync(editsFolder, { recursive: true, mode: 0o711 });
   const runtimeOf = ([name, runtimeArgs]: [string, readonly string[]]): [string, object] => [
     name,
