@@ -5,7 +5,15 @@ install_npm_packages() {
   local stamp=node_modules/.cache/dockline-lock
   if [ -x node_modules/.bin/node ] && cmp -s package-lock.json "$stamp"; then return; fi
   echo "installing the npm packages"
-  npm ci --no-audit --no-fund --loglevel=error >/dev/null
+  npm ci --no-audit --no-fund --loglevel=error >/dev/null || return
+  # Debian's npm 9 links no programs of optional packages, and Node itself comes in one.
+  local node
+  for node in node_modules/node-linux-*/bin/node; do
+    if [ ! -e node_modules/.bin/node ] && "$node" --version >/dev/null 2>&1; then
+      ln -s "../${node#node_modules/}" node_modules/.bin/node
+    fi
+  done
+  node_modules/.bin/node --version >/dev/null || return
   mkdir -p node_modules/.cache
   cp package-lock.json "$stamp"
 }
