@@ -10,7 +10,7 @@ const usage = `dockline ${version}: a CRI runtime for Kubernetes nodes that run 
 
 usage: dockline [COMMAND] [options]
 
-  serve            serve the CRI, what the kubelet needs (without a COMMAND, too)
+  serve            serve the CRI, what the kubelet needs (the default)
   play POD.yaml    run a Kubernetes Pod manifest through the CRI
   doctor           what is wrong with this node, and the line that mends it
   trace            what each CRI call becomes, live or from a recording

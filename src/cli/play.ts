@@ -20,7 +20,7 @@ security context. Streams the logs until Ctrl-C or until all containers ended.
   --down     stop and remove the pod and its emptyDir volumes
   --endpoint where the CRI is served (unix:///run/dockline/dockline.sock)
 
-Exit code: 0 done, 1 the pod failed, 2 the manifest or the command line is wrong.
+Exit code: 0 done, 1 the pod failed, 2 the manifest or command line is wrong.
 
   dockline play deploy/examples/web.yaml --detach
 `;

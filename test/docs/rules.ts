@@ -78,7 +78,8 @@ export function decide(command: Command): Run | Checked | undefined {
   if (command.mark === "run") return run(text);
   if (command.mark !== undefined) {
     if (!Object.hasOwn(reasons, command.mark)) return undefined;
-    return { how: "checked", reason: command.mark as Reason, trouble: undefined };
+    const looked = Object.hasOwn(programs, program) ? checkedForeign(text, words) : undefined;
+    return { how: "checked", reason: command.mark as Reason, trouble: looked?.trouble };
   }
   if (repositoryPath.test(program)) return checkedPath(program);
   if (Object.hasOwn(programs, program) && program !== "curl") return checkedForeign(text, words);
@@ -120,11 +121,14 @@ function decideDockline(text: string, words: readonly string[]): Run | Checked {
   if (hasPlaceholder(filled)) return checked("placeholder");
   switch (verb) {
     case "play":
-      return words.length === 2
-        ? run("dockline play --help")
-        : run(filled, {
-            after: filled.includes("--down") ? "" : `${filled.replace(" --detach", "")} --down`,
-          });
+      if (words.length === 2) return run("dockline play --help");
+      // The example's pod is there from the start, and stays for the pages that talk to it.
+      if (filled.includes("examples/web.yaml")) {
+        return run(filled, { before: "dockline play deploy/examples/web.yaml --down" });
+      }
+      return run(filled, {
+        after: filled.includes("--down") ? "" : `${filled.replace(" --detach", "")} --down`,
+      });
     case "install-runtime":
       return run(
         text,
