@@ -20,15 +20,25 @@ import type { Finding } from "./report.ts";
 const usage = `usage: dockline migrate --from cri-dockerd|dockershim [--apply] [options]
        dockline migrate --back [--undo] [--apply] [options]
 
-Looks at the node and prints the steps from another runtime to Dockline (--from) or from Dockline to
-cri-dockerd (--back; --undo takes that back). Nothing is changed without --apply.
+Looks at the node and prints the steps from another runtime to Dockline (--from)
+or from Dockline to cri-dockerd (--back; --undo takes that back). Nothing is
+changed without --apply.
 
-  --kubelet-flags FILE                 edit this file too (/var/lib/kubelet/kubeadm-flags.env)
-  --cri-dockerd-root-directory FOLDER  cri-dockerd's (/var/lib/cri-dockerd, or of the running one)
-  --dockershim-root FOLDER             dockershim's (/var/lib/dockershim)
+  --kubelet-flags FILE     edit this file too (kubeadm's is
+                           /var/lib/kubelet/kubeadm-flags.env)
+  --cri-dockerd-root-directory FOLDER
+                           cri-dockerd's (default: that of the running one, or
+                           /var/lib/cri-dockerd)
+  --dockershim-root FOLDER dockershim's (default: /var/lib/dockershim)
 
 and every option of "dockline serve", as that one will run.
-Exit code: 0 nothing stands in the way, 1 something does or a step failed, 2 the command line is wrong.
+
+Exit code: 0 nothing stands in the way, 1 something does or a step failed, 2 the
+command line is wrong.
+
+  dockline migrate --from cri-dockerd
+  dockline migrate --from cri-dockerd --apply \\
+    --kubelet-flags /var/lib/kubelet/kubeadm-flags.env
 `;
 
 export interface MigrateOptions {

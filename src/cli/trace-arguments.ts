@@ -7,7 +7,8 @@ import type { TraceFilter } from "../trace/filter.ts";
 
 export const traceUsage = `usage: dockline trace [options]
 
-Shows each CRI call with the Docker requests, CNI plugins and waits it became. Needs root.
+Shows each CRI call with the Docker requests, CNI plugins and waits it became.
+Needs root.
 
   --pod POD          only this pod: name, namespace/name, or the beginning of an
                      id of the pod or of one of its containers; * at the end
