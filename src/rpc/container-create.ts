@@ -7,7 +7,7 @@ import { needsImageAccounts } from "../convert/run-as.ts";
 import { encodeContainerSpec } from "../convert/stored-spec.ts";
 import type { ImageAccounts } from "../convert/user.ts";
 import type { Handlers } from "../cri/bind.ts";
-import { CriError, errorText, invalidArgument, notFound } from "../errors.ts";
+import { CriError, invalidArgument, notFound } from "../errors.ts";
 import { isStatus, isUncertain } from "../engine/errors.ts";
 import { ContainerConfigSchema } from "../gen/runtime/v1/api_pb.js";
 import type {
@@ -24,7 +24,7 @@ import { requireHostPaths } from "./host-paths.ts";
 import { holdImageMounts } from "./image-mounts.ts";
 import type { ImageMounts } from "./image-mounts.ts";
 import { inspectByName } from "./sandbox-lookup.ts";
-import { removeContainer } from "./sandbox-teardown.ts";
+import { removeOrLeave } from "./sandbox-teardown.ts";
 import {
   readSeccompProfile,
   requireAppArmorProfile,
@@ -91,7 +91,8 @@ async function createOrReuse(
   const hash = configHash(ContainerConfigSchema, config, sandbox.id);
   const existing = await deps.index.byName(name);
   if (existing !== undefined) {
-    const reused = await reuse(deps, existing.id, existing.identity.extra.hash === hash, name);
+    const sameRequest = existing.identity.extra.hash === hash;
+    const { reused } = await reuse(deps, existing.id, sameRequest, name);
     if (reused !== undefined) return reused;
   }
   const volumes = await holdImageMounts(
@@ -142,24 +143,25 @@ async function createNew(
 
 /**
  * What to do with a container of the same name: the same request made it and it is usable → its id;
- * it is dead → removed, undefined; it runs from another request → AlreadyExists.
+ * it is dead → removed, or where that fails `held` with its name; it runs from another request →
+ * AlreadyExists.
  */
 async function reuse(
   deps: PodDeps,
   id: string,
   sameRequest: boolean,
   name: string,
-): Promise<string | undefined> {
+): Promise<{ reused?: string; held: boolean }> {
   const now = await deps.index.find("container", id);
-  if (now === undefined) return undefined;
+  if (now === undefined) return { held: false };
   const unused = now.state.Status === "created" && now.state.ExitCode === 0;
-  if (sameRequest && (unused || now.state.Running)) return now.id;
+  if (sameRequest && (unused || now.state.Running)) return { reused: now.id, held: false };
   if (now.state.Running) {
     throw new CriError("AlreadyExists", `container ${name} runs from another request as ${now.id}`);
   }
-  await removeContainer(deps, now.id);
-  await deps.logs.remove(now.id);
-  return undefined;
+  const removed = await removeOrLeave(deps, now.id);
+  if (removed) await deps.logs.remove(now.id);
+  return { held: !removed };
 }
 
 async function settleConflict(
@@ -177,15 +179,9 @@ async function settleConflict(
     }
     return await create(withRandomSuffix(name, randomBytes(4).toString("hex")));
   }
-  try {
-    const reused = await reuse(deps, found.Id, identity.extra.hash === hash, name);
-    if (reused !== undefined) return reused;
-  } catch (error) {
-    if (error instanceof CriError) throw error;
-    deps.log.warn({ name, error: errorText(error) }, "a left-over keeps its name");
-    return await create(withRandomSuffix(name, randomBytes(4).toString("hex")));
-  }
-  return await create(name);
+  const { reused, held } = await reuse(deps, found.Id, identity.extra.hash === hash, name);
+  if (reused !== undefined) return reused;
+  return await create(held ? withRandomSuffix(name, randomBytes(4).toString("hex")) : name);
 }
 
 async function specOf(

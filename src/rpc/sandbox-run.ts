@@ -3,6 +3,7 @@ import { configHash } from "../convert/config-hash.ts";
 import { sandboxName } from "../convert/names.ts";
 import type { CallContext, Handlers } from "../cri/bind.ts";
 import { CriError, errorText, invalidArgument } from "../errors.ts";
+import { EngineError, isUncertain } from "../engine/errors.ts";
 import type { ContainerInspect } from "../engine/types.ts";
 import { NamespaceMode, PodSandboxConfigSchema } from "../gen/runtime/v1/api_pb.js";
 import type { PodSandboxConfig, RuntimeService } from "../gen/runtime/v1/api_pb.js";
@@ -63,10 +64,18 @@ async function runOrReuse(
   }
   // Half-made by a call that failed or a process that was killed, dead since, or a left-over.
   if (record !== undefined) await clearSandbox(deps, record);
-  else if (entry?.kind === "podsandbox") {
-    await removeSandbox(deps, { id: entry.id, name, entry, record: undefined });
-  }
+  else if (entry?.kind === "podsandbox") await clearLeftOver(deps, name, entry);
   return { podSandboxId: await run(deps, wanted, context), reused: false };
+}
+
+/** Of a sandbox without a record: one that the engine cannot remove now keeps its name, and no more. */
+async function clearLeftOver(deps: PodDeps, name: string, entry: ContainerEntry): Promise<void> {
+  try {
+    await removeSandbox(deps, { id: entry.id, name, entry, record: undefined });
+  } catch (error) {
+    if (!(error instanceof EngineError) || isUncertain(error)) throw error;
+    deps.log.warn({ name, error: errorText(error) }, "a left-over cannot be removed now");
+  }
 }
 
 /** The id when an earlier call with this very configuration made it and it runs. */

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { storedSandboxSpec } from "../convert/sandbox-out.ts";
 import { isSandbox } from "../convert/container-facts.ts";
 import { CriError, errorText } from "../errors.ts";
-import { isStatus } from "../engine/errors.ts";
+import { EngineError, isStatus, isUncertain } from "../engine/errors.ts";
 import type { ContainerInspect } from "../engine/types.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { NetworkAttachment } from "../network/attachment.ts";
@@ -25,8 +25,12 @@ export async function clearSandbox(deps: PodDeps, record: SandboxRecord): Promis
   const members = ids.flatMap((id) => deps.index.peekMembers(id));
   await killMembers(deps, members);
   const left = await releaseOrKeep(deps, record, ids);
-  await removeMembers(deps, members);
-  for (const id of ids) await removeContainer(deps, id);
+  await Promise.all(
+    members.map(async ({ id }) => {
+      if (await removeOrLeave(deps, id)) await deps.logs.remove(id);
+    }),
+  );
+  for (const id of ids) await removeOrLeave(deps, id);
   await deps.records.delete(left);
   for (const id of ids) deps.index.touchedRecord(id);
 }
@@ -148,6 +152,31 @@ export async function removeContainer(
     }
   }
   deps.index.removed(id);
+}
+
+/**
+ * Removes what is in the way. What the engine cannot remove now (a file or a mount of it is held)
+ * stays, dead: whoever needs its name takes another, and the kubelet's collection removes it later.
+ *
+ * @returns false when it stays
+ * @throws EngineError when there is no engine to say so
+ */
+export async function removeOrLeave(
+  deps: Pick<PodDeps, "engine" | "index" | "clock" | "log">,
+  id: string,
+): Promise<boolean> {
+  try {
+    await removeContainer(deps, id);
+    return true;
+  } catch (error) {
+    if (!(error instanceof EngineError) || isUncertain(error)) throw error;
+    deps.index.touched(id);
+    deps.log.warn(
+      { containerId: id, error: errorText(error) },
+      "a dead container cannot be removed now",
+    );
+    return false;
+  }
 }
 
 /** Kills all that run, at once: StopPodSandbox leaves no time for a grace (containerd does the same). */

@@ -47,11 +47,15 @@ export async function passes(
   const containerId = await startContainer(node, pod, containerConfig("sleep 100000"));
   const seen: Seen = { reads: 0, slowestMs: 0, codes: {} };
   const watch = watchReads(node, { ...pod, containerId }, rule, seen);
+  let failed: unknown;
   try {
     await fault({ ...pod, containerId });
-  } finally {
-    await watch.stop();
+  } catch (error) {
+    failed = error;
   }
+  const broken = await watch.stop();
+  if (failed !== undefined) throw failed as Error;
+  if (broken !== undefined) throw broken;
   expect(seen.reads, "reads while the fault lasted").to.be.greaterThan(0);
   if (rule.restarts !== true) {
     expect(node.pid, "the same process").to.equal(pid);
@@ -64,6 +68,10 @@ export async function passes(
   await expectStatusesAgree(node);
   if (rule.bystanderDies !== true) await expectUntouched(node, pod.podSandboxId, containerId);
   await removeAllPods(node);
+  // A container that outlived its pod: the kubelet collects those too.
+  for (const { id } of (await node.runtime.listContainers({})).containers) {
+    await node.runtime.removeContainer({ containerId: id });
+  }
   await untilClean(node, before);
   return seen;
 }
@@ -93,13 +101,13 @@ export async function engineReady(node: TestNode): Promise<boolean> {
   return status?.conditions.find(({ type }) => type === "RuntimeReady")?.status === true;
 }
 
-/** Reads all the time; the first that breaks the rule is thrown by `stop`. */
+/** Reads all the time; `stop` gives the first that broke the rule. */
 function watchReads(
   node: TestNode,
   { podSandboxId, containerId }: { podSandboxId: string; containerId: string },
   rule: PassRule,
   seen: Seen,
-): { stop(): Promise<void> } {
+): { stop(): Promise<Error | undefined> } {
   const allowed = new Set<keyof typeof GrpcCode>(["OK", ...(rule.mayAnswer ?? [])]);
   const limitMs = rule.answersWithinMs ?? 5000;
   let going = true;
@@ -132,7 +140,7 @@ function watchReads(
     stop: async () => {
       going = false;
       await loop;
-      if (broken !== undefined) throw broken;
+      return broken;
     },
   };
 }
