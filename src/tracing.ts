@@ -44,13 +44,15 @@ export async function createTracing(config: Config, parts: Parts, log: Logger): 
       log,
     });
     hub.add(spans.sink);
-    closers.push(spans.close);
+    const exporting = spans;
+    closers.push(() => exporting.close());
   }
   let server: TraceServer | undefined;
   const path = join(config.runDir, socketName);
   try {
-    server = await serveTrace({ path, hub, pulls: () => parts.puller.running(), log });
-    closers.push(server.close);
+    const serving = await serveTrace({ path, hub, pulls: () => parts.puller.running(), log });
+    server = serving;
+    closers.push(() => serving.close());
   } catch (error) {
     log.warn({ path, error: errorText(error) }, "no trace socket");
   }

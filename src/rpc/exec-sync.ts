@@ -78,12 +78,8 @@ async function execute(
     const output = new CappedOutput(outputLimitBytes);
     stream = await deps.engine.startExec(execId, false);
     const closed = collect(stream, output);
-    const outcome = await firstOf(
-      closed,
-      ended.promise,
-      timeoutSeconds,
-      deps.clock,
-      context.signal,
+    const outcome = await waiting("command", () =>
+      firstOf(closed, ended.promise, timeoutSeconds, deps.clock, context.signal),
     );
     if (outcome === "timeout" || outcome === "cancelled") {
       await killExec(deps, execId, containerId);

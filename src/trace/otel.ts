@@ -24,8 +24,8 @@ export interface SpanExport {
 const maxQueued = 2048;
 const maxBatch = 512;
 const batchMs = 1000;
-/** For one batch with all its retries; what waits meanwhile is bounded by the queue. */
-const exportMs = 10_000;
+/** For one batch with all its retries, which the end of the process waits for, too. */
+const exportMs = 3000;
 const closeMs = 2000;
 
 /**
@@ -64,10 +64,11 @@ export function createSpanExport(options: {
   const send = (batch: Span[]): Promise<void> =>
     new Promise((resolve) => {
       exporter.export(batch, ({ code, error }) => {
-        if (code === 0) exported += batch.length;
+        const taken = Number(code) === 0;
+        if (taken) exported += batch.length;
         else dropped += batch.length;
-        if (failing !== (code !== 0)) {
-          failing = code !== 0;
+        if (failing === taken) {
+          failing = !taken;
           // Its text may quote the collector's answer; a proxy's page is of no use in the journal.
           const reason = errorText(error ?? "").slice(0, 200);
           if (failing) log.warn({ url, error: reason }, "spans cannot be exported");

@@ -1,5 +1,5 @@
 import type { About, CallEvent, EventStep, TraceEvent } from "./event.ts";
-import { barOf, cut, durationText, gaps, megabytes, plain, timeText } from "./text.ts";
+import { barOf, cut, cutStart, durationText, gaps, megabytes, plain, timeText } from "./text.ts";
 
 /** Columns of a bar, of a kind, of a status and of a duration; the step's name has what is left. */
 const barWidth = 18;
@@ -35,7 +35,9 @@ export function renderEvent(event: TraceEvent, width = 80): string[] {
       const { layersDone, layersTotal, downloadedBytes, totalBytes } = event;
       const bytes = `${megabytes(downloadedBytes)}/${megabytes(totalBytes)} MB`;
       const right = `${event.phase} ${layersDone}/${layersTotal} layers ${bytes} ${durationText(event.ageMs)}`;
-      return [sides(`${timeText(event.at)} pull ${plain(event.image)}`, right, columns)];
+      const left = `${timeText(event.at)} pull `;
+      const room = columns - left.length - right.length - 1;
+      return [sides(`${left}${cutStart(plain(event.image), room)}`, right, columns)];
     }
     case "dropped":
       return [

@@ -107,6 +107,9 @@ export async function serveTrace(options: {
       new Promise((resolve) => {
         server.close(() => resolve());
         for (const listener of listeners) listener.close();
+        listeners.clear();
+        stop?.();
+        stop = undefined;
       }),
   };
 }

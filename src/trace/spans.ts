@@ -1,3 +1,4 @@
+import { SpanKind, SpanStatusCode, TraceFlags } from "@opentelemetry/api";
 import type { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import type { CallTrace, TraceStep } from "../sys/call-trace.ts";
 import { newSpanId } from "../sys/trace-context.ts";
@@ -7,14 +8,6 @@ export type Span = Parameters<OTLPTraceExporter["export"]>[0][number];
 export type SpanResource = Span["resource"];
 
 type Attributes = Record<string, string | number>;
-
-/** Of @opentelemetry/api: kinds of spans, the sampled flag and the status of a failed one. */
-const internal = 0;
-const serving = 1;
-const client = 2;
-const sampled = 1;
-const failed = { code: 2 };
-const unset = { code: 0 };
 
 /** gRPC's codes by number. */
 const codes = [
@@ -53,7 +46,7 @@ export function spansOfCall(call: CallTrace, resource: SpanResource): Span[] {
   const { traceId, spanId, parentSpanId } = span;
   const own = spanOf(call, resource, {
     name: `${call.service ?? ""}/${call.rpc}`,
-    kind: serving,
+    kind: SpanKind.SERVER,
     spanId,
     parent:
       parentSpanId === undefined ? undefined : { traceId, spanId: parentSpanId, remote: true },
@@ -79,7 +72,7 @@ export function spanOfStep(call: CallTrace, step: TraceStep, resource: SpanResou
   return [
     spanOf(call, resource, {
       name: step.kind === "docker" ? step.name : `${step.kind} ${step.name}`,
-      kind: step.kind === "docker" ? client : internal,
+      kind: step.kind === "docker" ? SpanKind.CLIENT : SpanKind.INTERNAL,
       spanId: step.spanId,
       parent: { traceId: span.traceId, spanId: span.spanId, remote: false },
       startMs: step.startMs,
@@ -95,7 +88,7 @@ function spanOf(
   resource: SpanResource,
   facts: {
     name: string;
-    kind: number;
+    kind: SpanKind;
     spanId: string;
     parent: { traceId: string; spanId: string; remote: boolean } | undefined;
     startMs: number;
@@ -110,14 +103,14 @@ function spanOf(
   return {
     name,
     kind,
-    spanContext: () => ({ traceId, spanId, traceFlags: sampled }),
+    spanContext: () => ({ traceId, spanId, traceFlags: TraceFlags.SAMPLED }),
     ...(parent === undefined
       ? {}
       : {
           parentSpanContext: {
             traceId: parent.traceId,
             spanId: parent.spanId,
-            traceFlags: sampled,
+            traceFlags: TraceFlags.SAMPLED,
             isRemote: parent.remote,
           },
         }),
@@ -125,7 +118,7 @@ function spanOf(
     endTime: hrTime(startMs + durationMs),
     duration: hrTime(durationMs),
     ended: true,
-    status: facts.failed ? failed : unset,
+    status: { code: facts.failed ? SpanStatusCode.ERROR : SpanStatusCode.UNSET },
     attributes,
     links: [],
     events: [],

@@ -11,6 +11,11 @@ export function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 2))}..`;
 }
 
+/** The same for what is told apart by its end: an image by its last name and tag. */
+export function cutStart(text: string, width: number): string {
+  return text.length <= width ? text : `..${text.slice(text.length - Math.max(0, width - 2))}`;
+}
+
 /** Local time of day with milliseconds, as the journal has it. */
 export function timeText(at: string): string {
   const time = new Date(at);
@@ -36,7 +41,7 @@ export function barOf(spans: readonly Span[], wholeMs: number, width: number): s
   const scale = wholeMs > 0 ? width / wholeMs : 0;
   for (const [from, to] of spans) {
     const first = Math.min(width - 1, Math.max(0, Math.floor(from * scale)));
-    const end = Math.min(width, Math.max(first + 1, Math.round(to * scale)));
+    const end = Math.min(width, Math.max(first + 1, Math.floor(to * scale)));
     cells.fill("#", first, end);
   }
   return cells.join("");

@@ -1,5 +1,5 @@
 import { createServer, request as httpRequest } from "node:http";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { performance } from "node:perf_hooks";
@@ -18,6 +18,7 @@ export interface ProxiedRequest {
   path: string;
   /** Container or exec id, or image name, where the route has one. */
   id: string;
+  headers: IncomingHttpHeaders;
   /** What the client was answered; 0 while it waits and when it never was. */
   status: number;
   /** The exchange is over on the client's side: answered, or its connection is closed. */
@@ -67,6 +68,7 @@ export async function startDockerProxy(options: {
       route,
       path: url,
       id,
+      headers: message.headers,
       status: 0,
       closed: false,
       startedAt: performance.now(),

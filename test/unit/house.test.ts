@@ -52,7 +52,9 @@ const onlyIn: Record<string, RegExp> = {
   "@grpc/grpc-js": /^(cri|facade)\//,
   "prom-client": /^(metrics\.ts|metrics-server\.ts)$/,
   ws: /^streaming\//,
+  "@opentelemetry/api": /^trace\//,
   "@opentelemetry/exporter-trace-otlp-http": /^trace\//,
+  "@opentelemetry/resources": /^trace\//,
   "tar-stream": /^(images|rpc|engine)\//,
 };
 

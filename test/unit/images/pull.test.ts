@@ -6,6 +6,8 @@ import type { PullProgress } from "../../../src/engine/types.ts";
 import { CriError } from "../../../src/errors.ts";
 import { createPuller, pullError } from "../../../src/images/pull.ts";
 import type { Puller, PullRequest } from "../../../src/images/pull.ts";
+import { withCallTrace } from "../../../src/sys/call-trace.ts";
+import type { CallTrace } from "../../../src/sys/call-trace.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
 
 const layer = (id: string, status: string, current?: number): PullProgress => ({
@@ -111,6 +113,50 @@ describe("the progress deadline of a pull", () => {
       (error: unknown) => (error as Error).message,
     );
     expect(ended).to.equal("enough");
+  });
+});
+
+describe("the progress of a pull", () => {
+  it("has layers, bytes and age, and those who wait for it", async () => {
+    const controller = new AbortController();
+    const { puller } = pullerOf(() =>
+      saying(
+        { id: "1", status: "Pulling from library/x" },
+        layer("a", "Already exists"),
+        layer("b", "Pulling fs layer"),
+        layer("c", "Pulling fs layer"),
+        layer("b", "Downloading", 40),
+        layer("c", "Downloading", 100),
+        layer("c", "Download complete"),
+        layer("c", "Pull complete"),
+      ),
+    );
+    const image = "https://user:hunter2@registry.example/x:1";
+    const trace: CallTrace = { rpc: "PullImage", subject: "", startedAtMs: 0, steps: [] };
+    const pulls = [
+      puller.pull(request({ image, signal: controller.signal })),
+      withCallTrace(trace, () => puller.pull(request({ image, signal: controller.signal }))),
+    ];
+    await pause(50);
+    const [state] = puller.running();
+    expect(state).to.deep.include({
+      image: "https://registry.example/x:1",
+      phase: "downloading",
+      layersDone: 2,
+      layersTotal: 3,
+      downloadedBytes: 140,
+      totalBytes: 200,
+      callers: 2,
+    });
+    expect(state?.ageMs).to.be.within(30, 5000);
+    controller.abort(new Error("enough"));
+    await Promise.allSettled(pulls);
+    expect(trace.steps.map(({ kind, name }) => [kind, name])).to.deep.equal([
+      ["wait", "pull under way"],
+    ]);
+    expect(trace.steps[0]?.durationMs).to.be.a("number");
+    await pause(50);
+    expect(puller.running()).to.deep.equal([]);
   });
 });
 
