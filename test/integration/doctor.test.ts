@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect } from "chai";
 import type { Finding } from "../../src/admin/doctor/finding.ts";
 import { startNode } from "../support/node.ts";
@@ -33,7 +33,9 @@ describe("dockline doctor on a node", function () {
   const path = (...names: string[]): string => join(folder, ...names);
   const oldPath = process.env["PATH"];
 
-  const daemonJson = { "live-restore": true };
+  /** With what a lane adds to choose its image store. */
+  let soundSettings: object;
+  const daemonFile = (): string => join(dirname(engine.socketPath), "daemon.json");
   const kubeletConfig = (changes: object = {}): void => {
     const sound = {
       containerRuntimeEndpoint: node.endpoint,
@@ -43,7 +45,7 @@ describe("dockline doctor on a node", function () {
     writeFileSync(path("config.yaml"), JSON.stringify({ ...sound, ...changes }));
   };
   const restartEngine = async (settings: object): Promise<void> => {
-    writeFileSync(path("daemon.json"), JSON.stringify(settings));
+    writeFileSync(daemonFile(), JSON.stringify(settings));
     await engine.stop();
     await engine.start();
   };
@@ -58,7 +60,7 @@ describe("dockline doctor on a node", function () {
       `--state-dir=${path("state")}`,
       `--cni-conf-dir=${node.cniConfDir}`,
       `--cni-bin-dir=${path("plugins")}`,
-      `--daemon-json=${path("daemon.json")}`,
+      `--daemon-json=${daemonFile()}`,
       `--kubelet-config=${path("config.yaml")}`,
       `--kubelet-flags=${path("kubeadm-flags.env")}`,
       `--dockershim-root=${path("dockershim")}`,
@@ -106,8 +108,8 @@ describe("dockline doctor on a node", function () {
       { mode: 0o755 },
     );
     process.env["PATH"] = `${path("bin")}:${oldPath ?? ""}`;
-    writeFileSync(path("daemon.json"), JSON.stringify(daemonJson));
-    engine = await startPrivateEngine(["--config-file", path("daemon.json")]);
+    engine = await startPrivateEngine([], { "live-restore": true });
+    soundSettings = JSON.parse(readFileSync(daemonFile(), "utf8")) as object;
     node = await startNode({ upstream: engine.socketPath });
     kubeletConfig();
     writeFileSync(path("kubeadm-flags.env"), 'KUBELET_KUBEADM_ARGS="--v=2"\n');
@@ -227,7 +229,7 @@ describe("dockline doctor on a node", function () {
 
   it("finds what daemon.json does to pods", () => {
     for (const settings of [{ "userns-remap": "default" }, { "default-ulimits": { core: {} } }]) {
-      writeFileSync(path("other.json"), JSON.stringify({ ...daemonJson, ...settings }));
+      writeFileSync(path("other.json"), JSON.stringify({ ...soundSettings, ...settings }));
       expectOnly("daemon-json warning", "true", `--daemon-json=${path("other.json")}`);
     }
     writeFileSync(path("other.json"), "{,}");
@@ -235,19 +237,19 @@ describe("dockline doctor on a node", function () {
   });
 
   describe("whose engine is started otherwise", () => {
-    after(async () => await restartEngine(daemonJson));
+    after(async () => await restartEngine(soundSettings));
 
     for (const [name, settings, wanted] of [
-      ["live-restore off", {}, "live-restore warning"],
-      ["log-driver none", { ...daemonJson, "log-driver": "none" }, "log-driver warning"],
+      ["live-restore off", { "live-restore": false }, "live-restore warning"],
+      ["log-driver none", { "log-driver": "none" }, "log-driver warning"],
       [
         "a dockline-oci that is gone",
-        { ...daemonJson, runtimes: { dockline: { path: "/nowhere/dockline-oci" } } },
+        { runtimes: { dockline: { path: "/nowhere/dockline-oci" } } },
         "dockline-oci error",
       ],
     ] as const) {
       it(`finds ${name}`, async () => {
-        await restartEngine(settings);
+        await restartEngine({ ...soundSettings, ...settings });
         expectOnly(wanted);
       });
     }
