@@ -14,6 +14,9 @@ install_npm_packages || exit 1
 install_test_packages || exit 1
 PATH=$PWD/node_modules/.bin:$PATH
 test/lanes/kubelet build >/dev/null || exit 1
+# User namespaces need a runc that Debian's release does not have.
+DOCKLINE_TEST_RUNC=${DOCKLINE_TEST_RUNC:-$(test/lanes/docker-current build | grep '/runc$')} || exit 1
+export DOCKLINE_TEST_RUNC
 if [ -z "${DOCKLINE_TEST_DOCKER_SOCKET:-}" ]; then
   start_engine || exit 1
   trap stop_engine EXIT

@@ -59,8 +59,14 @@ export interface KubeletApi extends Kubelet {
 }
 
 export function startKubeletApi(options: Parameters<typeof startKubelet>[0]): KubeletApi {
-  const kubelet = startKubelet(options);
-  const { port } = options;
+  return kubeletApi(startKubelet(options), options.port);
+}
+
+/** The same on a kubelet that was started otherwise. */
+export function kubeletApi<K extends Pick<Kubelet, "folder">>(
+  kubelet: K,
+  port: number,
+): K & Omit<KubeletApi, keyof Kubelet> & Pick<KubeletApi, "addPod"> {
   const full = (pod: string): string => `${namespace}/${pod}-${nodeName}`;
   const call = (method: string, path: string): Promise<string> => text(open(port, method, path));
 
