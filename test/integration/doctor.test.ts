@@ -70,7 +70,15 @@ describe("dockline doctor on a node", function () {
     const namespaces = ["--net", "--pid", "--mount", "--fork", "--mount-proc"];
     const { status, stdout, stderr } = spawnSync(
       "unshare",
-      [...namespaces, "sh", "-c", `${setUp} && exec "$@"`, "sh", program, ...args],
+      [
+        ...namespaces,
+        "sh",
+        "-c",
+        `echo 1 >/proc/sys/net/ipv4/ip_forward && ${setUp} && exec "$@"`,
+        "sh",
+        program,
+        ...args,
+      ],
       { encoding: "utf8" },
     );
     if (!stdout.startsWith("{")) throw new Error(`${String(status)}: ${stderr}`);
@@ -152,6 +160,10 @@ describe("dockline doctor on a node", function () {
       expect(mend[0]).to.equal(`${tool} -P FORWARD ACCEPT`);
     });
   }
+
+  it("finds that nothing is forwarded", () => {
+    expectOnly("forward warning", "echo 0 >/proc/sys/net/ipv4/ip_forward");
+  });
 
   it("finds a kubelet with the other cgroup driver", () => {
     kubeletConfig({ cgroupDriver: "systemd" });

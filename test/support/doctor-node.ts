@@ -29,6 +29,7 @@ export function soundNode(changes: Partial<NodeFacts> = {}): NodeFacts {
       troubles: [],
     },
     forward: { ipv4: "ACCEPT", ipv6: "ACCEPT", message: "" },
+    ipForward: true,
     cni: { files: [{ name: "10-net.conflist", network: "net" }], plugins: [] },
     disks: [
       {

@@ -64,7 +64,13 @@ export function checkCniPlugins({ cni, config }: NodeFacts): Finding {
     );
   }
   if (cni.problem !== undefined) {
-    return error(check, cni.problem, noPods, "apt-get install containernetworking-plugins");
+    return error(
+      check,
+      cni.problem,
+      noPods,
+      "kubectl get pods -A -o wide   # is the network add-on well here?",
+      "apt-get install containernetworking-plugins   # newer ones",
+    );
   }
   return ok(check, `all programs that ${used.name} names are in ${config.cniBinDir.join(", ")}`);
 }

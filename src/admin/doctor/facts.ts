@@ -119,6 +119,8 @@ export interface NodeFacts {
   daemon: DaemonFacts;
   kubelet: KubeletFacts;
   forward: ForwardPolicy;
+  /** net.ipv4.ip_forward; undefined where it cannot be read. */
+  ipForward: boolean | undefined;
   cni: CniFacts;
   disks: readonly DiskFacts[];
   dockerSocket: SocketFacts;

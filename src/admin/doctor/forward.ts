@@ -1,8 +1,8 @@
 import type { NodeFacts } from "./facts.ts";
-import { error, ok, skipped } from "./finding.ts";
+import { error, ok, skipped, warning } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 
-export function checkForward({ forward, daemon, engine }: NodeFacts): Finding {
+export function checkForward({ forward, ipForward, daemon, engine }: NodeFacts): Finding {
   const check = "forward";
   const dropped = [
     ...(forward.ipv4 === "DROP" ? (["iptables"] as const) : []),
@@ -22,6 +22,16 @@ export function checkForward({ forward, daemon, engine }: NodeFacts): Finding {
         "Docker sets it when it starts; the last line keeps it from doing so",
       ...dropped.map((tool) => `${tool} -P FORWARD ACCEPT`),
       lasting,
+    );
+  }
+  if (ipForward === false) {
+    return warning(
+      check,
+      "net.ipv4.ip_forward is 0",
+      "packets of pods do not leave the node. Network plugins turn it on with the first pod: " +
+        "with pods on the node, something turned it off again",
+      "sysctl -w net.ipv4.ip_forward=1",
+      "in /etc/sysctl.d/90-kubernetes.conf: net.ipv4.ip_forward = 1",
     );
   }
   if (forward.ipv4 === "unknown" && forward.ipv6 === "unknown") {

@@ -2,12 +2,12 @@ import { readFile, readdir } from "node:fs/promises";
 import { extname, join } from "node:path";
 import type { Config } from "../../config/options.ts";
 import { errorText } from "../../errors.ts";
+import { silentLogger } from "../../log.ts";
 import { CniError } from "../../network/cni-error.ts";
-import { createConfigSource } from "../../network/config-source.ts";
 import { parseConfigList, parseSingleConfig, pluginTypes } from "../../network/conflist.ts";
 import type { NetworkConfig } from "../../network/conflist.ts";
+import { createNetwork } from "../../network/network.ts";
 import { findPlugin } from "../../network/plugin-binary.ts";
-import { createPluginRunner } from "../../network/plugin.ts";
 import { systemClock } from "../../sys/clock.ts";
 import { isErrno } from "../../sys/fs.ts";
 import type { CniFacts, CniFile } from "./facts.ts";
@@ -53,13 +53,21 @@ export async function readCni(config: Config): Promise<CniFacts> {
       plugins.push({ type, failure, message });
     }
   }
-  const clock = systemClock;
-  const runner = createPluginRunner({ binDirs, clock });
-  const { problem } = await createConfigSource({
-    confDir,
-    binDirs,
-    plugins: runner,
-    clock,
-  }).current();
+  const problem = await problemOf(config);
   return { files, plugins, ...(problem === undefined ? {} : { problem }) };
+}
+
+/** What `dockline serve` would say, STATUS of plugins of spec 1.1 included. */
+async function problemOf(config: Config): Promise<string | undefined> {
+  const network = createNetwork({
+    confDir: config.cniConfDir,
+    binDirs: config.cniBinDir,
+    log: silentLogger,
+    clock: systemClock,
+  });
+  // A range that only the kubelet knows is no fault of the configuration.
+  network.setPodCidr(config.podCidr === "" ? "192.0.2.0/24" : config.podCidr);
+  const { ready, message } = await network.status();
+  network.close();
+  return ready ? undefined : message;
 }

@@ -8,6 +8,7 @@ import { errorText } from "../../errors.ts";
 import { silentLogger } from "../../log.ts";
 import { createForwardPolicySource } from "../../network/forward-policy.ts";
 import { systemClock } from "../../sys/clock.ts";
+import { readTextIfExists } from "../../sys/fs.ts";
 import type { RunResult } from "../../sys/process.ts";
 import { findLeftOvers } from "../leftovers.ts";
 import { listIfThere } from "../migrate-node.ts";
@@ -74,6 +75,7 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
         running: () => around.processes("kubelet"),
       }),
       forward,
+      ipForward: await readIpForward(),
       cni: await readCni(config),
       disks: [
         await readDisk(images, "Docker's folder", true),
@@ -88,6 +90,11 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
   } finally {
     docker.close();
   }
+}
+
+async function readIpForward(): Promise<boolean | undefined> {
+  const text = await readTextIfExists("/proc/sys/net/ipv4/ip_forward");
+  return text === undefined ? undefined : text.trim() !== "0";
 }
 
 async function readLeftovers(

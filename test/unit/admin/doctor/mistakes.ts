@@ -144,6 +144,7 @@ export const mistakes: [string, Partial<NodeFacts>, string, Level, ...RegExp[]][
     "error",
     /knows CNI/,
   ],
+  ["a node that forwards nothing", { ipForward: false }, "forward", "warning", /sysctl -w/],
   [
     "IPv6 dropped",
     { forward: { ipv4: "ACCEPT", ipv6: "DROP", message: "" } },
