@@ -103,7 +103,9 @@ function explanation(key: OptionKey): string {
   return `${help}${one}${usual}`;
 }
 
-const page = (sections: string[]): string => `${sections.join("\n")}\n`;
+/** Left-aligned and without hyphenation: names are copied from here. */
+const page = (sections: string[]): string =>
+  `${sections[0] ?? ""}\n.ad l\n.nh\n${sections.slice(1).join("\n")}\n`;
 const title = (name: string, part: number, version: string, date: string): string =>
   `.TH ${name} ${part} ${date} "dockline ${version}"`;
 const section = (name: string, ...lines: string[]): string => [`.SH ${name}`, ...lines].join("\n");
@@ -112,6 +114,12 @@ const literal = (text: string): string => `.nf\n${text.split("\n").map(roff).joi
 
 /** Text as roff takes it: no escapes, no requests at the start of a line, hyphens that can be copied. */
 function roff(text: string): string {
-  const escaped = text.replaceAll("\\", "\\e").replaceAll("-", "\\-");
+  const escaped = text
+    .replaceAll("\\", "\\e")
+    .replaceAll("-", "\\-")
+    .replaceAll(/[^\x20-\x7e]/gu, (letter) => {
+      const code = letter.codePointAt(0) ?? 0;
+      return `\\[u${code.toString(16).toUpperCase().padStart(4, "0")}]`;
+    });
   return /^[.']/.test(escaped) ? `\\&${escaped}` : escaped;
 }

@@ -52,6 +52,12 @@ need_packages() {
   }
 }
 
+# The Debian archive that this machine itself installs from.
+debian_mirror() {
+  find /etc/apt -name '*.list' -exec sed -n 's/^deb  *\(\[[^]]*\]  *\)\{0,1\}\([^ ]*\) .*/\2/p' {} + -o -name '*.sources' -exec sed -n 's/^URIs:  *\([^ ]*\).*/\1/p' {} + |
+    grep -E '/debian/?$' | head -1
+}
+
 need_go() {
   command -v go >/dev/null || die "Go 1.26 or newer is needed, and there is no go on PATH"
   local version

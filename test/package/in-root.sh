@@ -1,0 +1,114 @@
+#!/bin/bash
+# Runs inside test/lanes/debian-root: the life of the package, from its installation to its purge, with a pod on it.
+#   in-root.sh OLD.deb NEW.deb NEW_VERSION
+# Its last line is "N passed, N failed".
+set -uo pipefail
+old=$1 new=$2 new_version=$3
+unit=/usr/lib/systemd/system/dockline.service
+socket=/run/dockline/dockline.sock
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck source=test/package/check.bash
+. "$(dirname "$0")/check.bash"
+# shellcheck source=test/package/pod.bash
+. "$(dirname "$0")/pod.bash"
+
+# Everything that a package could leave, with its content. dpkg's own list of packages is rewritten at each call; Docker's and the
+# CNI plugins' folders are theirs; /run and /tmp are other mounts, looked at apart.
+file_system() {
+  find / -xdev \( -path /var/lib/docker -o -path /var/lib/containerd -o -path /var/lib/cni -o -path /var/log \) -prune -o \
+    ! -path '/var/lib/dpkg/status*' ! -path '/var/lib/dpkg/lock*' ! -path '/var/lib/dpkg/triggers/*' \
+    -printf '%y %m %U:%G %p -> %l\n' | sort
+  find /etc /usr/lib/systemd /usr/share/man /var/lib/systemd /usr/bin /usr/local -xdev -type f -exec sha256sum {} + | sort -k2
+}
+
+# The unit's own command line with the capabilities that the unit leaves, and the socket that systemd would hold.
+start_unit() {
+  local line drop
+  line=$(sed -n 's/^ExecStart=//p' $unit)
+  drop=$(sed -n 's/^CapabilityBoundingSet=~//p' $unit | tr 'A-Z ' 'a-z,' | sed 's/cap_/-/g')
+  install -d -m 711 /run/dockline
+  rm -f $socket
+  # shellcheck disable=SC2086 # a command line
+  setpriv --no-new-privs --bounding-set="$drop" systemd-socket-activate -l $socket $line >>/var/log/dockline-test.log 2>&1 &
+  dockline_pid=$!
+  local left
+  for ((left = 100; left > 0; left--)); do
+    [ -S $socket ] && answers >/dev/null && return
+    sleep 0.2
+  done
+  tail -5 /var/log/dockline-test.log
+}
+stop_unit() {
+  kill -TERM "$dockline_pid" && wait "$dockline_pid"
+}
+
+dockerd >/var/log/dockerd-test.log 2>&1 &
+trap 'docker ps -aq | xargs -r docker rm -f >/dev/null' EXIT
+for ((left = 100; left > 0; left--)); do docker version >/dev/null 2>&1 && break; sleep 0.2; done
+make_image
+mkdir -p /etc/cni/net.d /etc/docker
+daemon_json='{
+	"shutdown-timeout" : 7
+}'
+echo "$daemon_json" >/etc/docker/daemon.json
+before=$(file_system)
+
+check "installs" dpkg -i "$old"
+check "leaves nothing unconfigured" equal "$(dpkg --audit)" ""
+check "has the files that its list says" equal "$(dpkg --verify dockline)" ""
+check "the units are enabled" systemctl is-enabled dockline.service dockline.socket
+check "the units are valid" systemd-analyze verify --man=no $unit
+check "the program runs on the Node that it brings" \
+  grep -F "(node $(/usr/lib/dockline/lib/node -p process.versions.node))" <(dockline version)
+echo "drainTimeout: 3s" >>/etc/dockline/config.yaml
+check "the configuration in force comes from the conffile" \
+  grep 'drainTimeout .*"3s" .*(/etc/dockline/config.yaml)' <(dockline config)
+cp /usr/share/doc/dockline/examples/10-dockline.conflist /etc/cni/net.d/
+
+start_unit
+check "serves under the unit's command line" answers
+check "runs a pod" dockline play $example --detach
+check "the pod answers" serves
+running=$(containers)
+check "three containers run" equal "$(wc -l <<<"$running")" 3
+
+missed=/tmp/missed
+: >$missed
+while [ -e $missed ]; do serves >/dev/null || { [ ! -e $missed ] || echo x >>$missed; }; sleep 0.1; done &
+poller=$!
+check "upgrades with the pod running, and asks nothing about the changed configuration" dpkg -i "$new"
+check "the old one serves on until it is restarted" answers
+stop_unit
+check "ends in order" test $? = 0
+start_unit
+check "the new version serves" grep -q "\"version\":\"$new_version\"" /var/log/dockline-test.log
+check "no container was restarted: same ids, start times and pids" equal "$(containers)" "$running"
+check "the changed configuration is still there" grep -q "^drainTimeout: 3s" /etc/dockline/config.yaml
+check "the pod missed no request on the way" equal "$(cat $missed)" ""
+rm $missed
+wait $poller
+
+check "registers dockline-oci" dockline install-runtime
+docker create --name needs-it --runtime dockline --network none busybox:1.36 sleep 1000 >/dev/null
+check "is not removed while a container needs dockline-oci" not dpkg -r dockline
+check "and serves on" answers
+docker rm -f needs-it >/dev/null
+check "is removed" dpkg -r dockline
+stop_unit
+check "leaves daemon.json as it was" equal "$(cat /etc/docker/daemon.json)" "$daemon_json"
+check "a removal stops no container" equal "$(containers)" "$running"
+check "a removal keeps configuration and state" test -s /etc/dockline/config.yaml -a -d /var/lib/dockline/sandboxes
+
+check "installs again" dpkg -i "$new"
+start_unit
+check "takes the pod up again" serves
+check "removes the pod" dockline play $example --down
+check "nothing of the pod is left" equal "$(docker ps -aq)" ""
+stop_unit
+check "is purged" dpkg --purge dockline
+rm /etc/cni/net.d/10-dockline.conflist
+check "no trace is left in the file system" equal "$before" "$(file_system)"
+check "no trace is left in /run" not test -e /run/dockline
+check "dpkg knows nothing of it" not dpkg -s dockline
+
+closing_line
