@@ -1,11 +1,15 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
 import fc from "fast-check";
 import {
+  NamespaceMode,
   SecurityProfile_ProfileType as Profile,
   SupplementalGroupsPolicy as Policy,
 } from "../../src/gen/runtime/v1/api_pb.js";
 import type { ContainerInspect } from "../../src/engine/types.ts";
+import { findBundle } from "../../src/rpc/criu.ts";
 import { inspect, procStatus, withContainer } from "../support/containers.ts";
 import type { SecurityInit } from "../support/containers.ts";
 import { startNode } from "../support/node.ts";
@@ -42,13 +46,21 @@ const drops: fc.Arbitrary<string[]> = fc.oneof(
   { weight: 3, arbitrary: capabilityNames },
   { weight: 1, arbitrary: fc.constant<string[]>(["ALL"]) },
 );
+const profiles = {
+  usual: Profile.RuntimeDefault,
+  none: Profile.Unconfined,
+  own: Profile.Localhost,
+} as const;
 const contexts: fc.Arbitrary<Context> = fc.record({
   add: capabilityNames,
   drop: drops,
   prefix: fc.boolean(),
   readonlyRootfs: fc.boolean(),
   noNewPrivs: fc.boolean(),
-  seccomp: fc.constantFrom(undefined, Profile.RuntimeDefault, Profile.Unconfined),
+  seccomp: fc.constantFrom(undefined, ...Object.values(profiles)),
+  apparmor: fc.constantFrom(undefined, Profile.RuntimeDefault, Profile.Unconfined),
+  pid: fc.constantFrom(NamespaceMode.CONTAINER, NamespaceMode.POD, NamespaceMode.NODE),
+  ipc: fc.constantFrom(NamespaceMode.POD, NamespaceMode.NODE),
   uid: fc.option(fc.constantFrom(0n, 1000n, 1001n, 2147483647n), { nil: undefined }),
   gid: fc.option(fc.constantFrom(0n, 1000n, 3000n), { nil: undefined }),
   groups: fc.uniqueArray(fc.constantFrom(7n, 1000n, 50000n, 2147483647n), { maxLength: 3 }),
@@ -63,6 +75,9 @@ interface Context {
   readonlyRootfs: boolean;
   noNewPrivs: boolean;
   seccomp: Profile | undefined;
+  apparmor: Profile | undefined;
+  pid: NamespaceMode;
+  ipc: NamespaceMode;
   uid: bigint | undefined;
   gid: bigint | undefined;
   groups: bigint[];
@@ -71,7 +86,7 @@ interface Context {
   readonly: string[];
 }
 
-function toSecurity(context: Context): SecurityInit {
+function toSecurity(context: Context, ownProfile: string): SecurityInit {
   const spell = (name: string): string => (context.prefix && name !== "ALL" ? `CAP_${name}` : name);
   return {
     capabilities: {
@@ -80,7 +95,16 @@ function toSecurity(context: Context): SecurityInit {
     },
     readonlyRootfs: context.readonlyRootfs,
     noNewPrivs: context.noNewPrivs,
-    ...(context.seccomp === undefined ? {} : { seccomp: { profileType: context.seccomp } }),
+    namespaceOptions: { network: NamespaceMode.NODE, pid: context.pid, ipc: context.ipc },
+    ...(context.seccomp === undefined
+      ? {}
+      : {
+          seccomp: {
+            profileType: context.seccomp,
+            localhostRef: context.seccomp === Profile.Localhost ? ownProfile : "",
+          },
+        }),
+    ...(context.apparmor === undefined ? {} : { apparmor: { profileType: context.apparmor } }),
     ...(context.uid === undefined ? {} : { runAsUser: { value: context.uid } }),
     ...(context.gid === undefined || context.uid === undefined
       ? {}
@@ -109,10 +133,28 @@ function expected(context: Context) {
     uid,
     gid,
     groups: [...new Set([gid, ...context.groups, ...members])].map(Number).sort((a, b) => a - b),
-    seccomp: context.seccomp === Profile.RuntimeDefault ? "2" : "0",
+    filtered: context.seccomp === Profile.RuntimeDefault || context.seccomp === Profile.Localhost,
     noNewPrivs: context.noNewPrivs ? "1" : "0",
   };
 }
+
+interface OciSpec {
+  process: {
+    user: { uid: number; gid: number; additionalGids?: number[] };
+    capabilities: { bounding?: string[]; ambient?: string[] };
+    noNewPrivileges?: boolean;
+  };
+  root: { readonly?: boolean };
+  linux: {
+    maskedPaths?: string[];
+    readonlyPaths?: string[];
+    seccomp?: { syscalls?: { names: string[] }[] };
+    namespaces: { type: string }[];
+  };
+}
+
+/** A system call that busybox never makes, to know the test's own profile by. */
+const noAcct = { names: ["acct"] as const, action: "SCMP_ACT_ERRNO" };
 
 /** Mount points of a process with their own (not the file system's) options. */
 function mountsOf(pid: number): Map<string, string> {
@@ -128,15 +170,26 @@ function mountsOf(pid: number): Map<string, string> {
 describe("any security context", () => {
   let node: TestNode;
   let pod: RunningPod;
+  let pausePid = 0;
+  let apparmor = false;
+  let folder: string;
+  let profile: string;
 
   before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "dockline-profile-"));
+    profile = join(folder, "seccomp.json");
+    writeFileSync(profile, JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW", syscalls: [noAcct] }));
     node = await startNode({ withoutNetwork: true });
     await ensureImage(node.docker, users);
     pod = await runPod(node, hostSandboxConfig(node));
+    pausePid = (await inspect(node, pod.podSandboxId)).State.Pid;
+    const { SecurityOptions } = await node.docker.info();
+    apparmor = (SecurityOptions ?? []).some((option) => option.includes("name=apparmor"));
   });
   after(async () => {
     await removePod(node, pod);
     await node.close();
+    rmSync(folder, { recursive: true, force: true });
   });
 
   it(`is what the process has, in ${rounds} random ones (DOCKLINE_SECURITY_SEED=${seed})`, async () => {
@@ -147,12 +200,15 @@ describe("any security context", () => {
       const config = containerConfig("sleep 1000", {
         metadata: { name: `x${round}` },
         image: { image: users },
-        linux: { resources: {}, securityContext: toSecurity(context) },
+        linux: { resources: {}, securityContext: toSecurity(context, profile) },
       });
       await withContainer(node, pod, config, async (containerId) => {
         const inspected = await inspect(node, containerId);
         expectKernel(inspected.State.Pid, context);
         expectDocker(inspected, context);
+        const bundle = findBundle(inspected.State.Pid, containerId);
+        const text = readFileSync(join(bundle.folder, "config.json"), "utf8");
+        expectOci(JSON.parse(text) as OciSpec, context);
         const { status } = await node.runtime.containerStatus({ containerId });
         const want = expected(context);
         expect([status?.user?.linux?.uid, status?.user?.linux?.gid]).to.deep.equal([
@@ -184,7 +240,23 @@ describe("any security context", () => {
     expect(effective).to.equal(want.uid === 0n ? want.bounding : 0n);
     expect(BigInt(`0x${procStatus(pid, "CapAmb")}`)).to.equal(0n);
     expect(procStatus(pid, "NoNewPrivs")).to.equal(want.noNewPrivs);
-    expect(procStatus(pid, "Seccomp")).to.equal(want.seccomp);
+    expect(procStatus(pid, "Seccomp")).to.equal(want.filtered ? "2" : "0");
+    if (apparmor) {
+      const confined = readFileSync(`/proc/${pid}/attr/current`, "utf8").replace(/[\n\0]/g, "");
+      const free = context.apparmor === Profile.Unconfined;
+      expect(confined).to.equal(free ? "unconfined" : "docker-default (enforce)");
+    }
+    const namespace = (of: number | "self", kind: string): string =>
+      readlinkSync(`/proc/${of}/ns/${kind}`);
+    expect(namespace(pid, "net")).to.equal(namespace("self", "net"));
+    for (const [kind, mode] of [
+      ["pid", context.pid],
+      ["ipc", context.ipc],
+    ] as const) {
+      const owner = mode === NamespaceMode.NODE ? "self" : pausePid;
+      const shared = namespace(pid, kind) === namespace(owner, kind);
+      expect(shared, `${kind} namespace`).to.equal(mode !== NamespaceMode.CONTAINER);
+    }
     expect(procStatus(pid, "Uid").split(/\s+/)).to.deep.equal(Array(4).fill(String(want.uid)));
     expect(procStatus(pid, "Gid").split(/\s+/)).to.deep.equal(Array(4).fill(String(want.gid)));
     const groups = procStatus(pid, "Groups").split(" ").filter(Boolean).map(Number);
@@ -209,10 +281,35 @@ describe("any security context", () => {
     expect(host.ReadonlyPaths).to.deep.equal(context.readonly);
     const options = host.SecurityOpt ?? [];
     expect(options.includes("no-new-privileges")).to.equal(context.noNewPrivs);
-    const isDefault = context.seccomp === Profile.RuntimeDefault;
-    expect(options.includes("seccomp=unconfined")).to.equal(!isDefault);
-    expect(options.some((option) => /systempaths|apparmor=unconfined/.test(option))).to.equal(
-      false,
+    expect(options.includes("seccomp=unconfined")).to.equal(!expected(context).filtered);
+    expect(options.some((option) => option.includes(noAcct.names[0]))).to.equal(
+      context.seccomp === Profile.Localhost,
     );
+    expect(options.includes("apparmor=unconfined")).to.equal(
+      context.apparmor === Profile.Unconfined,
+    );
+    expect(options.some((option) => option.includes("systempaths"))).to.equal(false);
+  }
+
+  /** What the OCI runtime was told. */
+  function expectOci({ process, root, linux }: OciSpec, context: Context): void {
+    const want = expected(context);
+    const names = Object.entries(numbers)
+      .filter(([, number]) => (want.bounding & (1n << BigInt(number))) !== 0n)
+      .map(([name]) => `CAP_${name}`);
+    const bounding = process.capabilities.bounding ?? [];
+    expect(bounding.filter((name) => name.slice(4) in numbers)).to.have.members(names);
+    expect(process.capabilities.ambient ?? []).to.deep.equal([]);
+    expect(process.noNewPrivileges ?? false).to.equal(context.noNewPrivs);
+    expect(process.user).to.include({ uid: Number(want.uid), gid: Number(want.gid) });
+    const groups = [Number(want.gid), ...(process.user.additionalGids ?? [])];
+    expect([...new Set(groups)].sort((a, b) => a - b)).to.deep.equal(want.groups);
+    expect(root.readonly ?? false).to.equal(context.readonlyRootfs);
+    expect(linux.maskedPaths ?? []).to.deep.equal(context.masked);
+    expect(linux.readonlyPaths ?? []).to.deep.equal(context.readonly);
+    expect(linux.seccomp !== undefined).to.equal(want.filtered);
+    const own = linux.seccomp?.syscalls?.some(({ names: of }) => of.includes(noAcct.names[0]));
+    if (context.seccomp === Profile.Localhost) expect(own).to.equal(true);
+    expect(linux.namespaces.find(({ type }) => type === "user")).to.equal(undefined);
   }
 });
