@@ -3,11 +3,13 @@ import { scratchLabel } from "./images/accounts.ts";
 import type { Parts } from "./parts.ts";
 import { sweepEdits } from "./rpc/edits-sweep.ts";
 import { logTargetOf } from "./rpc/container-start.ts";
+import { settleRecords } from "./rpc/sandbox-lookup.ts";
 
 const lookMs = 250;
 /** After a failure: no storm of requests and log lines. */
 const retryMs = 5_000;
-import { settleRecords } from "./rpc/sandbox-lookup.ts";
+/** Sandboxes whose making ended in doubt (no answer, and none to the question) are asked for again. */
+const settleMs = 30_000;
 
 /**
  * What happens between calls: facts of a new connection are fetched before somebody waits for them,
@@ -18,6 +20,7 @@ export function keepHouse(parts: Parts): { stop(): void } {
   let resumed = false;
   let busy = false;
   let notBeforeMs = 0;
+  let settledMs = 0;
   const look = async (): Promise<void> => {
     const { resyncs } = parts.index.counters;
     if (resyncs !== seenResyncs || parts.info.stale) {
@@ -30,9 +33,19 @@ export function keepHouse(parts: Parts): { stop(): void } {
       await resume(parts);
       resumed = true;
     }
+    const nowMs = parts.clock.monotonicMs();
+    if (resumed && nowMs - settledMs > settleMs && parts.index.health.synced) {
+      settledMs = nowMs;
+      await settleRecords(parts);
+    }
   };
   const timer = setInterval(() => {
-    if (busy || !parts.index.health.engineReady) return;
+    if (busy) return;
+    if (!parts.index.health.engineReady) {
+      // What it could not be asked meanwhile is asked as soon as it is back.
+      settledMs = -Infinity;
+      return;
+    }
     if (parts.clock.monotonicMs() < notBeforeMs) return;
     busy = true;
     look()

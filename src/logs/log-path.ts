@@ -94,7 +94,8 @@ function pathError(action: string, path: LogPath, error: unknown): CriError {
   if (isErrno(error, "ELOOP", "ENOTDIR", "EISDIR", "ENXIO"))
     return invalidArgument(`${what}: a part of it is a symlink or of another kind`);
   if (isErrno(error, "ENOENT")) return new CriError("NotFound", `${what}: ${errorText(error)}`);
-  return new CriError("Internal", `${what}: ${errorText(error)}`, { cause: error });
+  const kind = isErrno(error, "ENOSPC", "EDQUOT") ? "ResourceExhausted" : "Internal";
+  return new CriError(kind, `${what}: ${errorText(error)}`, { cause: error });
 }
 
 // O_NONBLOCK: a FIFO planted under the name must not park one of the few I/O threads.

@@ -1,7 +1,8 @@
 import { readdir, rename, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { invalidArgument } from "../errors.ts";
-import { readTextIfExists, unlinkIfExists } from "../sys/fs.ts";
+import { readTextIfExists } from "../sys/fs.ts";
+import { OwedRemovals } from "../sys/owed-removals.ts";
 
 /** How far into which of Docker's files. */
 export interface SourcePosition {
@@ -67,6 +68,7 @@ function parsePosition(text: string): Position | undefined {
  */
 export class PositionStore {
   readonly #folder: string;
+  readonly #removals = new OwedRemovals();
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -91,6 +93,7 @@ export class PositionStore {
     try {
       await writeFile(temporary, JSON.stringify({ v: 1, ...position }), { mode: 0o600 });
       await rename(temporary, path);
+      this.#removals.keep(path);
     } catch (error) {
       await unlink(temporary).catch(() => undefined);
       throw error;
@@ -98,7 +101,7 @@ export class PositionStore {
   }
 
   async forget(containerId: string): Promise<void> {
-    await unlinkIfExists(this.#path(containerId));
+    await this.#removals.remove(this.#path(containerId));
   }
 
   /** Ids of all containers with a position. */

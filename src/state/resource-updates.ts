@@ -1,6 +1,7 @@
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ensurePrivateFolder, unlinkIfExists, writeFileAtomic } from "../sys/fs.ts";
+import { OwedRemovals } from "../sys/owed-removals.ts";
 
 const idPattern = /^[0-9a-f]{64}$/;
 
@@ -12,6 +13,7 @@ const idPattern = /^[0-9a-f]{64}$/;
 export class ResourceUpdates {
   readonly #folder: string;
   readonly #known = new Map<string, Uint8Array>();
+  readonly #removals = new OwedRemovals();
 
   private constructor(folder: string) {
     this.#folder = folder;
@@ -33,13 +35,15 @@ export class ResourceUpdates {
   }
 
   async save(containerId: string, resources: Uint8Array): Promise<void> {
-    await writeFileAtomic(join(this.#folder, containerId), resources);
+    const path = join(this.#folder, containerId);
+    await writeFileAtomic(path, resources);
+    this.#removals.keep(path);
     this.#known.set(containerId, resources);
   }
 
   async delete(containerId: string): Promise<void> {
     if (!this.#known.delete(containerId)) return;
-    await unlinkIfExists(join(this.#folder, containerId));
+    await this.#removals.remove(join(this.#folder, containerId));
   }
 
   /** Drops what belongs to containers that are gone. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { invalidArgument } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { ensurePrivateFolder, unlinkIfExists, writeFileAtomic } from "../sys/fs.ts";
+import { OwedRemovals } from "../sys/owed-removals.ts";
 
 /**
  * How far a sandbox has come. Written before the effect it announces, so that any kill in between is
@@ -62,6 +63,7 @@ export class SandboxRecords {
   /** Counts changes of each record: caches of what was made from it compare this. */
   #revision = 0;
   readonly #log: Logger;
+  readonly #removals = new OwedRemovals();
 
   private constructor(folder: string, log: Logger) {
     this.#folder = folder;
@@ -132,6 +134,7 @@ export class SandboxRecords {
       0o600,
       durable,
     );
+    this.#removals.keep(join(this.#folder, fileName(record.name)));
     this.#keep(record);
   }
 
@@ -149,7 +152,7 @@ export class SandboxRecords {
   }
 
   async delete(record: SandboxRecord): Promise<void> {
-    await unlinkIfExists(join(this.#folder, fileName(record.name)));
+    await this.#removals.remove(join(this.#folder, fileName(record.name)));
     this.#byName.delete(record.name);
     if (record.id !== undefined) this.#nameOfId.delete(record.id);
     this.#revision += 1;

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -27,7 +27,7 @@ export function mountSmallDisk(options: {
   mkdirSync(path, { recursive: true });
   execFileSync("truncate", ["-s", `${options.mib}M`, image]);
   const count = options.inodes === undefined ? [] : ["-N", String(options.inodes)];
-  execFileSync("mkfs.ext4", ["-q", "-m", "0", ...count, image], { env: withSbin });
+  execFileSync("mkfs.ext4", ["-q", "-m", "0", ...count, image], { env: withSbin, stdio: "ignore" });
   execFileSync("mount", ["-o", "loop", image, path]);
   const filler = join(path, "filler");
   return {
@@ -35,8 +35,11 @@ export function mountSmallDisk(options: {
     fill: (what = "blocks") => {
       mkdirSync(filler);
       if (what === "inodes") {
-        const script = `at=0; while : 2>/dev/null >"$0/$at"; do at=$((at + 1)); done 2>/dev/null; true`;
-        execFileSync("sh", ["-c", script, filler], { stdio: "ignore" });
+        try {
+          for (let at = 0; ; at += 1) writeFileSync(join(filler, String(at)), "");
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+        }
         return;
       }
       // Large blocks first, then down to the last one.
