@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect as connectHttp2, constants } from "node:http2";
-import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
 import { connect } from "node:net";
 import { gzipSync } from "node:zlib";
 import { expect } from "chai";
@@ -55,7 +55,10 @@ describe("a client that abuses HTTP/2", function () {
     new Promise((resolve) => {
       let status = "";
       stream.on("response", (headers) => (status = String(headers["grpc-status"] ?? status)));
-      stream.on("trailers", (headers) => (status = String(headers["grpc-status"] ?? status)));
+      stream.on(
+        "trailers",
+        (headers: IncomingHttpHeaders) => (status = String(headers["grpc-status"] ?? status)),
+      );
       stream.on("error", () => undefined);
       stream.on("close", () => resolve(status === "" ? "none" : status));
       stream.resume();
