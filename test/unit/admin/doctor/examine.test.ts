@@ -71,6 +71,15 @@ describe("the doctor", () => {
     }
   });
 
+  it("does not judge packets that it cannot look at", () => {
+    const level = (ipv6: "unknown" | "ACCEPT"): string | undefined =>
+      examine(soundNode({ forward: { ipv4: "unknown", ipv6, message: "" } })).find(
+        ({ check }) => check === "forward",
+      )?.level;
+    expect(level("unknown")).to.equal("skipped");
+    expect(level("ACCEPT")).to.equal("ok");
+  });
+
   it("says it in 80 columns, the worst first, and leaves lines to copy whole", () => {
     for (const [name, changes] of mistakes) {
       const text = findingsText(examine(soundNode(changes)));

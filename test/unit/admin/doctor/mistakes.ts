@@ -155,6 +155,16 @@ export const mistakes: [string, Partial<NodeFacts>, string, Level, ...RegExp[]][
     /ip-forward-no-drop/,
   ],
   [
+    "IPv4 dropped by an engine that cannot be told not to",
+    {
+      engine: { ...soundEngine(), api: [1, 41] },
+      forward: { ipv4: "DROP", ipv6: "unknown", message: "" },
+    },
+    "forward",
+    "error",
+    /ExecStartPost/,
+  ],
+  [
     "a socket for everybody",
     { dockerSocket: { ...sound.dockerSocket, mode: 0o666 } },
     "docker-socket",
@@ -189,6 +199,7 @@ export const mistakes: [string, Partial<NodeFacts>, string, Level, ...RegExp[]][
     "kubelet-endpoint",
     "error",
     /migrate --from cri-dockerd/,
+    /in \/k\/config\.yaml: containerRuntimeEndpoint: unix:\/\/\/run\/dockline/,
   ],
   ["no runtime for the kubelet", kubelet({ endpoint: undefined }), "kubelet-endpoint", "error"],
   [
