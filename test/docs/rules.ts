@@ -52,7 +52,7 @@ const programs: Readonly<Record<string, Reason>> = {
 };
 /** Harmless on the node of the pages, whose folders are its own. */
 const runnable = new Set(
-  "dockline docker curl cp cat tee mkdir ls grep sed echo chmod ln iptables ip6tables cd export kill mv head".split(
+  "dockline docker curl install cp cat tee mkdir ls grep sed echo chmod ln iptables ip6tables cd export kill mv head".split(
     " ",
   ),
 );
@@ -82,13 +82,19 @@ export function decide(command: Command): Run | Checked | undefined {
     return { how: "checked", reason: command.mark as Reason, trouble: looked?.trouble };
   }
   if (repositoryPath.test(program)) return checkedPath(program);
+  if (/^KUBELET_\w+=/.test(program)) {
+    const flags = text.replace(/^\w+=/, "").replaceAll(/["']/g, "");
+    return checkedForeign(`kubelet ${flags}`, ["kubelet", ...flags.split(/\s+/)]);
+  }
   if (Object.hasOwn(programs, program) && program !== "curl") return checkedForeign(text, words);
   if (!runnable.has(program)) return undefined;
   if (program === "dockline") return decideDockline(text, words);
   const mentioned = command.form === "inline" && words.length <= 2;
   if (program === "docker" && mentioned && words[1] !== "ps") return run(`${text} --help`);
   if (program === "kill" && mentioned) return run(`kill -l ${(words[1] ?? "").slice(1)}`);
-  if (mentioned && ["chmod", "iptables", "ip6tables", "cat", "ls"].includes(program)) {
+  // A folder that the page asks about may not be there.
+  if (program === "ls") return run(text, { exits: [0, 2] });
+  if (mentioned && ["chmod", "iptables", "ip6tables", "cat"].includes(program)) {
     return run(`command -v ${program}`);
   }
   if (hasPlaceholder(text)) return { how: "checked", reason: "placeholder", trouble: undefined };
@@ -178,9 +184,17 @@ function checkedForeign(text: string, words: readonly string[]): Checked {
   const parts = text.split(/\s*(?:&&|\|\||[;|])\s*/).map((part) => part.replace(/^sudo /, ""));
   const troubles = parts.flatMap((part) => {
     const own = part.split(/\s+/);
-    return Object.hasOwn(foreign, own[0] ?? "") ? (foreignTrouble(own) ?? []) : [];
+    if (!Object.hasOwn(foreign, own[0] ?? "")) return [];
+    return foreignTrouble(own) ?? unitTrouble(own) ?? [];
   });
   return { how: "checked", reason, trouble: troubles[0] };
+}
+
+/** Units of ours are in deploy/systemd. */
+function unitTrouble(words: readonly string[]): string | undefined {
+  const unit = words.find((word) => /^dockline.*\.(?:service|socket)$/.test(word));
+  if (unit === undefined || existsSync(join(root, "deploy", "systemd", unit))) return undefined;
+  return `there is no unit ${unit}`;
 }
 
 function npmTrouble([verb = "", name = ""]: readonly string[]): string | undefined {

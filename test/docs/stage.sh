@@ -8,7 +8,8 @@ work=$2
 # The namespace of mounts is a slave: nothing from here is seen outside.
 mount --make-rslave /
 mount -t tmpfs -o mode=755 stage "$work"
-for folder in etc var run usr/local opt; do
+for folder in etc var run usr opt root home; do
+  [ -d "/$folder" ] || continue
   mkdir -p "$work/$folder/upper" "$work/$folder/work"
   mount -t overlay -o "lowerdir=/$folder,upperdir=$work/$folder/upper,workdir=$work/$folder/work" \
     stage "/$folder"
@@ -16,6 +17,7 @@ done
 # Docker's layers are overlays themselves, which do not lie on one.
 mkdir -p /var/lib/docker /var/lib/kubelet /etc/cni/net.d /etc/docker /etc/dockline
 mount -t tmpfs -o mode=710,size=768m stage /var/lib/docker
+rm -f /usr/bin/dockline
 rm -rf /run/docker* /var/lib/dockline /run/dockline /etc/cni/net.d/* /etc/docker/* /run/netns
 ip link set lo up
 mkdir "$work/bin"
@@ -25,6 +27,9 @@ mkdir -p /run/dockline
 echo 'KUBELET_KUBEADM_ARGS="--container-runtime-endpoint=unix:///run/cri-dockerd.sock --network-plugin=cni"' \
   >/var/lib/kubelet/kubeadm-flags.env
 cp "$root/deploy/cni/10-dockline.conflist" /etc/cni/net.d/
+# As the package lays them out.
+mkdir -p /usr/share/doc/dockline/examples
+cp "$root"/deploy/{crictl.yaml,cni/10-dockline.conflist,examples/web.yaml} /usr/share/doc/dockline/examples
 
 mount --make-rshared /
 dockerd >"$work/dockerd.log" 2>&1 </dev/null &

@@ -2,7 +2,6 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { root } from "./extract.ts";
@@ -25,7 +24,8 @@ export interface Stage {
 const startMs = 60_000;
 
 export async function startStage(): Promise<Stage> {
-  const work = mkdtempSync(join(tmpdir(), "dockline-docs-"));
+  // Not below any folder that the stage lays its own over.
+  const work = mkdtempSync("/tmp/dockline-docs-");
   const unshare = ["--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"];
   const child = spawn(
     "unshare",

@@ -17,7 +17,7 @@ export function checkCniConfig({ cni, config }: NodeFacts): Finding {
   const folder = config.cniConfDir;
   const mend = [
     "kubectl get pods -A -o wide   # is the network add-on here?",
-    `cp deploy/cni/10-dockline.conflist ${folder}   # without one`,
+    "ls /usr/share/doc/dockline/examples   # has a sample for one node",
   ];
   if (cni.folderTrouble !== undefined) return error(check, cni.folderTrouble, noPods, ...mend);
   if (cni.files.length === 0) {
