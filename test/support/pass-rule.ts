@@ -54,6 +54,8 @@ export async function passes(
     failed = error;
   }
   const broken = await watch.stop();
+  // The next test starts from a clean node whatever became of this one.
+  if (failed !== undefined) await removeAllPods(node).catch(() => undefined);
   if (failed !== undefined) throw failed as Error;
   if (broken !== undefined) throw broken;
   expect(seen.reads, "reads while the fault lasted").to.be.greaterThan(0);
