@@ -94,9 +94,9 @@ export function foreignTrouble(words: readonly string[]): string | undefined {
   const verbs = foreign[program];
   if (verbs === undefined) return `the program ${program} is not known`;
   const verb = rest.find((word) => Object.hasOwn(verbs, word)) ?? "";
-  if (verb === "" && !Object.hasOwn(verbs, "") && rest.length > 0) {
-    return `${program} has no ${rest.find((word) => !word.startsWith("-")) ?? rest.join(" ")}`;
-  }
+  const named = rest.find((word) => !word.startsWith("-"));
+  const hasVerbs = Object.keys(verbs).some((name) => name !== "");
+  if (verb === "" && hasVerbs && named !== undefined) return `${program} has no ${named}`;
   const flags = new Set([...(verbs[""] ?? []), ...(verbs[verb] ?? [])]);
   const unknown = rest.find(
     (word) => /^--?[A-Za-z]/.test(word) && !flags.has(word.split("=", 1)[0] ?? ""),
