@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { request } from "node:http";
 import type { TestNode } from "../support/node.ts";
-import { nodeState } from "../support/oracle.ts";
+import { nodeState } from "../support/node-state.ts";
 import { memoryOf, withDescendants } from "../bench/processes.ts";
 
 /** What must be flat while the node is at rest: no pod, no fault, no call under way. */
