@@ -2,19 +2,31 @@ import type { NodeFacts } from "./facts.ts";
 import { error, ok, warning, withoutEngine } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 
+/** Minors of the kubelet: it takes the driver from the runtime; it refuses cgroup v1 unless told. */
+const asksRuntime = 31;
+const refusesV1 = 35;
+
 export function checkCgroupDriver({ engine, kubelet, daemon, systemd }: NodeFacts): Finding {
   const check = "cgroup-driver";
   if (engine === undefined) return withoutEngine(check);
   const docker = engine.info.CgroupDriver;
   const other = kubelet.cgroupDriver;
   if (other !== undefined && other.value !== docker) {
-    return error(
-      check,
-      `Docker uses ${docker}, the kubelet ${other.value} (${other.from})`,
-      "the two look for pods in different places: limits and statistics of pods are lost, or " +
-        "pods fail to start. Change one of them on a drained node",
+    const what = `Docker uses ${docker}, the kubelet ${other.value} (${other.from})`;
+    const mend = [
       `in ${daemon.path}: "exec-opts": ["native.cgroupdriver=${other.value}"]`,
       "systemctl restart docker kubelet",
+    ];
+    if (kubelet.minor !== undefined && kubelet.minor >= asksRuntime) {
+      const why = `this kubelet (1.${kubelet.minor}) follows Docker, but its configuration says something else`;
+      return warning(check, what, why, `in ${other.from}: cgroupDriver: ${docker}`);
+    }
+    return error(
+      check,
+      what,
+      `a kubelet before 1.${asksRuntime} looks for pods in another place than Docker: limits and ` +
+        "statistics of pods are lost, or pods fail to start. Change one of them on a drained node",
+      ...mend,
     );
   }
   if (systemd && docker === "cgroupfs") {
@@ -30,7 +42,7 @@ export function checkCgroupDriver({ engine, kubelet, daemon, systemd }: NodeFact
   const kubelets =
     other !== undefined
       ? "as the kubelet has it"
-      : "the kubelet asks Dockline for it (from 1.34 on, before that set cgroupDriver)";
+      : `the kubelet asks Dockline for it (from 1.${asksRuntime} on, before that set cgroupDriver)`;
   return ok(check, `${docker}, ${kubelets}`);
 }
 
@@ -40,11 +52,13 @@ export function checkCgroupVersion({ engine, kubelet }: NodeFacts): Finding {
   // An engine that does not know the word is older than cgroup v2 in Docker.
   if (engine.info.CgroupVersion === "2") return ok(check, "cgroup v2");
   if (kubelet.failCgroupV1 === false) return ok(check, "cgroup v1, which the kubelet was told");
-  return warning(
+  const refuses = kubelet.minor !== undefined && kubelet.minor >= refusesV1;
+  return (refuses ? error : warning)(
     check,
     "this node has cgroup v1",
-    "a kubelet from 1.35 on does not start on it unless failCgroupV1 is false; memory QoS " +
-      "and cgroup keys do not exist there",
+    (refuses ? `this kubelet (1.${kubelet.minor})` : `a kubelet from 1.${refusesV1} on`) +
+      " does not start on it unless failCgroupV1 is false; memory QoS and cgroup keys do not " +
+      "exist there",
     "on the kernel's command line: systemd.unified_cgroup_hierarchy=1",
     "or in the kubelet's configuration: failCgroupV1: false",
   );

@@ -35,6 +35,8 @@ export interface KubeletFacts {
   endpoint?: { value: string; from: string };
   cgroupDriver?: { value: string; from: string };
   failCgroupV1?: boolean;
+  /** Minor of its version 1.x, where its program could be asked. */
+  minor?: number;
   /** Flags that went with dockershim, with the file that has them. */
   removedFlags: readonly { flag: string; from: string }[];
   troubles: readonly string[];

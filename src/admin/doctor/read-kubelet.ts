@@ -16,6 +16,8 @@ export interface KubeletSources {
   flags: string | undefined;
   config: string | undefined;
   running(): readonly FoundProcess[];
+  /** What its program says of its version; "" when there is none. */
+  version(program: string): Promise<string>;
 }
 
 /** Flags win over the configuration file, as in the kubelet; a running one tells both. */
@@ -63,8 +65,11 @@ export async function readKubelet(sources: KubeletSources): Promise<KubeletFacts
   const cgroupDriver = flag("--cgroup-driver") ?? field("cgroupDriver");
   const failCgroupV1 = flag("--fail-cgroupv1")?.value ?? config?.["failCgroupV1"];
   const mayUseV1 = failCgroupV1 === false || failCgroupV1 === "false";
+  const said = chosen ? "" : await sources.version(programOf(running));
+  const minor = /^Kubernetes v1\.(\d+)\./.exec(said)?.[1];
   return {
     sources: read,
+    ...(minor === undefined ? {} : { minor: Number(minor) }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(cgroupDriver === undefined ? {} : { cgroupDriver }),
     ...(failCgroupV1 === undefined ? {} : { failCgroupV1: !mayUseV1 }),
@@ -73,6 +78,12 @@ export async function readKubelet(sources: KubeletSources): Promise<KubeletFacts
     ),
     troubles,
   };
+}
+
+/** The one that runs, by its path where it was started by one. */
+function programOf(running: FoundProcess | undefined): string {
+  const first = running?.args[0] ?? "";
+  return first.startsWith("/") ? first : "kubelet";
 }
 
 /** The words of an environment file: quotes and variable names end a word like a space does. */

@@ -9,6 +9,7 @@ import { silentLogger } from "../../log.ts";
 import { createForwardPolicySource } from "../../network/forward-policy.ts";
 import { systemClock } from "../../sys/clock.ts";
 import { readTextIfExists } from "../../sys/fs.ts";
+import { runProcess } from "../../sys/process.ts";
 import type { RunResult } from "../../sys/process.ts";
 import { findLeftOvers } from "../leftovers.ts";
 import { listIfThere } from "../migrate-node.ts";
@@ -73,6 +74,7 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
         flags: options.kubeletFlags,
         config: options.kubeletConfig,
         running: () => around.processes("kubelet"),
+        version: versionOf,
       }),
       forward,
       ipForward: await readIpForward(),
@@ -89,6 +91,14 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
     };
   } finally {
     docker.close();
+  }
+}
+
+async function versionOf(program: string): Promise<string> {
+  try {
+    return (await runProcess(program, ["--version"], { timeoutMs: 5_000 })).stdout;
+  } catch {
+    return "";
   }
 }
 

@@ -56,6 +56,32 @@ export const mistakes: [string, Partial<NodeFacts>, string, Level, ...RegExp[]][
   ],
   ["cgroup v1", engineWith({ CgroupVersion: "1" }), "cgroup-version", "warning", /1\.35/],
   [
+    "cgroup v1 for a kubelet that refuses it",
+    { ...engineWith({ CgroupVersion: "1" }), ...kubelet({ minor: 35 }) },
+    "cgroup-version",
+    "error",
+    /this kubelet \(1\.35\)/,
+  ],
+  [
+    "cgroup v1 for a kubelet that does not mind yet",
+    { ...engineWith({ CgroupVersion: "1" }), ...kubelet({ minor: 34 }) },
+    "cgroup-version",
+    "warning",
+  ],
+  [
+    "a cgroup driver that the kubelet passes over",
+    kubelet({ cgroupDriver: { value: "cgroupfs", from: "/k/config.yaml" }, minor: 31 }),
+    "cgroup-driver",
+    "warning",
+    /in \/k\/config\.yaml: cgroupDriver: systemd/,
+  ],
+  [
+    "the other cgroup driver under an older kubelet",
+    kubelet({ cgroupDriver: { value: "cgroupfs", from: "/k/config.yaml" }, minor: 30 }),
+    "cgroup-driver",
+    "error",
+  ],
+  [
     "the other cgroup driver",
     kubelet({ cgroupDriver: { value: "cgroupfs", from: "/k/config.yaml" } }),
     "cgroup-driver",

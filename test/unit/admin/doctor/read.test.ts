@@ -23,6 +23,8 @@ describe("what the doctor reads", () => {
 
   describe("of the kubelet", () => {
     const nobody = (): never[] => [];
+    const version = (program: string): Promise<string> =>
+      Promise.resolve(program === "/usr/bin/kubelet" ? "Kubernetes v1.36.3\n" : "");
 
     it("is its flags before its configuration, each with the file that says so", async () => {
       const flags = file(
@@ -33,7 +35,7 @@ describe("what the doctor reads", () => {
         "config.yaml",
         "containerRuntimeEndpoint: unix:///b.sock\ncgroupDriver: systemd\nfailCgroupV1: false\n",
       );
-      expect(await readKubelet({ flags, config, running: nobody })).to.deep.equal({
+      expect(await readKubelet({ flags, config, running: nobody, version })).to.deep.equal({
         sources: [flags, config],
         endpoint: { value: "unix:///a.sock", from: flags },
         cgroupDriver: { value: "systemd", from: config },
@@ -45,23 +47,30 @@ describe("what the doctor reads", () => {
 
     it("is the running one's command line, and the file that it names", async () => {
       const config = file("config.yaml", "cgroupDriver: cgroupfs\n");
-      const args = ["kubelet", `--config=${config}`, "--container-runtime-endpoint", "unix:///c"];
+      const args = [
+        "/usr/bin/kubelet",
+        `--config=${config}`,
+        "--container-runtime-endpoint",
+        "unix:///c",
+      ];
       const found = await readKubelet({
         flags: undefined,
         config: undefined,
         running: () => [{ pid: 7, args }],
+        version,
       });
       expect(found.endpoint).to.deep.equal({
         value: "unix:///c",
         from: "the running kubelet, pid 7",
       });
       expect(found.cgroupDriver).to.deep.equal({ value: "cgroupfs", from: config });
+      expect(found.minor).to.equal(36);
     });
 
     it("is told to be broken or missing where it is", async () => {
       const config = file("config.yaml", "a: b: c\n");
       const flags = join(folder, "none.env");
-      const { troubles } = await readKubelet({ flags, config, running: nobody });
+      const { troubles } = await readKubelet({ flags, config, running: nobody, version });
       expect(troubles).to.have.length(2);
       expect(troubles[0]).to.equal(`${flags} is not there`);
       expect(troubles[1]).to.contain(config);
