@@ -14,7 +14,8 @@ import { sandboxConfig, type SandboxInit } from "../support/pods.ts";
 
 type SandboxSecurity = Exclude<MessageInitShape<typeof LinuxSandboxSecurityContextSchema>, Message>;
 
-const ownPids = { namespaceOptions: { pid: NamespaceMode.CONTAINER } };
+/** As the kubelet asks for it unless a pod shares its process namespace. */
+export const ownPids = { namespaceOptions: { pid: NamespaceMode.CONTAINER } };
 const root = join(import.meta.dirname, "..", "..");
 const cgroups = "/sys/fs/cgroup";
 
