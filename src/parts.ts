@@ -2,6 +2,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "./config/options.ts";
 import { lookupReference, pullTarget } from "./convert/image-ref.ts";
+import { credentialsIn } from "./convert/docker-config.ts";
+import { mirroredDigests, mirroredRepositories, parseMirrors } from "./convert/mirrors.ts";
+import type { Mirrors } from "./convert/mirrors.ts";
 import type { EngineFacts } from "./convert/engine-facts.ts";
 import type { RequestInfo } from "./engine/call.ts";
 import { createDockerEngine } from "./engine/docker-engine.ts";
@@ -12,6 +15,9 @@ import { createImageVolumes } from "./images/image-volumes.ts";
 import type { ImageVolumes } from "./images/image-volumes.ts";
 import { createAccountReader } from "./images/accounts.ts";
 import type { AccountFiles } from "./images/accounts.ts";
+import { createCredentialFile } from "./images/credential-file.ts";
+import { createImagePuller } from "./images/mirrored-pull.ts";
+import type { ImagePuller } from "./images/mirrored-pull.ts";
 import { createPauseImage } from "./images/ensure-pause.ts";
 import { pauseImageArchive } from "./images/pause-image.ts";
 import { pauseProgram } from "./images/pause-program.ts";
@@ -56,6 +62,8 @@ export interface Parts extends PodDeps {
   drains: LogDrains;
   resources: ResourceUpdates;
   puller: Puller;
+  imagePuller: ImagePuller;
+  mirrors: Mirrors;
   streaming: StreamingServer;
   stats: StatsParts;
   /** Told of each request to the engine that has ended. */
@@ -87,7 +95,14 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   });
   const kernelLog = new KernelLog();
   const oomKilled = (id: string): boolean => kernelLog.oomKilled(id);
-  const index = createContainerIndex({ engine, clock, log, oomKilled });
+  const mirrors = parseMirrors(config.registryMirrors);
+  const index = createContainerIndex({
+    engine,
+    clock,
+    log,
+    oomKilled,
+    imageAliases: (image) => mirroredDigests(mirrors, image),
+  });
   const info = new InfoCache({ engine, generation: () => index.counters.resyncs });
   const stats = buildStats({ index, engine: () => info.peek(), clock, log });
   const network = createNetwork({
@@ -103,6 +118,17 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     engine,
     clock,
     progressDeadlineMs: config.imagePullProgressDeadline,
+  });
+  const imagePuller = createImagePuller({
+    puller,
+    engine,
+    mirrorsOf: (repository) => mirroredRepositories(mirrors, repository),
+    credentials: createCredentialFile({
+      path: config.registryAuthFile,
+      parse: credentialsIn,
+      log,
+    }),
+    log,
   });
   const oomFloor = oomScoreFloor();
   const nodeOptions = {
@@ -161,6 +187,8 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     edits,
     editing,
     puller,
+    imagePuller,
+    mirrors,
     views,
     drains,
     feed,
@@ -177,7 +205,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
       return factsOf(self);
     },
     forward: createForwardPolicySource({ clock, log }),
-    pause: pauseImage(config, { engine, puller, index, log }),
+    pause: pauseImage(config, { engine, imagePuller, index, log }),
     imageAccounts: createAccountReader(engine),
     volumes: await createImageVolumes({
       engine,
@@ -211,7 +239,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
 
 function pauseImage(
   config: Config,
-  deps: { engine: DockerEngine; puller: Puller; index: ContainerIndex; log: Logger },
+  deps: { engine: DockerEngine; imagePuller: ImagePuller; index: ContainerIndex; log: Logger },
 ): PodDeps["pause"] {
   const architecture = process.arch === "arm64" ? "arm64" : "amd64";
   const { repository, tagOrDigest } = pullTarget(config.podInfraContainerImage);
@@ -219,7 +247,6 @@ function pauseImage(
     ...deps,
     reference: lookupReference(config.podInfraContainerImage),
     target: { repository, tagOrDigest },
-    credentials: () => Promise.resolve(undefined),
     archive: async (reference) =>
       pauseImageArchive({ binary: await pauseProgram(architecture), architecture, reference }),
     onChanged: () => deps.index.images.touched(),

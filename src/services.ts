@@ -1,4 +1,5 @@
 import { familiarReference, normalizeListed } from "./convert/image-ref.ts";
+import { askedDigests } from "./convert/mirrors.ts";
 import { editingRuntime } from "./convert/runtime-handler.ts";
 import type { Handlers } from "./cri/bind.ts";
 import type { ImageService, RuntimeService } from "./gen/runtime/v1/api_pb.js";
@@ -124,12 +125,13 @@ export function imageHandlers(parts: Parts): Handlers<typeof ImageService> {
     ...imageRead({
       images: parts.index.images,
       pinned: (image) => isPinned(image, policy()),
+      alsoAsked: (repoDigest) => askedDigests(parts.mirrors, repoDigest),
       fsInfo: imageFs,
     }),
     ...imageChange({
       engine: parts.engine,
       images: parts.index.images,
-      puller: parts.puller,
+      imagePuller: parts.imagePuller,
       locks: parts.locks,
       inUse: (imageId) => inUseByPod(parts, imageId),
       inUseByAny: async (imageId) =>

@@ -122,6 +122,18 @@ export const options = {
     help: "references (with * at the end for a prefix) that the kubelet must never collect",
     group: "images",
   },
+  registryMirrors: {
+    type: "list",
+    default: "",
+    help: "registry=mirror pairs, tried in this order before the registry itself: quay.io=mirror.example:5000/quay; those of docker.io belong into daemon.json",
+    group: "images",
+  },
+  registryAuthFile: {
+    type: "string",
+    default: "",
+    help: "file in the form of docker's config.json with credentials for registries, mirrors and the pause image, for pulls that the kubelet gives none for; mode 0600, read at each pull",
+    group: "images",
+  },
   containerLogFormat: {
     type: "string",
     default: "cri",

@@ -31,8 +31,8 @@ export interface ContainerSpecInput {
   readonly edited?: boolean;
   /** Text of the localhost seccomp profile, when localhostSeccompPath names one. */
   readonly seccompProfile?: string;
-  /** Host paths of image mounts, for engines without them (toDockerMounts). */
-  readonly imageCopies?: ReadonlyMap<number, string>;
+  /** Of image mounts (toDockerMounts). */
+  readonly imageSources?: ReadonlyMap<number, string>;
   /** What the image says of users; its accounts are wanted when needsImageAccounts says so. */
   readonly image?: ImageUserFacts;
 }
@@ -58,7 +58,7 @@ export function toContainerCreate(input: ContainerSpecInput): ContainerSpec {
   if (privileged && sandboxConfig.linux?.securityContext?.privileged !== true) {
     throw invalidArgument("privileged: not in a sandbox that is not privileged");
   }
-  const mounts = toDockerMounts(config.mounts, engine, input.imageCopies);
+  const mounts = toDockerMounts(config.mounts, engine, input.imageSources);
   const resources = planResources(config.linux?.resources, engine);
   const deviceRequests = toDeviceRequests(config.CDIDevices, engine);
   const cgroupParent = toCgroupParent(sandboxConfig.linux?.cgroupParent ?? "", engine);

@@ -23,13 +23,14 @@ const NEEDS_EDITS =
  * CRI mounts → Docker's structured mounts, in the order given. Never string binds: in those a colon
  * in a path would be syntax. A missing host path is Docker's error, as the CRI wants it.
  *
- * @param imageCopies host paths of image mounts by their place in the list, on engines below API 1.48
+ * @param imageSources what image mounts are of, by their place in the list: an image id, or on engines
+ *   below API 1.48 the path of a copy
  * @throws InvalidArgument or Unimplemented naming the mount's field
  */
 export function toDockerMounts(
   mounts: readonly Mount[],
   facts: MountFacts,
-  imageCopies: ReadonlyMap<number, string> = new Map(),
+  imageSources: ReadonlyMap<number, string> = new Map(),
 ): TranslatedMounts {
   const relabelPaths: string[] = [];
   const translated = mounts.map((mount, index) => {
@@ -39,7 +40,7 @@ export function toDockerMounts(
       throw invalidArgument(`${field}.container_path: "/" cannot be a mount point`);
     refuseUnsupported(field, mount, facts);
     if (mount.image !== undefined) {
-      return imageMount(field, mount, mount.image.image, facts, imageCopies.get(index));
+      return imageMount(field, mount, mount.image.image, facts, imageSources.get(index));
     }
     if (mount.imageSubPath !== "") {
       throw invalidArgument(`${field}.image_sub_path: set without image`);
@@ -95,7 +96,7 @@ function imageMount(
   mount: Mount,
   image: string,
   facts: MountFacts,
-  copy: string | undefined,
+  found: string | undefined,
 ): DockerMount {
   if (mount.hostPath !== "") throw invalidArgument(`${field}: both host_path and image are set`);
   if (mount.recursiveReadOnly) {
@@ -106,11 +107,11 @@ function imageMount(
   }
   const subPath = requirePlainText(`${field}.image_sub_path`, mount.imageSubPath);
   if (!isLocal(subPath)) throw invalidArgument(`${field}.image_sub_path: leaves the image`);
-  const source = lookupReference(image);
-  if (copy !== undefined) {
+  const source = found ?? lookupReference(image);
+  if (source.startsWith("/")) {
     return {
       Type: "bind",
-      Source: copy,
+      Source: source,
       Target: mount.containerPath,
       ReadOnly: true,
       BindOptions: { Propagation: "rprivate" },

@@ -3,9 +3,8 @@ import { isStatus } from "../engine/errors.ts";
 import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { SingleFlight } from "../sys/mutex.ts";
-import type { Puller } from "./pull.ts";
+import type { ImagePuller } from "./mirrored-pull.ts";
 import type { Readable } from "node:stream";
-import type { RegistryAuth } from "../engine/types.ts";
 
 export interface PauseImage {
   /** Reference to create pause containers from. */
@@ -21,10 +20,9 @@ export interface PauseImage {
  */
 export function createPauseImage(deps: {
   engine: Pick<Engine, "inspectImage" | "loadImage">;
-  puller: Puller;
+  imagePuller: ImagePuller;
   reference: string;
   target: { repository: string; tagOrDigest: string };
-  credentials(): Promise<RegistryAuth | undefined>;
   archive(reference: string): Promise<Readable>;
   onChanged(): void;
   /** How long a registry may take before the embedded image is used. */
@@ -40,10 +38,9 @@ export function createPauseImage(deps: {
       if (!isStatus(error, 404)) throw error;
     }
     try {
-      await deps.puller.pull({
+      await deps.imagePuller.pull({
         image: deps.reference,
         ...deps.target,
-        auth: await deps.credentials(),
         signal: AbortSignal.timeout(deps.pullBudgetMs),
       });
     } catch (error) {

@@ -12,6 +12,8 @@ export interface PullRequest {
   tagOrDigest: string;
   auth?: RegistryAuth | undefined;
   platform?: string;
+  /** Shortens the puller's own. */
+  progressDeadlineMs?: number;
   signal: AbortSignal;
 }
 
@@ -89,16 +91,17 @@ export function createPuller(deps: {
     const layers = new Map<string, Layer>();
     let lastProgressMs = deps.clock.monotonicMs();
     const stall = { seen: false };
+    const deadlineMs = shorter(deps.progressDeadlineMs, request.progressDeadlineMs);
     const watch = setInterval(
       () => {
         if (state.phase === "extracting") return;
-        if (deps.clock.monotonicMs() - lastProgressMs < deps.progressDeadlineMs) return;
+        if (deps.clock.monotonicMs() - lastProgressMs < deadlineMs) return;
         stall.seen = true;
         controller.abort();
       },
-      Math.min(1000, Math.max(50, deps.progressDeadlineMs / 10)),
+      Math.min(1000, Math.max(50, deadlineMs / 10)),
     );
-    if (deps.progressDeadlineMs === 0) clearInterval(watch);
+    if (deadlineMs === 0) clearInterval(watch);
     try {
       const messages = deps.engine.pullImage({
         repository: request.repository,
@@ -114,7 +117,7 @@ export function createPuller(deps: {
       if (stall.seen) {
         throw new CriError(
           "Unknown",
-          `RegistryUnavailable: pull ${request.image}: no progress for ${deps.progressDeadlineMs / 1000} s`,
+          `RegistryUnavailable: pull ${request.image}: no progress for ${deadlineMs / 1000} s`,
         );
       }
       throw pullError(request, error);
@@ -168,6 +171,12 @@ interface Flight {
   controller: AbortController;
   callers: number;
   result: Promise<void>;
+}
+
+/** 0 is "for ever". */
+function shorter(usualMs: number, wantedMs = 0): number {
+  if (usualMs === 0 || wantedMs === 0) return usualMs + wantedMs;
+  return Math.min(usualMs, wantedMs);
 }
 
 async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {

@@ -93,7 +93,7 @@ class LayerFolder {
         await this.#symlink(parts, owned, linkOf(header), refuse);
         break;
       case "link":
-        await this.#hardLink(parts, linkOf(header), refuse);
+        await this.#hardLink(parts, owned, linkOf(header), refuse);
         break;
       default:
         throw refuse(`is a ${kindOf(header)}`);
@@ -161,7 +161,7 @@ class LayerFolder {
     await lutimes(path, owned.mtime, owned.mtime);
   }
 
-  async #hardLink(parts: string[], target: string, refuse: Refusal): Promise<void> {
+  async #hardLink(parts: string[], owned: Owned, target: string, refuse: Refusal): Promise<void> {
     const from = partsOf(target, refuse);
     await this.#enter(from.slice(0, -1), refuse);
     const found = from.length === 0 ? undefined : await this.#stat(from);
@@ -170,7 +170,12 @@ class LayerFolder {
     // Onto itself: clearing the place would take the file away.
     if (from.join("/") === parts.join("/")) throw refuse("is a hard link to itself");
     await this.#place(parts, refuse);
-    await link(join(this.#root, ...from), join(this.#root, ...parts));
+    const path = join(this.#root, ...parts);
+    await link(join(this.#root, ...from), path);
+    // The last entry of a file says how it is, as with Docker.
+    await lchown(path, owned.uid, owned.gid);
+    if (found.isFile()) await chmod(path, owned.mode);
+    await lutimes(path, owned.mtime, owned.mtime);
   }
 
   async #whiteout(parts: string[], refuse: Refusal): Promise<void> {

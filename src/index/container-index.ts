@@ -103,6 +103,8 @@ export interface IndexDeps {
   engine: Engine;
   clock: Clock;
   log: Logger;
+  /** Other names of an image, for one that the engine does not have by the asked one. */
+  imageAliases?: (reference: string) => string[];
   /** Evidence besides the engine's that a container was hit by the out-of-memory killer. */
   oomKilled?: (id: string) => boolean;
   /** Milliseconds between reconcile lists of containers (7500). */

@@ -61,7 +61,11 @@ class LiveIndex implements ContainerIndex {
     this.#changes = new Listeners(log);
     this.#events = new Listeners(log);
     const shared = { engine, clock, log, signal, tick: this.#tick, sleeper: this.#sleeper };
-    this.images = new ImageTable({ ...shared, source: () => this.#reads.source() });
+    this.images = new ImageTable({
+      ...shared,
+      source: () => this.#reads.source(),
+      aliases: deps.imageAliases ?? (() => []),
+    });
     this.#table = new ContainerTable(this.#tick, {
       onDirty: (id, born) => {
         if (born) this.#inspector.want(id, BORN_DELAY_MS);

@@ -36,6 +36,8 @@ export interface ImageTableDeps {
   signal: AbortSignal;
   /** What a read may do at this moment; throws CriError Unavailable when it may do nothing. */
   source(): ReadSource;
+  /** Other names to look for when the engine has none of the asked one. */
+  aliases(reference: string): string[];
 }
 
 interface Flight {
@@ -75,8 +77,20 @@ export class ImageTable implements ImageIndex {
 
   async find(reference: string): Promise<ImageEntry | undefined> {
     await this.#current();
-    const known = this.#resolve(reference);
-    if (known !== undefined) return known;
+    const names = [reference, ...this.#deps.aliases(reference)];
+    for (const name of names) {
+      const known = this.#resolve(name);
+      if (known !== undefined) return known;
+    }
+    for (const name of names) {
+      const found = await this.#ask(name);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** An image that memory does not know may be new. */
+  async #ask(reference: string): Promise<ImageEntry | undefined> {
     const name = isShortId(reference) ? reference : lookupReference(reference);
     const order = this.#deps.tick.next();
     try {

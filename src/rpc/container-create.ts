@@ -222,11 +222,11 @@ async function specOf(
         hash,
         spec: encodeContainerSpec(config, engineHasCdi(facts)),
         ...(edited ? { edited } : {}),
-        ...(volumes.imageIds.length > 0 ? { imageVolumes: volumes.imageIds } : {}),
+        ...(volumes.copied.length > 0 ? { imageVolumes: volumes.copied } : {}),
       },
     ),
     engine: facts,
-    imageCopies: volumes.paths,
+    imageSources: volumes.sources,
     ...(seccompProfile === undefined ? {} : { seccompProfile }),
     ...(needsImageAccounts(security) ? { image: await imageUser(deps, config) } : {}),
   });

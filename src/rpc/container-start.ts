@@ -63,7 +63,8 @@ async function start(deps: StartDeps, container: ContainerEntry): Promise<void> 
     if (await deps.engine.startContainer(container.id)) answer = "running";
     failpoint("start.after-start");
   } catch (error) {
-    if (isStatus(error, 404)) {
+    // A volume's missing sub path is a 404 as well.
+    if (isStatus(error, 404) && /no such container/i.test(errorText(error))) {
       deps.index.removed(container.id);
       throw notFound(`start: the engine has no container ${container.id}`);
     }

@@ -1,12 +1,12 @@
 import { toRegistryAuth } from "../convert/auth.ts";
-import { lookupReference, pullTarget } from "../convert/image-ref.ts";
+import { pullTarget } from "../convert/image-ref.ts";
 import type { Handlers } from "../cri/bind.ts";
 import { CriError, invalidArgument } from "../errors.ts";
 import type { Engine } from "../engine/engine.ts";
 import { isStatus } from "../engine/errors.ts";
 import type { ImageService } from "../gen/runtime/v1/api_pb.js";
 import { pullError } from "../images/pull.ts";
-import type { Puller } from "../images/pull.ts";
+import type { ImagePuller } from "../images/mirrored-pull.ts";
 import type { ImageEntry, ImageIndex } from "../index/image-index.ts";
 import type { KeyedMutex } from "../sys/mutex.ts";
 import { failpoint } from "../sys/failpoint.ts";
@@ -14,7 +14,7 @@ import { failpoint } from "../sys/failpoint.ts";
 export interface ImageChangeDeps {
   engine: Pick<Engine, "inspectImage" | "removeImage">;
   images: ImageIndex;
-  puller: Puller;
+  imagePuller: ImagePuller;
   locks: KeyedMutex;
   /** True while a pod's container is made from this image id. */
   inUse(imageId: string): Promise<boolean>;
@@ -33,7 +33,7 @@ export function imageChange(
       const target = pullTarget(image);
       const auth =
         request.auth === undefined ? undefined : toRegistryAuth(request.auth, target.registryHost);
-      await deps.puller.pull({
+      const name = await deps.imagePuller.pull({
         image,
         repository: target.repository,
         tagOrDigest: target.tagOrDigest,
@@ -44,7 +44,7 @@ export function imageChange(
       deps.images.touched();
       try {
         // The id, as Image.id and image_id everywhere: since 1.36 all of them must be one value.
-        return { imageRef: (await deps.engine.inspectImage(lookupReference(image))).Id };
+        return { imageRef: (await deps.engine.inspectImage(name)).Id };
       } catch (error) {
         throw pullError({ image }, error);
       }

@@ -5,12 +5,12 @@ import type { Mount } from "../gen/runtime/v1/api_pb.js";
 import type { HeldCopy, ImageVolumes } from "../images/image-volumes.ts";
 import type { ImageIndex } from "../index/image-index.ts";
 
-/** What image mounts become on an engine that has none of its own. */
+/** What image mounts are of. */
 export interface ImageMounts {
-  /** Host paths to bind, by the mount's place in the list. */
-  readonly paths: ReadonlyMap<number, string>;
-  /** Ids of the images, for the container's label: it is what keeps the copies. */
-  readonly imageIds: readonly string[];
+  /** Image ids or paths of copies, by the mount's place in the list. */
+  readonly sources: ReadonlyMap<number, string>;
+  /** Ids of the images with copies, for the container's label: it is what keeps these. */
+  readonly copied: readonly string[];
   /** Once the container is known to have them, or is not made. */
   release(): void;
 }
@@ -19,7 +19,8 @@ export interface ImageMounts {
 const WORD = "ImageVolumeMountFailed";
 
 /**
- * Copies for the mounts of images, on engines below API 1.48; nothing on others.
+ * The images that are mounted, and on engines below API 1.48 their copies. By id: a name may mean
+ * another image by the time of the start.
  *
  * @throws CriError that begins with the kubelet's word
  */
@@ -29,13 +30,12 @@ export async function holdImageMounts(
   facts: Pick<EngineFacts, "apiMinor">,
   signal: AbortSignal,
 ): Promise<ImageMounts> {
-  const paths = new Map<number, string>();
-  const imageIds = new Set<string>();
+  const sources = new Map<number, string>();
+  const copied = new Set<string>();
   const held: HeldCopy[] = [];
   const release = (): void => {
     for (const copy of held) copy.release();
   };
-  if (facts.apiMinor >= API.imageMounts) return { paths, imageIds: [], release };
   try {
     for (const [index, { image, imageSubPath }] of mounts.entries()) {
       if (image === undefined) continue;
@@ -44,10 +44,14 @@ export async function holdImageMounts(
       if (found === undefined) {
         throw new CriError("NotFound", `${field}.image: no image ${image.image} on this node`);
       }
+      if (facts.apiMinor >= API.imageMounts) {
+        sources.set(index, found.id);
+        continue;
+      }
       const copy = await deps.volumes.hold({ id: found.id, size: found.inspect.Size }, signal);
       held.push(copy);
-      imageIds.add(found.id);
-      paths.set(index, await copy.path(imageSubPath));
+      copied.add(found.id);
+      sources.set(index, await copy.path(imageSubPath));
     }
   } catch (error) {
     release();
@@ -55,5 +59,5 @@ export async function holdImageMounts(
     const kind = error instanceof CriError ? error.kind : "Internal";
     throw new CriError(kind, `${WORD}: ${errorText(error)}`, { cause: error });
   }
-  return { paths, imageIds: [...imageIds], release };
+  return { sources, copied: [...copied], release };
 }

@@ -8,6 +8,8 @@ import { chunked } from "./chunked.ts";
 export interface ImageReadDeps {
   images: ImageIndex;
   pinned(image: ImageEntry): boolean;
+  /** Names by which an image that came from a mirror was asked for. */
+  alsoAsked(repoDigest: string): string[];
   fsInfo: ImageFsUsage;
 }
 
@@ -34,7 +36,17 @@ export function imageRead(
   "listImages" | "streamImages" | "imageStatus" | "imageFsInfo"
 > {
   const convert = (entry: ImageEntry): ReturnType<typeof toImage> =>
-    toImage(entry.inspect, entry, deps.pinned(entry));
+    toImage(
+      entry.inspect,
+      {
+        repoTags: entry.repoTags,
+        repoDigests: [
+          ...entry.repoDigests,
+          ...entry.repoDigests.flatMap((name) => deps.alsoAsked(name)),
+        ],
+      },
+      deps.pinned(entry),
+    );
   const list = async (wanted: string): Promise<readonly ImageEntry[]> => {
     if (wanted === "") return await deps.images.list();
     const found = await deps.images.find(wanted);

@@ -43,7 +43,7 @@ describe("images as volumes", () => {
         [
           { name: "bin/", type: "directory", mode: 0o755 },
           { name: "bin/busybox", content: program, mode: 0o755 },
-          { name: "bin/cat", type: "link", linkname: "bin/busybox" },
+          { name: "bin/cat", type: "link", linkname: "bin/busybox", mode: 0o755 },
           { name: "data/", type: "directory", mode: 0o755 },
           { name: "data/removed", content: "x" },
           { name: "data/kept", content: "low", mode: 0o644 },

@@ -77,7 +77,7 @@ describe("an image's file system out of docker save", () => {
       [dir("a", { mode: 0o700, mtime: at }), file("a/1"), dir("b", { mode: 0o1777, mtime: at })],
       [
         { name: "a/s", content: "s", mode: 0o6755 },
-        { name: "a/h", type: "link", linkname: "a/s" },
+        { name: "a/h", type: "link", linkname: "a/s", mode: 0o6755 },
         dir("b", { mode: 0o711 }),
       ],
     );

@@ -58,7 +58,7 @@ describe("unpacking a layer", () => {
       { name: "./", type: "directory", mode: 0o711 },
       { name: "./etc/", type: "directory", mode: 0o750 },
       { name: "etc/file", content: "text", mode: 0o4755 },
-      { name: "etc/again", type: "link", linkname: "etc/file" },
+      { name: "etc/again", type: "link", linkname: "etc/file", mode: 0o4755 },
       { name: "etc/absolute", type: "symlink", linkname: "/etc/shadow" },
       { name: "etc/up", type: "symlink", linkname: "../../../outside/victim" },
       { name: "deep/down/here", content: "x".repeat(5000) },

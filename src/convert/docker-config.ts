@@ -1,0 +1,85 @@
+import { CriError } from "../errors.ts";
+import type { RegistryAuth } from "../engine/types.ts";
+import { toRegistryAuth } from "./auth.ts";
+
+const HUB_KEYS = ["index.docker.io", "registry-1.docker.io"];
+
+/**
+ * Credentials for a repository out of a file in the form of docker's `config.json`: its `auths`, of
+ * which the longest that fits counts, as with the kubelet's own file. Undefined when it has none.
+ * Messages never quote a value.
+ *
+ * @param repository in full: "quay.io/org/image"
+ * @throws InvalidArgument for a file of another form, or one that leaves this registry to a program
+ */
+export function credentialsIn(text: string, repository: string): RegistryAuth | undefined {
+  const config = parse(text);
+  const auths = record(config["auths"] ?? {}, '"auths"');
+  let best: { length: number; entry: unknown } | undefined;
+  for (const [key, entry] of Object.entries(auths)) {
+    const name = nameOf(key);
+    const fits = repository === name || repository.startsWith(`${name}/`);
+    if (fits && name.length > (best?.length ?? -1)) best = { length: name.length, entry };
+  }
+  if (best !== undefined) {
+    const { auth, username, password, identitytoken, registrytoken } = record(
+      best.entry,
+      "an entry of auths",
+    );
+    const found = toRegistryAuth({
+      auth: string(auth),
+      username: string(username),
+      password: string(password),
+      identityToken: string(identitytoken),
+      registryToken: string(registrytoken),
+    });
+    if (found !== undefined) return found;
+  }
+  const host = repository.slice(0, repository.indexOf("/"));
+  const helpers = record(config["credHelpers"] ?? {}, '"credHelpers"');
+  const helped = Object.keys(helpers).some((key) => nameOf(key) === host);
+  if (helped || config["credsStore"] !== undefined) {
+    throw bad(
+      `credentials for ${host} are left to a credential program, which Dockline does not run: put them into "auths"`,
+    );
+  }
+  return undefined;
+}
+
+/** The registries that a file has credentials for, as it names them. */
+export function registriesIn(text: string): string[] {
+  return Object.keys(record(parse(text)["auths"] ?? {}, '"auths"')).map(nameOf);
+}
+
+function parse(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // The parser's message would quote the text.
+    throw bad("it is not JSON");
+  }
+  return record(value, "it");
+}
+
+/** "https://index.docker.io/v1/" → "docker.io", "http://host:5000/v2" → "host:5000". */
+function nameOf(key: string): string {
+  const scheme = key.indexOf("://");
+  const name = (scheme < 0 ? key : key.slice(scheme + 3)).replace(/\/(?:v[12]\/?)?$/, "");
+  const slash = name.indexOf("/");
+  const host = (slash < 0 ? name : name.slice(0, slash)).toLowerCase();
+  const path = slash < 0 ? "" : name.slice(slash);
+  return (HUB_KEYS.includes(host) ? "docker.io" : host) + path;
+}
+
+function record(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw bad(`${what} is no object`);
+  }
+  return value as Record<string, unknown>;
+}
+
+const string = (value: unknown): string => (typeof value === "string" ? value : "");
+
+const bad = (why: string): CriError =>
+  new CriError("InvalidArgument", `the registry credentials' file cannot be used: ${why}`);
