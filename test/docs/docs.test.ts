@@ -149,6 +149,20 @@ describe("commands of the pages, run on a node of their own", function () {
     expect(unknownWords(all, `${helps} --config`)).to.deep.equal([]);
   });
 
+  it("beside what the doctor says on a node with the example's mistakes", async () => {
+    const operations = all.find(({ page }) => page === "docs/operations.md")!;
+    const example = parsePage(operations).blocks.find(({ text }) => text.startsWith("ERROR"))!;
+    const kubelet = "/var/lib/kubelet";
+    const config = `cgroupDriver: systemd\\ncontainerRuntimeEndpoint: unix:///run/dockline/dockline.sock\\n`;
+    const plant =
+      `mv ${kubelet}/kubeadm-flags.env /root/; iptables -P FORWARD DROP; ` +
+      `printf '${config}failCgroupV1: false\\n' >${kubelet}/config.yaml`;
+    const { output } = await must(`${plant}; dockline doctor; [ $? = 2 ]`);
+    await must(`mv /root/kubeadm-flags.env ${kubelet}/; iptables -P FORWARD ACCEPT`);
+    const lines = example.text.split("\n").filter((line) => !/^\d+ errors/.test(line));
+    expect(output.split("\n")).to.include.members(lines);
+  });
+
   it("leave the pod that was there running", async () => {
     const { output } = await must(
       "curl -fsS --retry 5 --retry-connrefused http://127.0.0.1:18080/",
