@@ -18,14 +18,14 @@ const codeOfKind: Record<ErrorKind, GrpcCode> = {
   Internal: GrpcCode.INTERNAL,
 };
 
+/** No room on a disk, no descriptor, no process (a fork's EAGAIN), no memory: all may pass. */
+const exhausted = new Set(["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "EAGAIN", "ENOMEM"]);
+
 /** The kind of anything thrown by a handler; engine failures by HTTP status. */
 export function kindOf(error: unknown): ErrorKind {
   if (error instanceof CriError) return error.kind;
   if (isEngineShaped(error)) return kindOfEngine(error);
-  if (errnoOf(error) === "ENOSPC" || errnoOf(error) === "EMFILE" || errnoOf(error) === "ENFILE") {
-    return "ResourceExhausted";
-  }
-  return "Internal";
+  return exhausted.has(errnoOf(error) ?? "") ? "ResourceExhausted" : "Internal";
 }
 
 /** The one place where an error becomes what a gRPC caller sees. Details stay under 4 KiB. */
@@ -78,7 +78,12 @@ function kindOfHttp(status: number): ErrorKind {
   return "Internal";
 }
 
+/** The error's own, or that of what it came from: a plugin that could not be started. */
 function errnoOf(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null | undefined)?.code;
-  return typeof code === "string" ? code : undefined;
+  let at = error as { code?: unknown; cause?: unknown } | null | undefined;
+  for (let depth = 0; depth < 5 && at !== null && at !== undefined; depth += 1) {
+    if (typeof at.code === "string") return at.code;
+    at = at.cause as typeof at;
+  }
+  return undefined;
 }

@@ -45,6 +45,10 @@ describe("the status of an error", () => {
     [engine("status", 503), "UNAVAILABLE"],
     [Object.assign(new Error("disk"), { code: "ENOSPC" }), "RESOURCE_EXHAUSTED"],
     [Object.assign(new Error("files"), { code: "EMFILE" }), "RESOURCE_EXHAUSTED"],
+    [
+      new Error("plugin", { cause: Object.assign(new Error("fork"), { code: "EAGAIN" }) }),
+      "RESOURCE_EXHAUSTED",
+    ],
     [new TypeError("a defect"), "INTERNAL"],
     ["a text", "INTERNAL"],
     [undefined, "INTERNAL"],
