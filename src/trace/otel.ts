@@ -64,7 +64,8 @@ export function createSpanExport(options: {
   const send = (batch: Span[]): Promise<void> =>
     new Promise((resolve) => {
       exporter.export(batch, ({ code, error }) => {
-        const taken = Number(code) === 0;
+        // SUCCESS, of an enumeration that its package does not give out.
+        const taken = code.valueOf() === 0;
         if (taken) exported += batch.length;
         else dropped += batch.length;
         if (failing === taken) {

@@ -1,6 +1,3 @@
-import { createServer } from "node:http";
-import type { IncomingMessage, Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import type { CallContext } from "../../../src/cri/bind.ts";
 import { createObserver } from "../../../src/cri/observe.ts";
@@ -17,30 +14,17 @@ import { startDockerProxy } from "../../support/docker-proxy.ts";
 import type { DockerProxy } from "../../support/docker-proxy.ts";
 import { startFakeEngine } from "../../support/fake-engine.ts";
 import type { FakeEngineServer } from "../../support/fake-engine.ts";
+import { attributeOf, startSpanCollector } from "../../support/span-collector.ts";
+import type { SpanCollector, WireSpan } from "../../support/span-collector.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 import { until } from "../../support/until.ts";
-
-/** As OTLP's JSON has it. */
-interface WireSpan {
-  traceId: string;
-  spanId: string;
-  parentSpanId?: string;
-  name: string;
-  kind: number;
-  startTimeUnixNano: string;
-  endTimeUnixNano: string;
-  attributes: { key: string; value: Record<string, unknown> }[];
-  status: { code?: number };
-}
 
 const traceId = "a".repeat(32);
 const parentSpanId = "b".repeat(16);
 
 describe("the export of spans", () => {
   let folder: ReturnType<typeof tempFolder>;
-  let collector: Server;
-  let answer: number;
-  let requests: { url: string; spans: WireSpan[]; resource: unknown }[];
+  let collector: SpanCollector;
   let fake: FakeEngineServer;
   let proxy: DockerProxy;
   let engine: DockerEngine;
@@ -48,22 +32,8 @@ describe("the export of spans", () => {
 
   beforeEach(async () => {
     folder = tempFolder();
-    answer = 200;
-    requests = [];
     exports = [];
-    collector = createServer((request, response) => {
-      void bodyOf(request).then((body) => {
-        const { resourceSpans } = JSON.parse(body) as {
-          resourceSpans: { resource: unknown; scopeSpans: { spans: WireSpan[] }[] }[];
-        };
-        for (const { resource, scopeSpans } of resourceSpans) {
-          const spans = scopeSpans.flatMap((scope) => scope.spans);
-          requests.push({ url: request.url ?? "", spans, resource });
-        }
-        response.writeHead(answer, { "content-type": "application/json" }).end("{}");
-      });
-    });
-    await new Promise<void>((resolve) => collector.listen(0, "127.0.0.1", resolve));
+    collector = await startSpanCollector();
     fake = await startFakeEngine({ listen: folder.path("e") });
     fake.docker.images.add({ references: ["busybox:1"] });
     proxy = await startDockerProxy({ upstream: folder.path("e"), listen: folder.path("p") });
@@ -75,18 +45,14 @@ describe("the export of spans", () => {
     engine.close();
     await proxy.close();
     await fake.close();
-    await new Promise((resolve) => {
-      collector.close(resolve);
-      collector.closeAllConnections();
-    });
+    await collector.close();
     folder.remove();
   });
 
-  const url = (): string => `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
   /** Runs one call through the observer as the daemon wires it. */
   function daemon(options: { endpoint?: string; samplingPerMillion?: number; log?: Logger } = {}) {
     const spans = createSpanExport({
-      endpoint: url(),
+      endpoint: collector.url,
       samplingPerMillion: 1e6,
       log: silentLogger,
       ...options,
@@ -116,7 +82,7 @@ describe("the export of spans", () => {
       );
     return { spans, call };
   }
-  const received = (): WireSpan[] => requests.flatMap(({ spans }) => spans);
+  const received = (): WireSpan[] => collector.spans();
   const createOne = async (): Promise<unknown> => {
     const created = await engine.createContainer("one", {
       Image: "busybox:1",
@@ -127,8 +93,6 @@ describe("the export of spans", () => {
     beginStep("cni", "portmap ADD").end();
     return created;
   };
-  const attribute = (span: WireSpan, key: string): unknown =>
-    Object.values(span.attributes.find((entry) => entry.key === key)?.value ?? {})[0];
 
   it("joins the caller's trace, and gives Docker the span of its own request", async () => {
     const { spans, call } = daemon();
@@ -137,23 +101,25 @@ describe("the export of spans", () => {
     await until(() => received().length === 4);
     const [own, create, bridge, portmap] = received();
     if (own === undefined || create === undefined) throw new Error("no spans");
-    expect(requests[0]?.url).to.equal("/v1/traces");
-    expect(JSON.stringify(requests[0]?.resource)).to.include("dockline");
+    expect(collector.requests[0]?.path).to.equal("/v1/traces");
+    expect(collector.requests[0]?.body).to.include(
+      '"service.name","value":{"stringValue":"dockline"}',
+    );
     expect(own).to.deep.include({
       traceId,
       parentSpanId,
       name: "runtime.v1.RuntimeService/RunPodSandbox",
       kind: 2,
     });
-    expect(attribute(own, "k8s.pod.name")).to.equal("web");
-    expect(attribute(own, "rpc.grpc.status_code")).to.equal(0);
+    expect(attributeOf(own, "k8s.pod.name")).to.equal("web");
+    expect(attributeOf(own, "rpc.grpc.status_code")).to.equal(0);
     expect(create).to.deep.include({
       traceId,
       parentSpanId: own.spanId,
       name: "POST /containers/create",
       kind: 3,
     });
-    expect(attribute(create, "http.response.status_code")).to.equal(201);
+    expect(attributeOf(create, "http.response.status_code")).to.equal(201);
     expect([bridge?.name, bridge?.parentSpanId, bridge?.status.code ?? 0]).to.deep.equal([
       "cni bridge ADD",
       own.spanId,
@@ -244,12 +210,12 @@ describe("the export of spans", () => {
     const said: string[] = [];
     const note = (_: object, message: string): void => void said.push(message);
     const { spans, call } = daemon({ log: { ...silentLogger, warn: note, info: note } });
-    answer = 400;
+    collector.status = 400;
     await call(() => Promise.resolve({}));
     await until(() => spans.dropped() === 1);
     await call(() => Promise.resolve({}));
     await until(() => spans.dropped() === 2);
-    answer = 200;
+    collector.status = 200;
     await call(() => Promise.resolve({}));
     await until(() => spans.exported() === 1);
     expect(said).to.deep.equal(["spans cannot be exported", "spans are exported again"]);
@@ -277,10 +243,4 @@ function contextWith(metadata: Record<string, string>): CallContext {
     log: silentLogger,
     metadata: (key) => metadata[key],
   };
-}
-
-async function bodyOf(request: IncomingMessage): Promise<string> {
-  let text = "";
-  for await (const chunk of request.setEncoding("utf8") as AsyncIterable<string>) text += chunk;
-  return text;
 }
