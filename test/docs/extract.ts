@@ -95,7 +95,8 @@ export function commandsOf(page: Page, isProgram: (word: string) => boolean): Co
     ...prose.flatMap(({ line, text, mark }) =>
       [...text.matchAll(/(?<!`)`([^`]+)`(?!`)/g)]
         .map((match) => (match[1] ?? "").trim())
-        .filter((span) => isProgram(span.split(/\s+/, 1)[0] ?? ""))
+        // A word alone is the name of something, a path is what one would type.
+        .filter((span) => /[\s/]/.test(span) && isProgram(span.split(/\s+/, 1)[0] ?? ""))
         .map((span) => ({ page: page.page, line, text: span, form: "inline" as const, mark })),
     ),
   ].sort((a, b) => a.line - b.line);

@@ -45,7 +45,7 @@ describe("the reading of pages", () => {
   });
 
   it("takes spans in backticks that begin with a program", () => {
-    expect(of("`dockline version`, `no program`, `.ci/run`, ``x``")).to.deep.equal([
+    expect(of("`dockline version`, `no program`, `kill`, `.ci/run`, ``x``")).to.deep.equal([
       "dockline version",
       ".ci/run",
     ]);
