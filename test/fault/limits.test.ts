@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { PodSandboxState } from "../../src/gen/runtime/v1/api_pb.js";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { passes } from "../support/pass-rule.ts";
@@ -102,6 +103,12 @@ describe("limits of Dockline's own process", function () {
         expect(error.details).to.match(/EAGAIN|resource temporarily unavailable/i);
         expect(error.code, error.details).to.equal("RESOURCE_EXHAUSTED");
         cgroup.set("pids.max", "max");
+        // Neither ADD nor DEL could run: it is listed NOTREADY, and a kubelet has it removed.
+        const { items } = await node.runtime.listPodSandbox({
+          filter: { state: { state: PodSandboxState.SANDBOX_NOTREADY } },
+        });
+        expect(items).to.have.length(1);
+        await removePod(node, { podSandboxId: items[0]?.id ?? "" });
         await removePod(node, await runPod(node));
       } finally {
         cgroup.set("pids.max", "max");
