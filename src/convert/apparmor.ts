@@ -1,9 +1,8 @@
 import { invalidArgument } from "../errors.ts";
-import { SecurityProfile_ProfileType, type SecurityProfile } from "../gen/runtime/v1/api_pb.js";
+import type { SecurityProfile } from "../gen/runtime/v1/api_pb.js";
 import type { EngineFacts } from "./engine-facts.ts";
 import { quoted, requirePlainText } from "./field-checks.ts";
-
-const LOCALHOST = "localhost/";
+import { LOCALHOST, wantedOf } from "./security-profile.ts";
 
 /**
  * The profile on the node that a container asks for by name, so that the caller can check that it
@@ -40,16 +39,9 @@ function wantedProfile(
   deprecated: string,
 ): "default" | "unconfined" | { readonly name: string } {
   if (profile !== undefined) {
-    switch (profile.profileType) {
-      case SecurityProfile_ProfileType.RuntimeDefault:
-        return "default";
-      case SecurityProfile_ProfileType.Unconfined:
-        return "unconfined";
-      case SecurityProfile_ProfileType.Localhost:
-        return { name: profileName("apparmor.localhost_ref", profile.localhostRef) };
-      default:
-        throw invalidArgument(`apparmor: profile type ${String(profile.profileType)} is unknown`);
-    }
+    return wantedOf(profile, "apparmor", (reference) => ({
+      name: profileName("apparmor.localhost_ref", reference),
+    }));
   }
   if (deprecated === "" || deprecated === "runtime/default") return "default";
   if (deprecated === "unconfined") return "unconfined";

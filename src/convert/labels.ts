@@ -129,40 +129,26 @@ export function readIdentity(container: LabelledContainer): CriIdentity | undefi
   const labels = container.labels ?? {};
   if (parsed === undefined) return undefined;
   const ours = readAuthoritative(labels, name);
-  if (ours !== undefined && ours.kind === parsed.kind) {
-    const fields = {
-      name,
-      labels: ours.labels,
-      annotations: ours.annotations,
-      runtimeHandler: ours.runtimeHandler,
-      legacy: false,
-      extra: ours.extra,
-    };
-    if (parsed.kind === "podsandbox") {
-      return { kind: "podsandbox", metadata: parsed.metadata, ...fields };
-    }
-    return {
-      kind: "container",
-      metadata: parsed.metadata,
-      podSandboxMetadata: parsed.podSandboxMetadata,
-      podSandboxId: ours.podSandboxId,
-      logPath: ours.logPath,
-      ...fields,
-    };
-  }
-  if (own(labels, TYPE_LABEL) !== parsed.kind) return undefined;
-  const maps = readShimLabels(labels, container.imageLabels ?? {}, parsed.kind);
-  const fields = { name, ...maps, runtimeHandler: "", legacy: true, extra: {} };
+  const written = ours !== undefined && ours.kind === parsed.kind ? ours : undefined;
+  if (written === undefined && own(labels, TYPE_LABEL) !== parsed.kind) return undefined;
+  const { podSandboxId, logPath, ...fields } = written ?? {
+    ...readShimLabels(labels, container.imageLabels ?? {}, parsed.kind),
+    podSandboxId: own(labels, SANDBOX_ID_LABEL) ?? "",
+    logPath: own(labels, LOG_PATH_LABEL) ?? "",
+    runtimeHandler: "",
+    extra: {},
+  };
+  const identity = { ...fields, name, legacy: written === undefined };
   if (parsed.kind === "podsandbox") {
-    return { kind: "podsandbox", metadata: parsed.metadata, ...fields };
+    return { ...identity, kind: "podsandbox", metadata: parsed.metadata };
   }
   return {
+    ...identity,
     kind: "container",
     metadata: parsed.metadata,
     podSandboxMetadata: parsed.podSandboxMetadata,
-    podSandboxId: own(labels, SANDBOX_ID_LABEL) ?? "",
-    logPath: own(labels, LOG_PATH_LABEL) ?? "",
-    ...fields,
+    podSandboxId,
+    logPath,
   };
 }
 

@@ -1,9 +1,9 @@
 import { invalidArgument } from "../errors.ts";
-import { SecurityProfile_ProfileType, type SecurityProfile } from "../gen/runtime/v1/api_pb.js";
+import type { SecurityProfile } from "../gen/runtime/v1/api_pb.js";
 import { API, type EngineFacts } from "./engine-facts.ts";
 import { quoted, requireAbsolutePath } from "./field-checks.ts";
+import { LOCALHOST, wantedOf } from "./security-profile.ts";
 
-const LOCALHOST = "localhost/";
 const DEFAULTS = ["runtime/default", "docker/default"];
 
 export interface SeccompRequest {
@@ -52,16 +52,7 @@ function wantedProfile(
   unset: "default" | "unconfined",
 ): Wanted {
   if (profile !== undefined) {
-    switch (profile.profileType) {
-      case SecurityProfile_ProfileType.RuntimeDefault:
-        return "default";
-      case SecurityProfile_ProfileType.Unconfined:
-        return "unconfined";
-      case SecurityProfile_ProfileType.Localhost:
-        return { path: localhostPath(profile.localhostRef) };
-      default:
-        throw invalidArgument(`seccomp: profile type ${String(profile.profileType)} is unknown`);
-    }
+    return wantedOf(profile, "seccomp", (reference) => ({ path: localhostPath(reference) }));
   }
   if (deprecatedPath === "") return unset;
   if (DEFAULTS.includes(deprecatedPath)) return "default";

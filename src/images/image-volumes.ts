@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Engine } from "../engine/engine.ts";
 import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { unlessAborted } from "../sys/abort.ts";
 import { failpoint } from "../sys/failpoint.ts";
 import { ensurePrivateFolder, isErrno } from "../sys/fs.ts";
 import { KeyedMutex, Semaphore, SingleFlight } from "../sys/mutex.ts";
@@ -205,21 +206,5 @@ async function toDisk(path: string, log: Logger): Promise<void> {
     if (exitCode !== 0) throw new Error(stderr.trim());
   } catch (error) {
     log.warn({ error: errorText(error) }, "the image's copy is not flushed to disk");
-  }
-}
-
-async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  // With its callers gone, a failure is nobody's.
-  work.catch(() => undefined);
-  signal.throwIfAborted();
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    await Promise.race([work, aborted]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
   }
 }

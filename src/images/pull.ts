@@ -2,6 +2,7 @@ import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/errors.ts";
 import type { PullProgress, RegistryAuth } from "../engine/types.ts";
 import { CriError, errorText } from "../errors.ts";
+import { unlessAborted } from "../sys/abort.ts";
 import { beginStep } from "../sys/call-trace.ts";
 import type { Clock } from "../sys/clock.ts";
 
@@ -148,7 +149,7 @@ export function createPuller(deps: {
       const flight = joined ?? begin(key, request);
       flight.callers += 1;
       try {
-        await untilAborted(flight.result, request.signal);
+        await unlessAborted(flight.result, request.signal);
       } finally {
         wait?.end();
         flight.callers -= 1;
@@ -177,19 +178,6 @@ interface Flight {
 function shorter(usualMs: number, wantedMs = 0): number {
   if (usualMs === 0 || wantedMs === 0) return usualMs + wantedMs;
   return Math.min(usualMs, wantedMs);
-}
-
-async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    await Promise.race([work, aborted]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
-  }
 }
 
 /** A layer that the engine announced, and how far it is. */
