@@ -90,7 +90,7 @@ export interface RuncFacts {
 }
 
 export interface LeftoverFacts {
-  /** By runtime: checkpoints of pods that are gone; undefined while Docker does not answer. */
+  /** By runtime: checkpoints of pods that are gone; undefined where Docker or the folder cannot be read. */
   checkpoints: readonly { runtime: string; root: string; files: readonly LeftOver[] | undefined }[];
   /** Pids of cri-dockerd. */
   criDockerd: readonly number[];

@@ -30,6 +30,9 @@ export function checkKubeletEndpoint({ kubelet, config }: NodeFacts): Finding {
     flags === file
       ? `--container-runtime-endpoint=${wanted}`
       : `containerRuntimeEndpoint: ${wanted}`;
+  if (endpoint === undefined && kubelet.troubles.length > 0) {
+    return skipped(check, "the kubelet's configuration cannot be read");
+  }
   if (endpoint === undefined) {
     return error(
       check,

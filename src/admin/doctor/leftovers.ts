@@ -10,7 +10,7 @@ export function checkLeftovers({ leftovers }: NodeFacts): Finding[] {
   for (const { runtime, root, files } of leftovers.checkpoints) {
     if (files === undefined) {
       findings.push(
-        skipped(check, `${root} is there; Docker would tell whose checkpoints are old`),
+        skipped(check, `${root} is there; only root and Docker can tell what in it is old`),
       );
     } else if (files.length > 0) {
       const pods = files.slice(0, 3).map(({ pod }) => pod);

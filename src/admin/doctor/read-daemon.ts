@@ -1,6 +1,6 @@
 import { errorText } from "../../errors.ts";
 import { socketPathOf } from "../../engine/endpoint.ts";
-import { readTextIfExists } from "../../sys/fs.ts";
+import { isErrno, readTextIfExists } from "../../sys/fs.ts";
 import { argumentOf, findDockerd } from "../dockerd-process.ts";
 import type { DaemonFacts } from "./facts.ts";
 
@@ -41,6 +41,8 @@ async function readSettings(
     }
     return { settings: parsed as Record<string, unknown> };
   } catch (error) {
+    // Not to be read by us is not broken; that we are not root is told elsewhere.
+    if (isErrno(error, "EACCES", "EPERM")) return { settings: {} };
     return { settings: {}, trouble: errorText(error) };
   }
 }

@@ -29,7 +29,7 @@ export async function readKubelet(sources: KubeletSources): Promise<KubeletFacts
   const flagTexts: { from: string; text: string }[] = [];
   for (const path of chosen ? [sources.flags] : defaults.flags) {
     if (path === undefined) continue;
-    const text = await readTextIfExists(path);
+    const text = await readIfAllowed(path, troubles);
     if (text !== undefined) flagTexts.push({ from: path, text });
     else if (chosen) troubles.push(`${path} is not there`);
   }
@@ -93,6 +93,16 @@ function wordsOf(text: string): string[] {
     .filter((line) => !line.trimStart().startsWith("#"))
     .flatMap((line) => line.replace(/^\s*\w+=/, "").split(/[\s"']+/))
     .filter((word) => word !== "");
+}
+
+/** Another user than root may not read all of it, and is told so. */
+async function readIfAllowed(path: string, troubles: string[]): Promise<string | undefined> {
+  try {
+    return await readTextIfExists(path);
+  } catch (error) {
+    troubles.push(`${path}: ${errorText(error)}`);
+    return "";
+  }
 }
 
 async function readConfig(

@@ -8,7 +8,7 @@ import { errorText } from "../../errors.ts";
 import { silentLogger } from "../../log.ts";
 import { createForwardPolicySource } from "../../network/forward-policy.ts";
 import { systemClock } from "../../sys/clock.ts";
-import { readTextIfExists } from "../../sys/fs.ts";
+import { isErrno, readTextIfExists } from "../../sys/fs.ts";
 import { runProcess } from "../../sys/process.ts";
 import type { RunResult } from "../../sys/process.ts";
 import { findLeftOvers } from "../leftovers.ts";
@@ -121,9 +121,14 @@ async function readLeftovers(
     ["cri-dockerd", folders.criDockerd],
     ["dockershim", folders.dockershim],
   ] as const) {
-    if (listIfThere(join(root, "sandbox")).length === 0) continue;
-    const files = existing === undefined ? undefined : await findLeftOvers(root, existing);
-    checkpoints.push({ runtime, root, files });
+    try {
+      if (listIfThere(join(root, "sandbox")).length === 0) continue;
+      const files = existing === undefined ? undefined : await findLeftOvers(root, existing);
+      checkpoints.push({ runtime, root, files });
+    } catch (error) {
+      if (!isErrno(error, "EACCES")) throw error;
+      checkpoints.push({ runtime, root, files: undefined });
+    }
   }
   return {
     checkpoints,

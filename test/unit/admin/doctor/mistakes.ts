@@ -237,6 +237,13 @@ export const mistakes: [string, Partial<NodeFacts>, string, Level, ...RegExp[]][
   ],
   ["a file that cannot be read", kubelet({ troubles: ["x: bad"] }), "kubelet-flags", "warning"],
   [
+    "nothing but a file that cannot be read",
+    kubelet({ troubles: ["x: bad"], endpoint: undefined }),
+    "kubelet-flags",
+    "warning",
+    /x: bad/,
+  ],
+  [
     "old checkpoints",
     {
       leftovers: {
