@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { detailsV1 } from "./cgroup-details-v1.ts";
 import type { CgroupFolders } from "./cgroup-paths.ts";
-import type { Cgroup, MemoryFigures, SwapFigures } from "./figures.ts";
+import type { Cgroup, SwapFigures } from "./figures.ts";
 import { KeptFile } from "./kept-file.ts";
 import type { DescriptorBudget } from "./kept-file.ts";
+import { memoryFigures, namesV1 } from "./memory-stat.ts";
 import { pressureFiles } from "./pressure.ts";
 import { less, numberOf, wholeNumber } from "./scan.ts";
 
@@ -29,7 +30,12 @@ export function openCgroupV1(folders: CgroupFolders, budget: DescriptorBudget): 
       if (usageNs === undefined) return undefined;
       const stat = memoryStat.read();
       const limit = wholeNumber(memoryLimit.read());
-      const memory = memoryOf(stat, wholeNumber(memoryUsage.read()), limit);
+      const memory = memoryFigures(
+        stat,
+        wholeNumber(memoryUsage.read()),
+        limit === undefined || limit >= unlimited ? undefined : limit,
+        namesV1,
+      );
       // The hierarchies lose a container one after another: half of its figures is none.
       if (memory === undefined && folders.v1["memory"] !== undefined) return undefined;
       return {
@@ -48,24 +54,6 @@ export function openCgroupV1(folders: CgroupFolders, budget: DescriptorBudget): 
       for (const kept of [cpu, memoryUsage, memoryStat, memoryLimit, pids]) kept.close();
       pressure.close();
     },
-  };
-}
-
-function memoryOf(
-  stat: string | undefined,
-  usageBytes: bigint | undefined,
-  limit: bigint | undefined,
-): MemoryFigures | undefined {
-  if (stat === undefined || usageBytes === undefined) return undefined;
-  const workingSetBytes = less(usageBytes, numberOf(stat, "total_inactive_file") ?? 0n);
-  return {
-    usageBytes,
-    workingSetBytes,
-    availableBytes:
-      limit === undefined || limit >= unlimited ? undefined : less(limit, workingSetBytes),
-    rssBytes: numberOf(stat, "total_rss") ?? 0n,
-    pageFaults: numberOf(stat, "total_pgfault") ?? 0n,
-    majorPageFaults: numberOf(stat, "total_pgmajfault") ?? 0n,
   };
 }
 

@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import { detailsV2 } from "./cgroup-details-v2.ts";
-import type { Cgroup, MemoryFigures, SwapFigures } from "./figures.ts";
+import type { Cgroup, SwapFigures } from "./figures.ts";
 import { KeptFile } from "./kept-file.ts";
 import type { DescriptorBudget } from "./kept-file.ts";
+import { memoryFigures, namesV2 } from "./memory-stat.ts";
 import { pressureFiles } from "./pressure.ts";
-import { less, numberOf, wholeNumber } from "./scan.ts";
+import { less, wholeNumber } from "./scan.ts";
 
 /** A cgroup of version 2. */
 export function openCgroupV2(path: string, folder: string, budget: DescriptorBudget): Cgroup {
@@ -28,7 +29,12 @@ export function openCgroupV2(path: string, folder: string, budget: DescriptorBud
     read: (atNs) => {
       const usageNs = cpuUsageNs();
       if (usageNs === undefined) return undefined;
-      const memory = memoryOf(stat.read(), wholeNumber(current.read()), wholeNumber(max.read()));
+      const memory = memoryFigures(
+        stat.read(),
+        wholeNumber(current.read()),
+        wholeNumber(max.read()),
+        namesV2,
+      );
       // Either the kernel was told not to account for memory, or the container has just gone.
       if (memory === undefined && cpuUsageNs() === undefined) return undefined;
       return {
@@ -47,23 +53,6 @@ export function openCgroupV2(path: string, folder: string, budget: DescriptorBud
       for (const kept of [cpu, current, stat, max, swapCurrent, swapMax, pids]) kept.close();
       pressure.close();
     },
-  };
-}
-
-function memoryOf(
-  stat: string | undefined,
-  usageBytes: bigint | undefined,
-  limit: bigint | undefined,
-): MemoryFigures | undefined {
-  if (stat === undefined || usageBytes === undefined) return undefined;
-  const workingSetBytes = less(usageBytes, numberOf(stat, "inactive_file") ?? 0n);
-  return {
-    usageBytes,
-    workingSetBytes,
-    availableBytes: limit === undefined ? undefined : less(limit, workingSetBytes),
-    rssBytes: numberOf(stat, "anon") ?? 0n,
-    pageFaults: numberOf(stat, "pgfault") ?? 0n,
-    majorPageFaults: numberOf(stat, "pgmajfault") ?? 0n,
   };
 }
 
