@@ -5,7 +5,7 @@ import { KeptFile } from "./kept-file.ts";
 import type { DescriptorBudget } from "./kept-file.ts";
 import { memoryFigures, namesV2 } from "./memory-stat.ts";
 import { pressureFiles } from "./pressure.ts";
-import { less, wholeNumber } from "./scan.ts";
+import { less, numberOf, wholeNumber } from "./scan.ts";
 
 /** A cgroup of version 2. */
 export function openCgroupV2(path: string, folder: string, budget: DescriptorBudget): Cgroup {
