@@ -59,7 +59,8 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     case "doctor": {
       const { doctor } = await import("./admin/doctor.ts");
-      return await doctor(args);
+      const { serverStatus } = await import("./cli/status.ts");
+      return await doctor(args, undefined, { status: serverStatus });
     }
     case "migrate": {
       const { migrate } = await import("./admin/migrate.ts");

@@ -50,7 +50,7 @@ const around: Surroundings = {
 export async function doctor(
   args: readonly string[],
   print: (text: string) => void = printToStdout,
-  surroundings: Surroundings = around,
+  surroundings: Partial<Surroundings> = {},
 ): Promise<number> {
   let options: (ReadOptions & { json: boolean }) | undefined;
   try {
@@ -65,7 +65,7 @@ export async function doctor(
   }
   let findings: Finding[];
   try {
-    findings = examine(await readNode(options, surroundings));
+    findings = examine(await readNode(options, { ...around, ...surroundings }));
   } catch (error) {
     process.stderr.write(`dockline doctor: ${errorText(error)}\n`);
     return exitCodes.usage;

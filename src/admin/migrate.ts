@@ -16,13 +16,16 @@ import type { ForeignFolders } from "./migrate-node.ts";
 import { backSteps, fromSteps } from "./migrate-steps.ts";
 import { count, formatFindings, walkSteps } from "./report.ts";
 import type { Finding } from "./report.ts";
+import { toContainerd } from "./to-containerd.ts";
 
 const usage = `usage: dockline migrate --from cri-dockerd|dockershim [--apply] [options]
        dockline migrate --back [--undo] [--apply] [options]
+       dockline migrate --to containerd [--apply --output FOLDER] [options]
 
 Looks at the node and prints the steps from another runtime to Dockline (--from)
 or from Dockline to cri-dockerd (--back; --undo takes that back). Nothing is
-changed without --apply.
+changed without --apply. From Dockline to containerd (--to) --apply writes files
+into FOLDER, for the operator to put in place, and does nothing else.
 
   --kubelet-flags FILE     edit this file too (kubeadm's is
                            /var/lib/kubelet/kubeadm-flags.env)
@@ -30,6 +33,9 @@ changed without --apply.
                            cri-dockerd's (default: that of the running one, or
                            /var/lib/cri-dockerd)
   --dockershim-root FOLDER dockershim's (default: /var/lib/dockershim)
+  --output FOLDER          with --to: a folder that is empty or not there yet
+  --docker-certs-dir FOLDER
+                           with --to: Docker's (default: /etc/docker/certs.d)
 
 and every option of "dockline serve", as that one will run.
 
@@ -42,12 +48,15 @@ command line is wrong.
 `;
 
 export interface MigrateOptions {
-  direction: "from" | "back" | "undo";
+  direction: "from" | "back" | "undo" | "to";
   /** dockershim lived in the kubelet: there is no service to end. */
   from: "cri-dockerd" | "dockershim" | undefined;
   apply: boolean;
   kubeletFlags: string | undefined;
   folders: ForeignFolders;
+  /** Where the files for containerd go. */
+  output: string | undefined;
+  dockerCertsDir: string;
   config: Config;
 }
 
@@ -86,6 +95,7 @@ async function run(options: MigrateOptions, print: (text: string) => void): Prom
   const engine = createDockerEngine({ endpoint: config.dockerEndpoint, log: silentLogger });
   let release: (() => void) | undefined;
   try {
+    if (direction === "to") return await toContainerd(options, engine, print);
     const { findings, containers } = await lookAtNode(engine, config, folders);
     const others = findProcesses("cri-dockerd");
     findings.push(
@@ -146,6 +156,11 @@ async function readRecords(stateDir: string): Promise<SandboxRecord[]> {
   }
 }
 
+const valueFlags = [
+  ...["--from", "--to", "--kubelet-flags", "--output", "--docker-certs-dir"],
+  ...["--cri-dockerd-root-directory", "--dockershim-root"],
+];
+
 /** Undefined for `--help`. Throws InvalidArgument for what `serve` would not take either. */
 export function parseOptions(args: readonly string[]): MigrateOptions | undefined {
   const running = findProcesses("cri-dockerd")[0]?.args ?? [];
@@ -156,11 +171,7 @@ export function parseOptions(args: readonly string[]): MigrateOptions | undefine
     const argument = args[at] ?? "";
     const name = argument.split("=", 1)[0] ?? "";
     if (["--apply", "--back", "--undo", "--help", "-h"].includes(argument)) switches.add(argument);
-    else if (
-      ["--from", "--kubelet-flags", "--cri-dockerd-root-directory", "--dockershim-root"].includes(
-        name,
-      )
-    ) {
+    else if (valueFlags.includes(name)) {
       const given = argument === name ? args[(at += 1)] : argument.slice(name.length + 1);
       if (given === undefined) throw new Error(`${name} needs a value`);
       values.set(name, given);
@@ -172,7 +183,14 @@ export function parseOptions(args: readonly string[]): MigrateOptions | undefine
   if (from !== undefined && from !== "cri-dockerd" && from !== "dockershim") {
     throw new Error(`--from ${from}: want cri-dockerd or dockershim`);
   }
-  if ((from === undefined) !== back) throw new Error("say one of --from and --back");
+  const to = values.get("--to");
+  if (to !== undefined && to !== "containerd") throw new Error(`--to ${to}: want containerd`);
+  const directions = [from !== undefined, back, to !== undefined].filter(Boolean);
+  if (directions.length !== 1) throw new Error("say one of --from, --back and --to");
+  if (values.has("--output") && to === undefined) throw new Error("--output belongs to --to");
+  if (to !== undefined && switches.has("--apply") && !values.has("--output")) {
+    throw new Error("--to containerd --apply needs --output FOLDER");
+  }
   if (switches.has("--undo") && !back) throw new Error("--undo belongs to --back");
   const { flags, configFile } = parseArguments(rest);
   const { values: file } = readConfigFile(configFile);
@@ -183,7 +201,14 @@ export function parseOptions(args: readonly string[]): MigrateOptions | undefine
     flags,
   });
   return {
-    direction: from !== undefined ? "from" : switches.has("--undo") ? "undo" : "back",
+    direction:
+      from !== undefined
+        ? "from"
+        : to !== undefined
+          ? "to"
+          : switches.has("--undo")
+            ? "undo"
+            : "back",
     from,
     apply: switches.has("--apply"),
     kubeletFlags: values.get("--kubelet-flags"),
@@ -194,6 +219,8 @@ export function parseOptions(args: readonly string[]): MigrateOptions | undefine
         "/var/lib/cri-dockerd",
       dockershim: values.get("--dockershim-root") ?? "/var/lib/dockershim",
     },
+    output: values.get("--output"),
+    dockerCertsDir: values.get("--docker-certs-dir") ?? "/etc/docker/certs.d",
     config,
   };
 }

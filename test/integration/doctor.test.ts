@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import type { Finding } from "../../src/admin/doctor/finding.ts";
+import { until } from "../support/containers.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { startPrivateEngine } from "../support/private-engine.ts";
@@ -48,6 +49,15 @@ describe("dockline doctor on a node", function () {
     writeFileSync(daemonFile(), JSON.stringify(settings));
     await engine.stop();
     await engine.start();
+    await untilReady();
+  };
+  const untilReady = async (): Promise<void> => {
+    const ready = async (): Promise<boolean> => {
+      const { status } = await node.runtime.status({});
+      const runtime = status?.conditions.find(({ type }) => type === "RuntimeReady");
+      return runtime?.status === true;
+    };
+    await until("Dockline has found the engine again", ready, 30_000);
   };
   /** What it says; `setUp` runs in its namespaces before it. */
   const examine = (
@@ -248,6 +258,15 @@ describe("dockline doctor on a node", function () {
     expectOnly("daemon-json error", "true", `--daemon-json=${path("other.json")}`);
   });
 
+  it("finds that Dockline hangs", () => {
+    process.kill(node.pid, "SIGSTOP");
+    try {
+      expect(expectOnly("dockline-status error").what).to.contain("does not answer");
+    } finally {
+      process.kill(node.pid, "SIGCONT");
+    }
+  });
+
   describe("whose engine is started otherwise", () => {
     after(async () => await restartEngine(soundSettings));
 
@@ -277,6 +296,7 @@ describe("dockline doctor on a node", function () {
       expect(findings.find(({ check }) => check === "storage")?.level).to.equal("skipped");
     } finally {
       await engine.start();
+      await untilReady();
     }
   });
 

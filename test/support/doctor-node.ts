@@ -49,6 +49,13 @@ export function soundNode(changes: Partial<NodeFacts> = {}): NodeFacts {
       group: "root",
       answers: true,
     },
+    server: {
+      conditions: ["RuntimeReady", "NetworkReady"].map((type) => ({
+        type,
+        status: true,
+        message: "",
+      })),
+    },
     runc: { version: "1.3.6", changelog: "" },
     leftovers: { checkpoints: [], criDockerd: [], units: [] },
     editing: [

@@ -17,7 +17,7 @@ import { checkForward } from "./forward.ts";
 import { checkKubeletEndpoint, checkKubeletFlags } from "./kubelet.ts";
 import { checkCriDockerd, checkLeftovers } from "./leftovers.ts";
 import { checkRunc } from "./runc.ts";
-import { checkDocklineSocket, checkDockerSocket, checkDockerTcp } from "./sockets.ts";
+import { checkDocklineSocket, checkDockerSocket, checkDockerTcp, checkServer } from "./sockets.ts";
 
 /** In the order in which a node comes up: the first error is often the cause of the next. */
 const checks: readonly ((node: NodeFacts) => Finding | Finding[])[] = [
@@ -39,6 +39,7 @@ const checks: readonly ((node: NodeFacts) => Finding | Finding[])[] = [
   checkCniPlugins,
   checkForward,
   checkDocklineSocket,
+  checkServer,
   checkKubeletEndpoint,
   checkKubeletFlags,
   checkCriDockerd,

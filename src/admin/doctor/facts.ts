@@ -82,6 +82,12 @@ export interface SocketFacts {
   answers: boolean;
 }
 
+/** Dockline's own conditions; `trouble` where it does not answer. */
+export interface ServerFacts {
+  conditions: readonly { type: string; status: boolean; message: string }[];
+  trouble?: string;
+}
+
 export interface RuncFacts {
   /** As it prints it: "1.1.5+ds1". */
   version: string;
@@ -127,6 +133,8 @@ export interface NodeFacts {
   disks: readonly DiskFacts[];
   dockerSocket: SocketFacts;
   docklineSocket: SocketFacts;
+  /** Undefined where nobody accepts connections. */
+  server: ServerFacts | undefined;
   runc: RuncFacts | undefined;
   leftovers: LeftoverFacts;
   editing: readonly EditingFacts[];

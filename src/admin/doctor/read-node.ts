@@ -14,7 +14,7 @@ import type { RunResult } from "../../sys/process.ts";
 import { findLeftOvers } from "../leftovers.ts";
 import { listIfThere } from "../migrate-node.ts";
 import type { ForeignFolders, FoundProcess } from "../migrate-node.ts";
-import type { EngineFacts, LeftoverFacts, NodeFacts } from "./facts.ts";
+import type { EngineFacts, LeftoverFacts, NodeFacts, ServerFacts } from "./facts.ts";
 import { socketOf } from "./kubelet.ts";
 import { readCni } from "./read-cni.ts";
 import { readDaemon } from "./read-daemon.ts";
@@ -35,8 +35,12 @@ export interface Surroundings {
   processes(program: string): readonly FoundProcess[];
   iptables?: (program: string, args: readonly string[]) => Promise<RunResult>;
   systemd: boolean;
+  /** The CRI's Status of the server at this endpoint. Never rejects. */
+  status?: (endpoint: string, timeoutMs: number) => Promise<ServerFacts>;
 }
 
+/** The kubelet waits longer, but a Status takes milliseconds. */
+const statusMs = 5_000;
 const units = [
   "multi-user.target.wants/cri-docker.service",
   "sockets.target.wants/cri-docker.socket",
@@ -59,6 +63,7 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
       log: silentLogger,
       ...(around.iptables === undefined ? {} : { run: around.iptables }),
     }).current();
+    const docklineSocket = await readSocket(socketOf(config.containerRuntimeEndpoint));
     const daemon = await readDaemon(config.dockerEndpoint, options.daemonJson);
     // A full disk is a reason for Docker to be down.
     const images = engine?.info.DockerRootDir ?? daemon.dataRoot;
@@ -84,7 +89,10 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
         await readDisk(config.stateDir, "Dockline's folder", false),
       ],
       dockerSocket: await readSocket(socketPathOf(config.dockerEndpoint)),
-      docklineSocket: await readSocket(socketOf(config.containerRuntimeEndpoint)),
+      docklineSocket,
+      server: docklineSocket.answers
+        ? await around.status?.(`unix://${docklineSocket.path}`, statusMs)
+        : undefined,
       runc: engine === undefined ? undefined : await readRunc(engine),
       leftovers: await readLeftovers(options, around, engine === undefined ? undefined : docker),
       editing: engine === undefined ? [] : await readEditing(engine),

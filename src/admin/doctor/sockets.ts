@@ -67,3 +67,37 @@ export function checkDocklineSocket({ docklineSocket, kubelet }: NodeFacts): Fin
   }
   return ok(check, `${path}, mode ${octal(mode)}, answers`);
 }
+
+/** What the kubelet is told, as far as no other check has the reason. */
+export function checkServer(node: NodeFacts): Finding {
+  const check = "dockline-status";
+  const { server, engine, cni } = node;
+  if (server === undefined) return skipped(check, "nobody to ask");
+  const look = "journalctl -u dockline -n 50";
+  if (server.trouble !== undefined) {
+    return error(
+      check,
+      `Dockline takes connections but does not answer: ${server.trouble}`,
+      "the kubelet calls the node NotReady after a while; pods run on",
+      look,
+      "systemctl restart dockline   # disturbs no pod",
+    );
+  }
+  const unmet = new Map(
+    server.conditions.filter(({ status }) => !status).map(({ type, message }) => [type, message]),
+  );
+  const runtime = unmet.get("RuntimeReady");
+  if (runtime !== undefined && engine !== undefined) {
+    const why = "the kubelet starts nothing, though Docker answers the doctor";
+    return error(check, `Dockline says RuntimeReady is false: ${runtime}`, why, look);
+  }
+  const network = unmet.get("NetworkReady");
+  if (network !== undefined && cni.files.length > 0 && cni.problem === undefined) {
+    const why = "the kubelet starts no pod with a network, though the configuration looks right";
+    return error(check, `Dockline says NetworkReady is false: ${network}`, why, look);
+  }
+  if (unmet.has("RuntimeReady") || unmet.has("NetworkReady")) {
+    return skipped(check, "not ready, for a reason that is told above");
+  }
+  return ok(check, "Dockline says it is ready");
+}

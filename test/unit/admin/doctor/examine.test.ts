@@ -71,6 +71,19 @@ describe("the doctor", () => {
     }
   });
 
+  it("tells a trouble once, where Dockline has the same to say", () => {
+    const unready = (type: string): Partial<NodeFacts> => ({
+      server: { conditions: [{ type, status: false, message: "x" }] },
+    });
+    for (const [changes, check] of [
+      [{ ...unready("RuntimeReady"), engine: undefined }, "engine"],
+      [{ ...unready("NetworkReady"), cni: { files: [], plugins: [] } }, "cni-config"],
+    ] as const) {
+      const errors = examine(soundNode(changes)).filter(({ level }) => level === "error");
+      expect(errors.map((finding) => finding.check)).to.deep.equal([check]);
+    }
+  });
+
   it("does not judge packets that it cannot look at", () => {
     const level = (ipv6: "unknown" | "ACCEPT"): string | undefined =>
       examine(soundNode({ forward: { ipv4: "unknown", ipv6, message: "" } })).find(
