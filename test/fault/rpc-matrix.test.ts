@@ -163,6 +163,9 @@ describe("faults of the engine's answers", function () {
     ] as const) {
       it(`F13: ${name}, ${often}, for every RPC of a pod's life`, async () => {
         const said: string[] = [];
+        // "Not there" and "does not run" are answers that Docker gives: believed, until the end of the
+        // pod's life shows what is left.
+        const lies = form.status === 404 || form.status === 409;
         // An engine that says 404 of everything says it of the other pod too.
         const mayAnswer = form.status === 404 ? (["NOT_FOUND"] as const) : [];
         const oneLife = async () => {
@@ -178,7 +181,7 @@ describe("faults of the engine's answers", function () {
             // Healed: the call works when it is asked again, and then the engine's truth counts. Before
             // that a sandbox half made or half stopped is rightly NOTREADY, whatever its pause does.
             if (code !== "OK") await step.call();
-            await untilListsAgree(node);
+            if (!lies) await untilListsAgree(node);
             if (process.env["DOCKLINE_TEST_PRINT"] !== undefined) {
               const ms = Math.round(performance.now() - begun);
               process.stdout.write(
