@@ -33,7 +33,15 @@ describe("what a soak measures at rest", () => {
   });
 
   it("names each thing that was left, and needs two readings", () => {
-    for (const name of ["zombies", "containers", "netns", "mounts", "links", "addresses", "records"]) {
+    for (const name of [
+      "zombies",
+      "containers",
+      "netns",
+      "mounts",
+      "links",
+      "addresses",
+      "records",
+    ]) {
       const end = { ...rest, atMinutes: 3, [name]: rest[name as "zombies"] + 1 };
       expect(leaks([rest, end, end])).to.deep.equal([name]);
     }
@@ -53,7 +61,13 @@ describe("what a soak measures at rest", () => {
       }));
     expect(leaks(hours(0.5))).to.deep.equal([]);
     expect(leaks(hours(5))).to.deep.equal(["memory slope"]);
-    expect(slopeOf([[0, 1], [1, 3], [2, 5]])).to.be.closeTo(2, 1e-9);
+    expect(
+      slopeOf([
+        [0, 1],
+        [1, 3],
+        [2, 5],
+      ]),
+    ).to.be.closeTo(2, 1e-9);
   });
 
   it("draws the same faults from the same seed", () => {
