@@ -1,4 +1,7 @@
 import { expect } from "chai";
+import { examine } from "../../src/admin/doctor/examine.ts";
+import { soundNode } from "../support/doctor-node.ts";
+import { mistakes } from "../unit/admin/doctor/mistakes.ts";
 import { commandsOf, parsePage } from "./extract.ts";
 import { decide, isProgram } from "./rules.ts";
 
@@ -93,6 +96,18 @@ describe("the rules for commands", () => {
     expect(inline("test/lanes/none")).to.contain("test/lanes/none is not there");
     expect(decided(`${fence}sh`, "KUBELET_EXTRA_ARGS=--bogus", fence)).to.contain("--bogus");
     expect(inline("apt-get update && apt-get install --bogus x")).to.contain("--bogus");
+  });
+
+  it("hold for what the doctor tells people to type", () => {
+    const lines = mistakes
+      .flatMap(([, changes]) => examine(soundNode(changes)).flatMap(({ mend }) => mend))
+      .map((line) => line.replace(/ {2,}#.*$/, ""))
+      .filter((line) => !/^(?:in|on|or|take) /.test(line));
+    expect(lines.length).to.be.above(40);
+    const bad = [...new Set(lines)]
+      .map((line) => `${line} -> ${decided(`${fence}sh`, line, fence)}`)
+      .filter((line) => /-> (?:unknown|no command|\w+: )/.test(line));
+    expect(bad).to.deep.equal([]);
   });
 
   it("do not know a program that nobody wrote down, nor a mark", () => {
