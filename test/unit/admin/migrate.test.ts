@@ -15,8 +15,12 @@ describe("dockline migrate's command line", () => {
   });
 
   for (const [args, message] of [
-    [[], "say one of --from and --back"],
-    [["--from=cri-dockerd", "--back"], "say one of --from and --back"],
+    [[], "say one of --from, --back and --to"],
+    [["--from=cri-dockerd", "--back"], "say one of --from, --back and --to"],
+    [["--to=containerd", "--back"], "say one of --from, --back and --to"],
+    [["--to=podman"], "want containerd"],
+    [["--to=containerd", "--apply"], "needs --output FOLDER"],
+    [["--back", "--output=/x"], "--output belongs to --to"],
     [["--from=podman"], "want cri-dockerd or dockershim"],
     [["--from=cri-dockerd", "--undo"], "--undo belongs to --back"],
     [["--back", "--kubelet-flags"], "--kubelet-flags needs a value"],

@@ -1,0 +1,203 @@
+import { copyFile, chmod, mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { toContainerdConfig, toHostsToml } from "../convert/hosts-toml.ts";
+import type { ContainerdConfig } from "../convert/hosts-toml.ts";
+import { readTextIfExists } from "../sys/fs.ts";
+import type { ContainerdFacts, DockerFiles } from "./containerd-facts.ts";
+import { editFlags } from "./kubelet-flags.ts";
+import type { FoundProcess } from "./migrate-node.ts";
+import { count } from "./report.ts";
+import type { Finding, Step } from "./report.ts";
+
+const endpoint = "unix:///run/containerd/containerd.sock";
+/** What only Docker's side of the node needs of the kubelet. */
+const oddFlags = ["--containerd", "--runtime-cgroups", "--pod-infra-container-image"];
+
+export interface ContainerdPlan {
+  facts: ContainerdFacts;
+  files: DockerFiles;
+  /** Where the files go; undefined in a dry run. */
+  output: string | undefined;
+  sandboxImage: string;
+  dockerEndpoint: string;
+  ownEndpoint: string;
+  kubeletFlags: string | undefined;
+  kubelet: FoundProcess | undefined;
+}
+
+/** What an operator has to know before the switch. */
+export function containerdFindings({ facts, kubelet }: ContainerdPlan): Finding[] {
+  const { info, images, troubles, credentialProblems } = facts;
+  const findings: Finding[] = [];
+  const add = (level: Finding["level"], text: string): void => void findings.push({ level, text });
+  add(
+    "ok",
+    `Docker Engine ${info.ServerVersion}, ${count(facts.podCount, "pod")}: all are made anew`,
+  );
+  const own = images.filter(({ onlyHere }) => onlyHere);
+  if (own.length > 0) {
+    add(
+      "warn",
+      `no registry is known to have ${own.map(({ names }) => names[0]).join(", ")}: move or push ${own.length === 1 ? "it" : "them"}`,
+    );
+  }
+  for (const { pod, why } of troubles) add("warn", `${pod} ${why}`);
+  for (const problem of credentialProblems) add("warn", `credentials not read: ${problem}`);
+  add(
+    "ok",
+    'logs: files and rotation stay the kubelet\'s; "docker logs" and "docker ps" know pods no more',
+  );
+  add(
+    "ok",
+    'logs: use "crictl ps", "crictl logs"; Docker\'s own json-files end with their containers',
+  );
+  add(
+    "ok",
+    "stats: the kubelet reads containerd's socket itself; writable layers are counted by the snapshotter",
+  );
+  for (const flag of oddFlags) {
+    if (kubelet?.args.some((argument) => argument === flag || argument.startsWith(`${flag}=`))) {
+      add("warn", `the kubelet runs with ${flag}: take it out with the switch`);
+    }
+  }
+  const proxy = info as { HttpProxy?: string; HttpsProxy?: string };
+  if ((proxy.HttpProxy ?? "") !== "" || (proxy.HttpsProxy ?? "") !== "") {
+    add("warn", "Docker pulls through a proxy: give containerd.service the same environment");
+  }
+  return findings;
+}
+
+export async function containerdSteps(plan: ContainerdPlan): Promise<Step[]> {
+  const { facts, dockerEndpoint } = plan;
+  const folder = plan.output ?? "FOLDER";
+  const total = facts.images.reduce((sum, { bytes }) => sum + bytes, 0);
+  const flags = await flagsText(plan.kubeletFlags);
+  const crictl = `crictl --runtime-endpoint=${plan.ownEndpoint}`;
+  return [
+    {
+      title: `write containerd's configuration, ${count(facts.registries.length, "registry file")} and the list of images${plan.output === undefined ? " (--apply --output FOLDER)" : ` into ${folder}`}`,
+      commands: [
+        ...facts.registries.map(({ registry, mirrors, insecure }) => {
+          const notes = [
+            ...mirrors.map(({ name }) => `mirror ${name}`),
+            ...(insecure ? ["insecure"] : []),
+          ];
+          return `certs.d/${registry}/hosts.toml${notes.length > 0 ? `  (${notes.join(", ")})` : ""}`;
+        }),
+        `config.toml  (sandbox image, cgroup driver, runtimes; credentials: ${facts.credentials.map(({ registry }) => registry).join(", ") || "none"})`,
+        "move-images.sh",
+        ...(flags === undefined ? [] : ["kubelet-flags"]),
+      ],
+      ...(plan.output === undefined ? {} : { apply: () => writeAll(plan, folder, flags) }),
+    },
+    {
+      title: `move ${count(facts.images.length, "image")} (${Math.ceil(total / 1e6)} MB), while pods run; those that a registry has may be left to it`,
+      commands: facts.images.map((image) => moveLine(image.names, dockerEndpoint)),
+    },
+    { title: "empty the node", commands: ["kubectl drain NODE --ignore-daemonsets"] },
+    {
+      title: "end the pods that are left, with their addresses, then Dockline",
+      commands: [
+        "systemctl stop kubelet.service",
+        `${crictl} stopp $(${crictl} pods -q)`,
+        `${crictl} rmp $(${crictl} pods -q)`,
+        "systemctl disable --now dockline.socket dockline.service",
+      ],
+    },
+    {
+      title: "give containerd its configuration",
+      commands: [
+        `cp -r ${folder}/certs.d /etc/containerd/`,
+        `install -m 600 ${folder}/config.toml /etc/containerd/config.toml`,
+        "systemctl enable --now containerd.service",
+        "systemctl restart containerd.service",
+      ],
+    },
+    {
+      title: "point the kubelet there",
+      commands: [
+        ...(flags === undefined
+          ? [`--container-runtime-endpoint=${endpoint}`]
+          : [`cp ${folder}/kubelet-flags ${plan.kubeletFlags ?? ""}`]),
+        "systemctl start kubelet.service",
+      ],
+    },
+    {
+      title: "on a kubeadm cluster, tell kubeadm; let pods come back",
+      commands: [
+        `kubectl annotate node NODE --overwrite kubeadm.alpha.kubernetes.io/cri-socket=${endpoint}`,
+        "kubectl uncordon NODE",
+      ],
+    },
+    {
+      title: "when all is well: remove what is left",
+      commands: [
+        "systemctl disable --now docker.socket docker.service",
+        "apt-get purge dockline docker-ce docker.io",
+        `rm -rf ${facts.info.DockerRootDir} /var/lib/dockline /run/dockline /etc/docker`,
+        "ip link delete docker0; iptables -F DOCKER  (and the other DOCKER chains; a reboot does it too)",
+      ],
+    },
+  ];
+}
+
+const moveLine = (names: readonly string[], dockerEndpoint: string): string => {
+  const host = dockerEndpoint === "unix:///var/run/docker.sock" ? "" : ` -H ${dockerEndpoint}`;
+  return `docker${host} save ${names.join(" ")} | ctr -n k8s.io images import -`;
+};
+
+/** Only into a folder that is not there or empty: nothing of anybody's is overwritten. */
+async function writeAll(
+  plan: ContainerdPlan,
+  folder: string,
+  flags: string | undefined,
+): Promise<string> {
+  const { facts, files } = plan;
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  if ((await readdir(folder)).length > 0) throw new Error(`${folder} is not empty`);
+  let written = 0;
+  const write = async (name: string, text: string, mode = 0o644): Promise<void> => {
+    await writeFile(join(folder, name), text, { mode, flag: "wx" });
+    written += 1;
+  };
+  for (const hosts of facts.registries) {
+    const own = join("certs.d", hosts.registry);
+    await mkdir(join(folder, own), { recursive: true });
+    await write(join(own, "hosts.toml"), toHostsToml(hosts));
+    for (const name of [...hosts.ca, ...hosts.client.flatMap(({ cert, key }) => [cert, key])]) {
+      await copyFile(join(files.certsDir, hosts.registry, name), join(folder, own, name));
+      await chmod(join(folder, own, name), name.endsWith(".key") ? 0o600 : 0o644);
+      written += 1;
+    }
+  }
+  await write("config.toml", toContainerdConfig(configOf(plan)), 0o600);
+  const lines = facts.images.map(({ names }) => moveLine(names, plan.dockerEndpoint));
+  await write("move-images.sh", ["#!/bin/sh", "set -e", ...lines, ""].join("\n"), 0o755);
+  if (flags !== undefined) await write("kubelet-flags", flags);
+  return `${count(written, "file")} in ${folder}`;
+}
+
+function configOf({ facts, sandboxImage }: ContainerdPlan): ContainerdConfig {
+  const runtimes = Object.entries(facts.info.Runtimes ?? {}).flatMap(([handler, { path }]) =>
+    path === undefined || !path.startsWith("/") || handler.startsWith("dockline")
+      ? []
+      : [{ handler, path }],
+  );
+  return {
+    sandboxImage,
+    systemdCgroup: facts.info.CgroupDriver === "systemd",
+    runtimes,
+    credentials: facts.credentials,
+  };
+}
+
+async function flagsText(path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  const text = await readTextIfExists(path);
+  if (text === undefined) throw new Error(`${path}: no such file`);
+  let { after } = editFlags(text, endpoint);
+  for (const flag of oddFlags) {
+    after = after.replaceAll(new RegExp(`${flag}(?:=| +)[^\\s"']+ ?`, "g"), "");
+  }
+  return after;
+}
