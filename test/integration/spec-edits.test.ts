@@ -276,7 +276,7 @@ describe("a container that Docker's API cannot describe @cgroup2", function () {
     const file = `/var/run/cdi/dockline-test-${process.pid}.json`;
     mkdirSync("/var/run/cdi", { recursive: true });
     const spec = {
-      cdiVersion: "0.6.0",
+      cdiVersion: "0.7.0",
       kind: "dockline.test/device",
       containerEdits: { env: ["VENDOR=yes"] },
       devices: [
@@ -318,7 +318,7 @@ describe("a container that Docker's API cannot describe @cgroup2", function () {
       // The engine looks the name up at the start.
       const containerId = await call;
       const start = oci.node.runtime.startContainer({ containerId });
-      await expectError(start, "INVALID_ARGUMENT", /unresolvable.*dockline.test\/device=two/);
+      await expectError(start, "INTERNAL", /unresolvable.*dockline.test\/device=two/);
     } finally {
       rmSync(file);
     }

@@ -29,5 +29,5 @@ export function formatResults({ node, fields }: LaneResults): string {
   const rows = sorted(fields)
     .filter(([, tests]) => Object.keys(tests).length > 0)
     .map(([row, tests]) => [row, Object.fromEntries(sorted(tests))] as const);
-  return `${JSON.stringify({ node, fields: Object.fromEntries(rows) }, undefined, 1)}\n`;
+  return `${JSON.stringify({ node, fields: Object.fromEntries(rows) }, undefined, 2)}\n`;
 }
