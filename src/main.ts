@@ -98,7 +98,12 @@ async function serve(args: readonly string[], printOnly = false): Promise<number
       return 0;
     }
     const { path, values } = readConfigFile(parsed.configFile);
-    const loaded = loadConfig({ file: values, environment: process.env, flags: parsed.flags });
+    const loaded = loadConfig({
+      file: values,
+      filePath: path,
+      environment: process.env,
+      flags: parsed.flags,
+    });
     if (printOnly) {
       process.stdout.write(`${configInForce(loaded, path)}\n`);
       return 0;

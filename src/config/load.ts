@@ -17,6 +17,8 @@ export interface LoadedConfig {
 export interface Sources {
   /** Parsed configuration file: keys of the table with text, numbers, booleans or lists. */
   file?: Record<string, unknown>;
+  /** How that file is called in errors; default "the configuration file". */
+  filePath?: string | undefined;
   environment?: Record<string, string | undefined>;
   flags?: Record<string, string>;
 }
@@ -32,10 +34,11 @@ export const environmentName = (key: OptionKey): string =>
  * that name the nearest known one; so are values of the wrong form. Throws InvalidArgument.
  */
 export function loadConfig(sources: Sources): LoadedConfig {
+  const { filePath = "the configuration file" } = sources;
   const texts = new Map<OptionKey, { text: string; source: Source }>();
   for (const key of keys) texts.set(key, { text: table[key].default, source: "default" });
   for (const [name, value] of Object.entries(sources.file ?? {})) {
-    texts.set(knownKey(name), { text: textOf(name, value), source: "file" });
+    texts.set(knownKey(name, filePath), { text: textOf(name, value, filePath), source: "file" });
   }
   for (const key of keys) {
     const text = sources.environment?.[environmentName(key)];
@@ -49,7 +52,13 @@ export function loadConfig(sources: Sources): LoadedConfig {
   const config: Record<string, unknown> = {};
   const from: Record<string, Source> = {};
   for (const [key, { text, source }] of texts) {
-    config[key] = parseValue(key, spellingsOf(key).get(text) ?? text);
+    const where = {
+      default: key,
+      file: `${filePath}: ${key}`,
+      environment: environmentName(key),
+      flag: `--${flagName(key)}`,
+    };
+    config[key] = parseValue(key, spellingsOf(key).get(text) ?? text, where[source]);
     from[key] = source;
   }
   return {
@@ -92,47 +101,45 @@ function spellingsOf(key: OptionKey): Map<string, string> {
   return new Map(Object.entries(table[key].spellings ?? {}));
 }
 
-function knownKey(name: string): OptionKey {
+function knownKey(name: string, filePath: string): OptionKey {
   const found = keys.find((key) => key === name);
   if (found === undefined) {
-    throw bad(
-      `unknown key ${JSON.stringify(name)} in the configuration file${nearest(name, keys, "")}`,
-    );
+    throw bad(`${filePath}: unknown key ${JSON.stringify(name)}${nearest(name, keys, "")}`);
   }
   return found;
 }
 
-function textOf(name: string, value: unknown): string {
+function textOf(name: string, value: unknown, filePath: string): string {
   if (typeof value === "string") return value;
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
     return value.join(",");
   }
-  throw bad(`configuration file: ${name} must be text, a number, true/false or a list of texts`);
+  throw bad(`${filePath}: ${name} must be text, a number, true/false or a list of texts`);
 }
 
-function parseValue(key: OptionKey, text: string): unknown {
+/** `where` is what the operator wrote it to: a flag, a variable, a key of the file. */
+function parseValue(key: OptionKey, text: string, where: string): unknown {
   const option = table[key];
-  const flag = `--${flagName(key)}`;
   switch (option.type) {
     case "string":
       if (key === "networkPlugin" && text !== "cni") {
         throw bad(
-          `${flag}=${text}: only cni is supported; install a CNI configuration in --cni-conf-dir (kubenet: use the bridge plugin with host-local and --pod-cidr)`,
+          `${where}=${text}: only cni is supported; install a CNI configuration in --cni-conf-dir (kubenet: use the bridge plugin with host-local and --pod-cidr)`,
         );
       }
       if (option.choices !== undefined && !option.choices.includes(text)) {
-        throw bad(`${flag}=${text}: want one of ${option.choices.join(", ")}`);
+        throw bad(`${where}=${text}: want one of ${option.choices.join(", ")}`);
       }
       return text;
     case "boolean":
-      if (text !== "true" && text !== "false") throw bad(`${flag}=${text}: want true or false`);
+      if (text !== "true" && text !== "false") throw bad(`${where}=${text}: want true or false`);
       return text === "true";
     case "integer":
-      if (!/^\d{1,9}$/.test(text)) throw bad(`${flag}=${text}: want a whole number`);
+      if (!/^\d{1,9}$/.test(text)) throw bad(`${where}=${text}: want a whole number`);
       return Number(text);
     case "duration":
-      return parseDurationMs(flag, text);
+      return parseDurationMs(where, text);
     case "list":
       return text
         .split(",")
@@ -144,11 +151,11 @@ function parseValue(key: OptionKey, text: string): unknown {
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** Go's duration form ("1m30s", "500ms"; a bare 0), as cri-dockerd's flags take it. */
-export function parseDurationMs(flag: string, text: string): number {
+export function parseDurationMs(where: string, text: string): number {
   if (text === "0") return 0;
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
   if (parts.length === 0 || parts.map((part) => part[0]).join("") !== text) {
-    throw bad(`${flag}=${text}: want a duration such as 90s or 1m30s`);
+    throw bad(`${where}=${text}: want a duration such as 90s or 1m30s`);
   }
   return parts.reduce((sum, part) => sum + Number(part[1]) * (unitMs[part[2] ?? ""] ?? 0), 0);
 }

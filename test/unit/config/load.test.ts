@@ -73,6 +73,17 @@ describe("the configuration", () => {
     expect(() => loadConfig({ file: { cniBinDir: ["/a", 1] } })).to.throw("cniBinDir");
   });
 
+  it("says where a wrong value was written", () => {
+    const filePath = "/etc/x.yaml";
+    const file = (values: Record<string, unknown>) => () => loadConfig({ file: values, filePath });
+    expect(file({ stateDri: "/x" })).to.throw('/etc/x.yaml: unknown key "stateDri"');
+    expect(file({ stateDir: null })).to.throw("/etc/x.yaml: stateDir must be text");
+    expect(file({ logLevel: "loud" })).to.throw("/etc/x.yaml: logLevel=loud: want one of");
+    const environment = { DOCKLINE_DRAIN_TIMEOUT: "5" };
+    expect(() => loadConfig({ environment })).to.throw("DOCKLINE_DRAIN_TIMEOUT=5: want a duration");
+    expect(() => flags({ "log-level": "loud" })).to.throw("--log-level=loud: want one of");
+  });
+
   it("refuses a mistyped variable, and leaves alone what merely begins like ours", () => {
     const environment = (name: string) => () => loadConfig({ environment: { [name]: "x" } });
     expect(environment("DOCKLINE_STATE_DRI")).to.throw("did you mean DOCKLINE_STATE_DIR?");
