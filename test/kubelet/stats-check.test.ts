@@ -179,7 +179,11 @@ for (const road of roads) {
         const [worker] = found?.containers ?? [];
         const network = (found?.network?.txBytes ?? 0) >= sent;
         const layer = (worker?.rootfs?.usedBytes ?? 0) >= cached;
-        return network && layer && found?.cpu?.usageNanoCores !== undefined ? found : undefined;
+        // cAdvisor looks at the pod's own cgroup in turns of its own: it may have seen it empty last.
+        const memory = (found?.memory?.usageBytes ?? 0) >= inMemory;
+        return network && layer && memory && found?.cpu?.usageNanoCores !== undefined
+          ? found
+          : undefined;
       });
       expect(pod.network?.name).to.equal("eth0");
       expect(pod.network?.txBytes).to.be.within(sent, sent * 1.1);

@@ -37,6 +37,8 @@ export interface DockerProxy {
   reset(): void;
   /** Requests seen, all or those whose "METHOD /route" matches. */
   count(filter?: RegExp): number;
+  /** Ends what faults leave without an answer, as an engine does that comes back and is restarted. */
+  cutUnanswered(): void;
   /** Connections that clients hold open. */
   readonly connections: number;
   close(): Promise<void>;
@@ -56,6 +58,12 @@ export async function startDockerProxy(options: {
   const requests: ProxiedRequest[] = [];
   const faults = new FaultList(options.random ?? Math.random);
   const sockets = new Set<Duplex>();
+  const unanswered = new Set<Duplex>();
+  const keepWaiting = (fault: Fault | undefined, socket: Duplex): void => {
+    if (fault?.action !== "hang" && fault?.action !== "stall") return;
+    unanswered.add(socket);
+    socket.once("close", () => unanswered.delete(socket));
+  };
 
   const begin = (
     message: IncomingMessage,
@@ -80,6 +88,7 @@ export async function startDockerProxy(options: {
 
   const server = createServer((message, response) => {
     const { record, fault } = begin(message);
+    keepWaiting(fault, message.socket);
     response.once("close", () => (record.closed = true));
     void whenDue(fault).then(() => {
       if (fault?.action === "cutBefore") message.socket.destroy();
@@ -90,6 +99,7 @@ export async function startDockerProxy(options: {
   });
   server.on("upgrade", (message: IncomingMessage, client: Socket, head: Buffer) => {
     const { record, fault } = begin(message);
+    keepWaiting(fault, client);
     client.on("error", () => undefined);
     client.once("close", () => (record.closed = true));
     void whenDue(fault).then(() => {
@@ -119,6 +129,9 @@ export async function startDockerProxy(options: {
       filter === undefined
         ? requests.length
         : requests.filter((r) => filter.test(`${r.method} ${r.route}`)).length,
+    cutUnanswered: () => {
+      for (const socket of unanswered) socket.destroy();
+    },
     get connections() {
       return sockets.size;
     },
