@@ -1,7 +1,7 @@
 #!/bin/bash
 # Faults that take more than some seconds, or that need an engine of their own: test/fault. What is shorter is in
 # test/integration. Uses the engine that DOCKLINE_TEST_DOCKER_SOCKET names, else this machine's own, which it starts when
-# it is not running; tests that kill dockerd start their own. DOCKLINE_FREEZE_SECONDS (40) is how long dockerd stands
+# it is not running; tests that kill dockerd start their own. DOCKLINE_FREEZE_SECONDS (60) is how long dockerd stands
 # still. Arguments are test files, default all of test/fault. Its last line is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.." || exit 1

@@ -22,7 +22,7 @@ import { rpcFailure } from "../support/rpc-failure.ts";
 import { until } from "../support/until.ts";
 
 /** Seconds for which dockerd stands still; the soak's own fault does it for longer. */
-const freezeSeconds = Number(process.env["DOCKLINE_FREEZE_SECONDS"] ?? "40");
+const freezeSeconds = Number(process.env["DOCKLINE_FREEZE_SECONDS"] ?? "60");
 const numbered = "at=0; while :; do echo $at; at=$((at + 1)); sleep 0.1; done";
 const polite = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
 

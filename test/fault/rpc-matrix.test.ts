@@ -50,7 +50,7 @@ describe("faults of the engine's answers", function () {
   let node: TestNode;
 
   before(async () => {
-    node = await startNode({ args: ["--runtime-request-timeout=4s"] });
+    node = await startNode({ args: ["--runtime-request-timeout=3s"] });
   });
   after(async () => {
     await node.close();
