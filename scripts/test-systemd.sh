@@ -10,4 +10,5 @@ PATH=$PWD/node_modules/.bin:$PATH
 node scripts/build.ts >/dev/null || exit 1
 export DOCKLINE_BUNDLE=1
 exec test/lanes/uml-systemd --limit 480 mocha --no-config --exit --timeout 120000 --slow 60000 \
-  --node-option disable-warning=ExperimentalWarning --grep @systemd test/cgroup2/node.test.ts "$@"
+  --node-option disable-warning=ExperimentalWarning --grep @systemd \
+  test/cgroup2/node.test.ts test/integration/stats.test.ts "$@"

@@ -209,10 +209,9 @@ describe("a node on cgroup v2", function () {
       BigInt(await machine.cgroupFile(id, "memory.swap.current"));
     await until("swapped out", async () => (await truth()) >= 16n * MiB, 60_000);
     const { stats } = await machine.node.runtime.containerStats({ containerId: id });
-    expect(Number(stats?.swap?.swapUsageBytes?.value)).to.be.closeTo(
-      Number(await truth()),
-      1 << 20,
-    );
+    const swapped = Number(stats?.swap?.swapUsageBytes?.value);
+    expect(swapped).to.be.closeTo(Number(await truth()), 1 << 20);
+    seen("swap, bytes", swapped, await truth());
     await remove(id);
   });
 
