@@ -11,7 +11,8 @@ cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
 # shellcheck source=scripts/tally.sh
 . scripts/tally.sh
 install_npm_packages || exit 1
-install_packages dpkg-deb:dpkg readelf:binutils || exit 1
+install_packages dpkg-deb:dpkg readelf:binutils groff:groff-base qemu-aarch64-static:qemu-user-static \
+  /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross || exit 1
 PATH=$PWD/node_modules/.bin:$PATH
 work=$(mktemp -d /var/tmp/dockline-test-package.XXXXXX)
 trap 'rm -rf "$work"' EXIT

@@ -33,17 +33,11 @@ check "both have the same files" diff <(cd "$work/amd64" && find . | sort) <(cd 
 check "both have the same bundle" cmp "$work"/{amd64,arm64}/usr/lib/dockline/dist/dockline.mjs
 pages=("$work"/amd64/usr/share/man/man*/*.gz)
 check "there are two manual pages" test ${#pages[@]} = 2
-if command -v groff >/dev/null; then
-  for page in "${pages[@]}"; do
-    check "$(basename "$page" .gz) is a proper page" test -z "$(zcat "$page" | groff -man -ww -Tutf8 -z 2>&1)"
-  done
-fi
-# The foreign Node and the bundle once, where an emulator and the libraries are installed.
-cross=/usr/aarch64-linux-gnu
-if command -v qemu-aarch64-static >/dev/null && [ -e $cross/lib/libstdc++.so.6 ]; then
-  emulated() { qemu-aarch64-static -L $cross "$@"; }
-  check "arm64: the program runs under emulation" grep -q "^dockline .*(node " <(emulated "$work/arm64/usr/lib/dockline/lib/node" \
-    "$work/arm64/usr/lib/dockline/bin/dockline" version)
-  check "arm64: dockline-oci runs under emulation" emulated "$work/arm64/usr/lib/dockline/dockline-oci" --dockline-version
-fi
+for page in "${pages[@]}"; do
+  check "$(basename "$page" .gz) is a proper page" equal "$(zcat "$page" | groff -man -ww -Tutf8 -z 2>&1)" ""
+done
+emulated() { qemu-aarch64-static -L /usr/aarch64-linux-gnu "$@"; }
+check "arm64: the program runs under emulation" grep -q "^dockline .*(node " <(emulated "$work/arm64/usr/lib/dockline/lib/node" \
+  "$work/arm64/usr/lib/dockline/bin/dockline" version)
+check "arm64: dockline-oci runs under emulation" emulated "$work/arm64/usr/lib/dockline/dockline-oci" --dockline-version
 closing_line
