@@ -1,4 +1,5 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   cpSync,
@@ -60,10 +61,10 @@ describe("dockline doctor on a node", function () {
     await until("Dockline has found the engine again", ready, 30_000);
   };
   /** What it says; `setUp` runs in its namespaces before it. */
-  const examine = (
+  const examine = async (
     setUp = "true",
     ...more: string[]
-  ): { exitCode: number; findings: Finding[] } => {
+  ): Promise<{ exitCode: number; findings: Finding[] }> => {
     const args = [
       ...["doctor", "--json", `--docker-endpoint=unix://${engine.socketPath}`],
       `--container-runtime-endpoint=${node.endpoint}`,
@@ -78,19 +79,16 @@ describe("dockline doctor on a node", function () {
       ...more,
     ];
     const namespaces = ["--net", "--pid", "--mount", "--fork", "--mount-proc"];
-    const { status, stdout, stderr } = spawnSync(
-      "unshare",
-      [
-        ...namespaces,
-        "sh",
-        "-c",
-        `echo 1 >/proc/sys/net/ipv4/ip_forward && ${setUp} && exec "$@"`,
-        "sh",
-        program,
-        ...args,
-      ],
-      { encoding: "utf8" },
-    );
+    // Not in one go: the proxy between Dockline and its engine lives in this process.
+    const child = spawn("unshare", [
+      ...namespaces,
+      ...["sh", "-c", `echo 1 >/proc/sys/net/ipv4/ip_forward && ${setUp} && exec "$@"`],
+      ...["sh", program, ...args],
+    ]);
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    const [status] = (await once(child, "close")) as [number | null];
     if (!stdout.startsWith("{")) throw new Error(`${String(status)}: ${stderr}`);
     const { findings } = JSON.parse(stdout) as { findings: Finding[] };
     return { exitCode: status ?? -1, findings };
@@ -100,9 +98,14 @@ describe("dockline doctor on a node", function () {
       .filter(({ level }) => level === "warning" || level === "error")
       .map(({ check, level }) => `${check} ${level}`);
   /** Expects one finding more than on the sound node. */
-  const expectOnly = (wanted: string, ...run: Parameters<typeof examine>): Finding => {
-    const { exitCode, findings } = examine(...run);
-    expect(bad(findings).filter((one) => !ownTroubles.includes(one))).to.deep.equal([wanted]);
+  const expectOnly = async (
+    wanted: string,
+    ...run: Parameters<typeof examine>
+  ): Promise<Finding> => {
+    const { exitCode, findings } = await examine(...run);
+    const said = findings.filter(({ why }) => why !== "").map(({ check, what }) => [check, what]);
+    const found = bad(findings).filter((one) => !ownTroubles.includes(one));
+    expect(found, JSON.stringify(said)).to.deep.equal([wanted]);
     expect(exitCode).to.equal(bad(findings).some((one) => one.endsWith(" error")) ? 2 : 1);
     return findings.find(({ check, level }) => `${check} ${level}` === wanted)!;
   };
@@ -131,7 +134,7 @@ describe("dockline doctor on a node", function () {
     node = await startNode({ upstream: engine.socketPath });
     kubeletConfig();
     writeFileSync(path("kubeadm-flags.env"), 'KUBELET_KUBEADM_ARGS="--v=2"\n');
-    ownTroubles = bad(examine().findings);
+    ownTroubles = bad((await examine()).findings);
     expect(ownTroubles.filter((one) => !/^(?:disk|storage) /.test(one))).to.deep.equal([]);
   });
   after(async () => {
@@ -141,107 +144,107 @@ describe("dockline doctor on a node", function () {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it("finds a plugin that is missing", () => {
+  it("finds a plugin that is missing", async () => {
     rmSync(path("plugins", "portmap"));
     try {
-      expect(expectOnly("cni-plugins error").what).to.contain("portmap");
+      expect((await expectOnly("cni-plugins error")).what).to.contain("portmap");
     } finally {
       cpSync(pluginPath("portmap"), path("plugins", "portmap"));
     }
   });
 
-  it("finds a plugin that everybody may replace", () => {
+  it("finds a plugin that everybody may replace", async () => {
     chmodSync(path("plugins", "bridge"), 0o777);
     try {
-      expect(expectOnly("cni-plugins error").mend.join()).to.contain("chmod go-w");
+      expect((await expectOnly("cni-plugins error")).mend.join()).to.contain("chmod go-w");
     } finally {
       chmodSync(path("plugins", "bridge"), 0o755);
     }
   });
 
-  it("finds an empty CNI folder", () => {
+  it("finds an empty CNI folder", async () => {
     mkdirSync(path("nothing"));
-    expectOnly("cni-config error", "true", `--cni-conf-dir=${path("nothing")}`);
+    await expectOnly("cni-config error", "true", `--cni-conf-dir=${path("nothing")}`);
   });
 
   for (const tool of ["iptables", "ip6tables"]) {
-    it(`finds that ${tool} drops what is forwarded`, () => {
-      const { mend } = expectOnly("forward error", `${tool} -P FORWARD DROP`);
+    it(`finds that ${tool} drops what is forwarded`, async () => {
+      const { mend } = await expectOnly("forward error", `${tool} -P FORWARD DROP`);
       expect(mend[0]).to.equal(`${tool} -P FORWARD ACCEPT`);
     });
   }
 
-  it("finds that nothing is forwarded", () => {
-    expectOnly("forward warning", "echo 0 >/proc/sys/net/ipv4/ip_forward");
+  it("finds that nothing is forwarded", async () => {
+    await expectOnly("forward warning", "echo 0 >/proc/sys/net/ipv4/ip_forward");
   });
 
-  it("finds a kubelet with the other cgroup driver", () => {
+  it("finds a kubelet with the other cgroup driver", async () => {
     kubeletConfig({ cgroupDriver: "systemd" });
     try {
-      expect(expectOnly("cgroup-driver error").what).to.contain(path("config.yaml"));
+      expect((await expectOnly("cgroup-driver error")).what).to.contain(path("config.yaml"));
     } finally {
       kubeletConfig();
     }
   });
 
-  it("finds a kubelet that asks cri-dockerd", () => {
+  it("finds a kubelet that asks cri-dockerd", async () => {
     kubeletConfig({ containerRuntimeEndpoint: "unix:///var/run/cri-dockerd.sock" });
     try {
-      expectOnly("kubelet-endpoint error");
+      await expectOnly("kubelet-endpoint error");
     } finally {
       kubeletConfig();
     }
   });
 
-  it("finds dockershim's flags", () => {
+  it("finds dockershim's flags", async () => {
     const text = 'KUBELET_KUBEADM_ARGS="--network-plugin=cni --v=2"\n';
     writeFileSync(path("old.env"), text);
-    expectOnly("kubelet-flags error", "true", `--kubelet-flags=${path("old.env")}`);
+    await expectOnly("kubelet-flags error", "true", `--kubelet-flags=${path("old.env")}`);
   });
 
-  it("finds sockets that everybody may write to", () => {
+  it("finds sockets that everybody may write to", async () => {
     for (const [socket, check] of [
       [engine.socketPath, "docker-socket"],
       [node.endpoint.replace("unix://", ""), "dockline-socket"],
     ] as const) {
       chmodSync(socket, 0o666);
       try {
-        expect(expectOnly(`${check} error`).mend[0]).to.equal(`chmod 0660 ${socket}`);
+        expect((await expectOnly(`${check} error`)).mend[0]).to.equal(`chmod 0660 ${socket}`);
       } finally {
         chmodSync(socket, 0o660);
       }
     }
   });
 
-  it("finds a disk that is full, of bytes and of inodes", () => {
+  it("finds a disk that is full, of bytes and of inodes", async () => {
     const state = path("state");
     const small = `mount -t tmpfs -o size=1m,nr_inodes=40 small ${state}`;
     const fill = `{ head -c 2m /dev/zero >${state}/full 2>/dev/null; true; }`;
-    expect(expectOnly("disk error", `${small} && ${fill}`).what).to.contain("nearly full");
+    expect((await expectOnly("disk error", `${small} && ${fill}`)).what).to.contain("nearly full");
     const many = `for i in $(seq 50); do touch ${state}/$i; done 2>/dev/null; true`;
-    expect(expectOnly("disk error", `${small} && { ${many}; }`).what).to.contain("inodes");
+    expect((await expectOnly("disk error", `${small} && { ${many}; }`)).what).to.contain("inodes");
   });
 
-  it("finds a disk that may not be written to", () => {
-    expectOnly("disk error", `mount -t tmpfs -o ro small ${path("state")}`);
+  it("finds a disk that may not be written to", async () => {
+    await expectOnly("disk error", `mount -t tmpfs -o ro small ${path("state")}`);
   });
 
-  it("finds an old runc", () => {
+  it("finds an old runc", async () => {
     const sound = readFileSync(path("runc-version"));
     writeFileSync(path("runc-version"), "runc version 1.1.5\ncommit: v1.1.5-0\nspec: 1.0.2-dev\n");
     try {
-      expect(expectOnly("runc error").what).to.contain("CVE-2024-21626");
+      expect((await expectOnly("runc error")).what).to.contain("CVE-2024-21626");
     } finally {
       writeFileSync(path("runc-version"), sound);
     }
   });
 
-  it("finds what dockershim left", () => {
+  it("finds what dockershim left", async () => {
     const folderOf = path("dockershim", "sandbox");
     mkdirSync(folderOf, { recursive: true });
     writeFileSync(join(folderOf, "ab".repeat(32)), "{}");
     try {
-      expect(expectOnly("leftovers warning").mend).to.deep.equal([
+      expect((await expectOnly("leftovers warning")).mend).to.deep.equal([
         `rm ${join(folderOf, "ab".repeat(32))}`,
       ]);
     } finally {
@@ -249,19 +252,19 @@ describe("dockline doctor on a node", function () {
     }
   });
 
-  it("finds what daemon.json does to pods", () => {
+  it("finds what daemon.json does to pods", async () => {
     for (const settings of [{ "userns-remap": "default" }, { "default-ulimits": { core: {} } }]) {
       writeFileSync(path("other.json"), JSON.stringify({ ...soundSettings, ...settings }));
-      expectOnly("daemon-json warning", "true", `--daemon-json=${path("other.json")}`);
+      await expectOnly("daemon-json warning", "true", `--daemon-json=${path("other.json")}`);
     }
     writeFileSync(path("other.json"), "{,}");
-    expectOnly("daemon-json error", "true", `--daemon-json=${path("other.json")}`);
+    await expectOnly("daemon-json error", "true", `--daemon-json=${path("other.json")}`);
   });
 
-  it("finds that Dockline hangs", () => {
+  it("finds that Dockline hangs", async () => {
     process.kill(node.pid, "SIGSTOP");
     try {
-      expect(expectOnly("dockline-status error").what).to.contain("does not answer");
+      expect((await expectOnly("dockline-status error")).what).to.contain("does not answer");
     } finally {
       process.kill(node.pid, "SIGCONT");
     }
@@ -281,7 +284,7 @@ describe("dockline doctor on a node", function () {
     ] as const) {
       it(`finds ${name}`, async () => {
         await restartEngine({ ...soundSettings, ...settings });
-        expectOnly(wanted);
+        await expectOnly(wanted);
       });
     }
   });
@@ -289,9 +292,9 @@ describe("dockline doctor on a node", function () {
   it("finds that Docker is down, and goes on", async () => {
     await engine.stop();
     try {
-      const { what } = expectOnly("engine error");
+      const { what } = await expectOnly("engine error");
       expect(what).to.contain(engine.socketPath);
-      const { findings } = examine();
+      const { findings } = await examine();
       expect(findings.find(({ check }) => check === "cni-plugins")?.level).to.equal("ok");
       expect(findings.find(({ check }) => check === "storage")?.level).to.equal("skipped");
     } finally {
@@ -303,7 +306,7 @@ describe("dockline doctor on a node", function () {
   it("finds that Dockline is down", async () => {
     await node.terminate();
     try {
-      expectOnly("dockline-socket error");
+      await expectOnly("dockline-socket error");
     } finally {
       await node.start();
     }
