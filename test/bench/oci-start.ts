@@ -124,7 +124,10 @@ try {
     const other = beside === undefined ? undefined : times.get(beside)!;
     const added =
       other === undefined ? "" : `, +${median(own.map((ms, at) => ms - other[at]!)).toFixed(1)} ms`;
-    say(`${name}: median ${median(own).toFixed(1)} ms of ${own.length} starts${added}`);
+    const fastest = Math.min(...own).toFixed(1);
+    say(
+      `${name}: median ${median(own).toFixed(1)} ms of ${own.length} starts${added}; fastest ${fastest} ms`,
+    );
   }
   const { alone, nothing } = programAlone();
   say(`the program alone: ${alone.toFixed(2)} ms, /bin/true ${nothing.toFixed(2)} ms`);

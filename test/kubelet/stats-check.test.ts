@@ -169,7 +169,7 @@ for (const road of roads) {
       expect(memory.find(worker)?.value).to.be.below(limit);
       const limits = seriesOf(page, "container_spec_memory_limit_bytes");
       expect(limits.find(worker)?.value).to.equal(limit);
-      print(road.name, [own, tx[0], use.find(worker), memory.find(worker)]);
+      print(road.name, [own, tx[0], use.find(worker), memory.find(worker), labelsOf(page)]);
     });
 
     it("gives the pod's network, memory and processes in the summary", async () => {
@@ -196,7 +196,19 @@ for (const road of roads) {
   });
 }
 
-/** For the table in docs/metrics.md. */
+/** Each series of our pod: its labels, by name. */
+function labelsOf(page: string): Record<string, string> {
+  const names = new Set(page.match(/^[a-z]\w*(?=\{)/gm));
+  return Object.fromEntries(
+    [...names].flatMap((name) =>
+      seriesOf(page, name)
+        .slice(0, 1)
+        .map(({ labels }) => [name, Object.keys(labels).join(" ")]),
+    ),
+  );
+}
+
+/** For the tables in docs/metrics.md. */
 function print(road: string, figures: unknown[]): void {
   if (process.env["DOCKLINE_TEST_PRINT"] === undefined) return;
   for (const figure of figures) process.stdout.write(`${road}: ${JSON.stringify(figure)}\n`);
