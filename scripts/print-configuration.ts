@@ -21,6 +21,7 @@ ${optionsReference()}
 | Path | What it is |
 |---|---|
 | \`/run/dockline/dockline.sock\` | the CRI socket, 0660 root |
+| \`<run-dir>/trace.sock\` | what \`dockline trace\` reads, 0600 root; something is written only while somebody listens |
 | \`<state-dir>/sandboxes/\` | one record for each pod sandbox: what Docker cannot hold (CNI result, phase); checksummed, 0600 |
 | \`<state-dir>/logs/\` | how far each container's log was read and written |
 | \`<state-dir>/resources/\` | resources as last resized, for containers that were |
