@@ -10,6 +10,8 @@ export interface EngineFacts {
   /** The daemon remaps all containers into one user namespace (`userns-remap`). */
   readonly usernsRemap: boolean;
   readonly selinuxEnabled: boolean;
+  /** daemon.json gives every container no-new-privileges that does not say otherwise. */
+  readonly noNewPrivilegesByDefault?: boolean;
   readonly apparmorEnabled: boolean;
   /** The kernel has IPv6: /proc/sys/net/ipv6 exists. Undefined is taken for yes. */
   readonly ipv6?: boolean;
@@ -36,8 +38,10 @@ export interface EngineFacts {
   readonly logMaxFiles: number;
   /** Group a pod's containers under one containerd shim where the engine allows it. */
   readonly shimPerPod: boolean;
-  /** Set on every container, so that the daemon's default-ulimits of the same names do not apply. */
+  /** Set on a container, so that the daemon's default-ulimits of the same names do not apply. */
   readonly ulimits?: readonly { Name: string; Soft: number; Hard: number }[];
+  /** More json-file options, against the daemon's log-opts of the same names. */
+  readonly logOptions?: Readonly<Record<string, string>>;
   readonly dockerRootDir: string;
 }
 

@@ -29,6 +29,8 @@ const SANDBOX_OOM_SCORE_ADJ = -998;
 /** The kernel's least: pause sleeps. */
 const SANDBOX_CPU_SHARES = 2;
 const MAX_HOSTNAME_BYTES = 64;
+/** /dev/shm of the pod, as under containerd; daemon.json may have another default. */
+const SHM_BYTES = 64 << 20;
 
 /**
  * RunPodSandbox → the pause container. DNS, port mappings and the network itself are not Docker's
@@ -67,6 +69,7 @@ export function toSandboxCreate(input: SandboxSpecInput): ContainerCreate {
     ...(cgroupParent === undefined ? {} : { CgroupParent: cgroupParent }),
     OomScoreAdj: Math.max(SANDBOX_OOM_SCORE_ADJ, engine.oomScoreFloor),
     CpuShares: SANDBOX_CPU_SHARES,
+    ShmSize: SHM_BYTES,
   };
   const hostname = checkHostname(config.hostname);
   return {
@@ -103,9 +106,10 @@ export function commonHostConfig(
         "max-file": String(engine.logMaxFiles),
         // Rotated files are read while they wait; the daemon's log-opts may say otherwise.
         compress: "false",
+        ...engine.logOptions,
       },
     },
-    ...(engine.ulimits === undefined
+    ...(engine.ulimits === undefined || engine.ulimits.length === 0
       ? {}
       : { Ulimits: engine.ulimits.map((limit) => ({ ...limit })) }),
     ...(runtime === undefined ? {} : { Runtime: runtime }),

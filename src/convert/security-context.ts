@@ -12,7 +12,9 @@ import { toAppArmorOption } from "./apparmor.ts";
 import { toSeccompOption } from "./seccomp.ts";
 import { toSelinuxOptions } from "./selinux.ts";
 
-export type SecurityFacts = HandlerFacts<"apiMinor" | "apparmorEnabled" | "missingCapabilities">;
+export type SecurityFacts = HandlerFacts<
+  "apiMinor" | "apparmorEnabled" | "missingCapabilities" | "noNewPrivilegesByDefault"
+>;
 
 type SecurityFields = Pick<
   HostConfig,
@@ -50,7 +52,7 @@ export function toContainerSecurity(
       ...toSelinuxOptions(context?.selinuxOptions, privileged),
       // eslint-disable-next-line @typescript-eslint/no-deprecated -- kubelets and critest still send it
       ...toAppArmorOption(context?.apparmor, context?.apparmorProfile ?? "", facts),
-      ...(context?.noNewPrivs === true ? ["no-new-privileges"] : []),
+      ...noNewPrivileges(context, facts),
       ...toSeccompOption(
         {
           profile: context?.seccomp,
@@ -96,6 +98,15 @@ export function toSandboxSecurity(
       ),
     ],
   };
+}
+
+/** Not asked for, it must not come from daemon.json: set-uid programs would stop working. */
+function noNewPrivileges(
+  context: LinuxContainerSecurityContext | undefined,
+  facts: SecurityFacts,
+): string[] {
+  if (context?.noNewPrivs === true) return ["no-new-privileges"];
+  return facts.noNewPrivilegesByDefault === true ? ["no-new-privileges=false"] : [];
 }
 
 /** Privileged means unmasked, whatever the lists say; Docker would apply them. */

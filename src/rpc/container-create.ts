@@ -23,6 +23,7 @@ import { engineHasCdi, wantsEdits } from "./edits.ts";
 import { requireHostPaths } from "./host-paths.ts";
 import { holdImageMounts } from "./image-mounts.ts";
 import type { ImageMounts } from "./image-mounts.ts";
+import { ownLimits, ownLogOptions } from "./daemon-defaults.ts";
 import { inspectByName } from "./sandbox-lookup.ts";
 import { removeOrLeave } from "./sandbox-teardown.ts";
 import {
@@ -225,7 +226,7 @@ async function specOf(
         ...(volumes.copied.length > 0 ? { imageVolumes: volumes.copied } : {}),
       },
     ),
-    engine: facts,
+    engine: { ...facts, ulimits: ownLimits(sandbox), logOptions: ownLogOptions(sandbox) },
     imageSources: volumes.sources,
     ...(seccompProfile === undefined ? {} : { seccompProfile }),
     ...(needsImageAccounts(security) ? { image: await imageUser(deps, config) } : {}),

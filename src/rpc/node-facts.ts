@@ -26,6 +26,8 @@ export function engineFacts(
     cgroupVersion: info.CgroupVersion === "2" ? 2 : 1,
     usernsRemap: has("userns"),
     selinuxEnabled: has("selinux"),
+    // Engines to 24.0 do not tell.
+    noNewPrivilegesByDefault: has("no-new-privileges") || self.apiMinor <= 43,
     apparmorEnabled: has("apparmor"),
     ipv6: existsSync("/proc/sys/net/ipv6"),
     runtimes: Object.keys(info.Runtimes ?? {}),

@@ -48,6 +48,7 @@ describe("convert/sandbox-spec", () => {
         CgroupParent: "kubepods-podx.slice",
         OomScoreAdj: -998,
         CpuShares: 2,
+        ShmSize: 64 << 20,
       },
     });
   });
