@@ -14,6 +14,9 @@ for folder in etc var run usr opt root home; do
   mount -t overlay -o "lowerdir=/$folder,upperdir=$work/$folder/upper,workdir=$work/$folder/work" \
     stage "/$folder"
 done
+# The checkout, where a page's command may leave a file.
+mkdir "$work/checkout" "$work/checkout/upper" "$work/checkout/work"
+mount -t overlay -o "lowerdir=$root,upperdir=$work/checkout/upper,workdir=$work/checkout/work" stage "$root"
 # Docker's layers are overlays themselves, which do not lie on one.
 mkdir -p /var/lib/docker /var/lib/kubelet /etc/cni/net.d /etc/docker /etc/dockline
 mount -t tmpfs -o mode=710,size=768m stage /var/lib/docker

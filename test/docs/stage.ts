@@ -112,7 +112,7 @@ async function runInside(
 ): Promise<Ran> {
   const child = spawn(
     "nsenter",
-    ["--target", init, "--mount", "--net", "--pid", "--wd=" + root, "bash", "-c", command],
+    ["--target", init, "--mount", "--net", "--pid", "bash", "-c", `cd '${root}'\n${command}`],
     {
       stdio: ["ignore", "pipe", "pipe"],
       env: {
