@@ -129,6 +129,8 @@ describe("the progress of a pull", () => {
         layer("c", "Downloading", 100),
         layer("c", "Download complete"),
         layer("c", "Pull complete"),
+        layer("d", "Pulling fs layer"),
+        layer("d", "Download complete"),
       ),
     );
     const image = "https://user:hunter2@registry.example/x:1";
@@ -143,7 +145,7 @@ describe("the progress of a pull", () => {
       image: "https://registry.example/x:1",
       phase: "downloading",
       layersDone: 2,
-      layersTotal: 3,
+      layersTotal: 4,
       downloadedBytes: 140,
       totalBytes: 200,
       callers: 2,
