@@ -12,6 +12,7 @@ import type { PodDeps } from "./deps.ts";
 import { writeContainerEdits } from "./edits.ts";
 import { inspectByName } from "./sandbox-lookup.ts";
 import { applyHostWrites } from "./host-writes.ts";
+import { requirePodAddresses } from "./pod-addresses.ts";
 import { relabelVolumes } from "./selinux-relabel.ts";
 
 /** Which form new containers' logs take. */
@@ -50,6 +51,7 @@ export function containerStart(
 }
 
 async function start(deps: StartDeps, container: ContainerEntry): Promise<void> {
+  await requirePodAddresses(deps, container);
   const target = await logTargetOf(deps, container);
   // Before the start: a container that dies at once is still read from its first line.
   if (target !== undefined) await deps.logs.start(target);
