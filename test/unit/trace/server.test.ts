@@ -130,6 +130,25 @@ describe("the trace socket", () => {
     remove();
   });
 
+  it("names at the end what the index did not know at the begin", async () => {
+    let known = false;
+    const late = new TraceHub((target) => {
+      if (known) target.podName ??= "web-0";
+    });
+    const told: TraceEvent[] = [];
+    late.add({ take: ({ event }) => void told.push(event()) });
+    const { observe } = createObserver({ log: silentLogger, trace: late });
+    await observe(
+      { rpc: "StopPodSandbox", service: "", request: { podSandboxId: podId }, context },
+      () => {
+        known = true;
+        return Promise.resolve({});
+      },
+    );
+    await until(() => told.length === 1);
+    expect(told[0]).to.deep.include({ pod: { name: "web-0", id: podId } });
+  });
+
   it("says nothing that a request, an answer or an error holds beyond names and ids", async () => {
     const { events } = await listen();
     const secret = "hunter2";
