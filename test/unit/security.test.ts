@@ -26,6 +26,7 @@ describe("what comes from others", () => {
     expect(Object.keys(manifest.dependencies).sort()).to.deep.equal([
       "@bufbuild/protobuf",
       "@grpc/grpc-js",
+      "@opentelemetry/api",
       "@opentelemetry/exporter-trace-otlp-http",
       "@opentelemetry/resources",
       "dockerode",
