@@ -27,7 +27,9 @@ describe("an engine with userns-remap", function () {
   const made: string[] = [];
   let oci: OciNode;
 
-  before(async () => {
+  before(async function () {
+    // The engine itself does not start with both.
+    if (process.env["DOCKLINE_TEST_STORE"] === "containerd") this.skip();
     // For the engine's start alone: all others find their own ranges again.
     writeFileSync(temp.path("ranges"), `nobody:${firstId}:65536\nnogroup:${firstId}:65536\n`);
     for (const file of rangeFiles) {
@@ -96,9 +98,9 @@ describe("an engine with userns-remap", function () {
     if (all) await node.runtime.startContainer({ containerId: id });
     const plain = containerConfig("exec sleep 1000", { metadata: { name: "plain" } });
     const seen = all ? id : await startContainer(node, pod, plain);
-    expect(await shell(node, seen, "readlink /proc/self/ns/user; readlink /proc/self/ns/net")).to.equal(
-      ["user", "net"].map((name) => readlinkSync(`/proc/self/ns/${name}`)).join("\n"),
-    );
+    expect(
+      await shell(node, seen, "readlink /proc/self/ns/user; readlink /proc/self/ns/net"),
+    ).to.equal(["user", "net"].map((name) => readlinkSync(`/proc/self/ns/${name}`)).join("\n"));
   });
 
   it("refuses a pod's own user namespace with the reason, and does not offer it", async () => {
