@@ -147,7 +147,7 @@ function decideDockline(text: string, words: readonly string[]): Run | Checked {
     case "trace":
       return words.includes("--replay")
         ? checked("placeholder")
-        : run(`timeout -s INT 3 ${filled}`, { exits: [0, 124, 130] });
+        : run(`timeout -s INT 1.5 ${filled}`, { exits: [0, 124, 130] });
     case "migrate":
       if (!words.includes("--back")) return run(text);
       return run(text, {
