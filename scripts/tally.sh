@@ -11,33 +11,58 @@ export FORCE_COLOR=0 NO_COLOR=1
 # A runner's own closing lines are read: mocha's, or "N passed, N failed". A command that fails
 # without a failed test counts as one.
 lane() {
-  local name=$1 output began status passed failed last
+  local name=$1 began=$SECONDS
+  shift
+  run_lane "$name" "$@"
+  count_lane "$name" "$began"
+}
+
+# The same for what needs much of the machine beside it (a kubelet, a machine in a machine): it is
+# run once more as a whole when it fails, and the second run is what counts.
+lane_twice() {
+  local name=$1 began=$SECONDS
+  shift
+  run_lane "$name" "$@"
+  if [ "$lane_failed" -gt 0 ]; then
+    echo "== $name: $lane_passed passed, $lane_failed failed; once more"
+    run_lane "$name" "$@"
+  fi
+  count_lane "$name" "$began"
+}
+
+# Sets lane_passed, lane_failed and lane_report.
+run_lane() {
+  local name=$1 output status last
   shift
   output=$(mktemp)
-  began=$SECONDS
   echo "== $name"
   "$@" 2>&1 | sed -u 's/\x1b\[[0-9;]*m//g' | tee "$output"
   status=${PIPESTATUS[0]}
   # A script of ours has summed up its lanes in its last line; counting theirs again would double.
   if last=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$output" | tail -1) && [ -n "$last" ]; then
-    passed=${last%% *}
-    failed=${last##*, }
-    failed=${failed%% *}
+    lane_passed=${last%% *}
+    lane_failed=${last##*, }
+    lane_failed=${lane_failed%% *}
   else
-    passed=$(sed -n 's/^ *\([0-9]*\) passing.*/\1/p' "$output" | add_up)
-    failed=$(sed -n 's/^ *\([0-9]*\) failing$/\1/p' "$output" | add_up)
+    lane_passed=$(sed -n 's/^ *\([0-9]*\) passing.*/\1/p' "$output" | add_up)
+    lane_failed=$(sed -n 's/^ *\([0-9]*\) failing$/\1/p' "$output" | add_up)
   fi
-  if [ "$status" -ne 0 ] || [ "$failed" -gt 0 ]; then
-    echo "-- $name (exit code $status):"
-    { sed -n '/^ *[0-9]* failing$/,$p; /^ *--- FAIL/p; /^-- /,$p' "$output" | head -80; } ||
-      true
-    [ "$failed" -gt 0 ] || tail -15 "$output"
-  fi >>"$tally_report"
+  lane_report=
+  if [ "$status" -ne 0 ] || [ "$lane_failed" -gt 0 ]; then
+    lane_report="-- $name (exit code $status):
+$(sed -n '/^ *[0-9]* failing$/,$p; /^ *--- FAIL/p; /^-- /,$p' "$output" | head -80)
+$([ "$lane_failed" -gt 0 ] || tail -15 "$output")"
+  fi
   rm -f "$output"
-  if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
-  tally_passed=$((tally_passed + passed))
-  tally_failed=$((tally_failed + failed))
-  echo "== $name: $passed passed, $failed failed in $((SECONDS - began)) s"
+  if [ "$status" -ne 0 ] && [ "$lane_failed" -eq 0 ]; then lane_failed=1; fi
+}
+
+# count_lane NAME BEGAN: adds the last run to the sum.
+count_lane() {
+  tally_passed=$((tally_passed + lane_passed))
+  tally_failed=$((tally_failed + lane_failed))
+  if [ -n "$lane_report" ]; then echo "$lane_report" >>"$tally_report"; fi
+  echo "== $1: $lane_passed passed, $lane_failed failed in $((SECONDS - $2)) s"
 }
 
 # The sum of the numbers on stdin, a line each.

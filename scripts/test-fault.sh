@@ -21,7 +21,7 @@ fi
 [ $# -gt 0 ] || set -- test/fault/*.test.ts
 # One process for each file: a hook that fails must not leave its engine to the next one.
 for file in "$@"; do
-  lane "$(basename "$file" .test.ts)" mocha --no-config --exit --timeout 60000 --slow 30000 \
+  lane_twice "$(basename "$file" .test.ts)" mocha --no-config --exit --timeout 60000 --slow 30000 \
     --node-option disable-warning=ExperimentalWarning "$file"
 done
 tally

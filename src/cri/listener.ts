@@ -17,6 +17,9 @@ export interface Listener {
 /** 16 MiB is what the kubelet accepts; large secrets and environments come the other way. */
 const messageLimit = 16 * 1024 * 1024;
 
+/** How long the last answers may take to reach their callers once the handlers are done. */
+const answerMs = 500;
+
 export function createGrpcServer(): Server {
   return new Server({
     "grpc.max_receive_message_length": messageLimit,
@@ -61,6 +64,12 @@ export async function listen(
       const end = performance.now() + graceMs;
       while (inFlight() > 0 && performance.now() < end) {
         await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      // A handler that is done has not yet been heard: its answer may still wait to be written. The
+      // sessions close by themselves behind their last answer.
+      const heard = performance.now() + answerMs;
+      while (sockets.size > 0 && performance.now() < heard) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
       }
       server.forceShutdown();
       injector.destroy();
