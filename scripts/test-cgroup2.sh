@@ -9,7 +9,7 @@ install_npm_packages || exit 1
 install_packages crun:crun busybox:busybox-static /usr/lib/cni/bridge:containernetworking-plugins || exit 1
 PATH=$PWD/node_modules/.bin:$PATH
 # One file instead of hundreds, compiled once outside.
-node scripts/build.ts >/dev/null || exit 1
+[ -n "${DOCKLINE_BUILT:-}" ] || node scripts/build.ts >/dev/null || exit 1
 export DOCKLINE_BUNDLE=1
 exec test/lanes/uml --limit 480 mocha --no-config --exit --timeout 120000 --slow 60000 \
   --node-option disable-warning=ExperimentalWarning --grep @cgroup2 \

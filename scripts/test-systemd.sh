@@ -7,7 +7,7 @@ cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
 . scripts/prepare.sh
 install_npm_packages || exit 1
 PATH=$PWD/node_modules/.bin:$PATH
-node scripts/build.ts >/dev/null || exit 1
+[ -n "${DOCKLINE_BUILT:-}" ] || node scripts/build.ts >/dev/null || exit 1
 export DOCKLINE_BUNDLE=1
 exec test/lanes/uml-systemd --limit 480 mocha --no-config --exit --timeout 120000 --slow 60000 \
   --node-option disable-warning=ExperimentalWarning --grep @systemd \
