@@ -25,6 +25,7 @@ ${optionsReference()}
 | \`<state-dir>/sandboxes/\` | one record for each pod sandbox: what Docker cannot hold (CNI result, phase); checksummed, 0600 |
 | \`<state-dir>/logs/\` | how far each container's log was read and written |
 | \`<state-dir>/resources/\` | resources as last resized, for containers that were |
+| \`<state-dir>/image-volumes/\` | read-only copies of images that pods mount, on engines below API 1.48; each goes with its last container |
 | \`<state-dir>/lock\` | pid and start time of the running instance |
 | \`<log_directory>/<log_path>\` | container logs in CRI format, 0640 root; folders and rotation are the kubelet's |
 
