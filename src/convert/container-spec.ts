@@ -37,18 +37,12 @@ export interface ContainerSpecInput {
   readonly image?: ImageUserFacts;
 }
 
-export interface ContainerSpec {
-  readonly body: ContainerCreate;
-  /** Host paths to relabel before create, on SELinux nodes. */
-  readonly relabelPaths: string[];
-}
-
 /**
  * CreateContainer → Docker's create and what must be done beside it.
  *
  * @throws InvalidArgument or Unimplemented naming the field
  */
-export function toContainerCreate(input: ContainerSpecInput): ContainerSpec {
+export function toContainerCreate(input: ContainerSpecInput): ContainerCreate {
   const { config, sandboxConfig } = input;
   const editing = editingRuntime(input.runtimeHandler, input.engine);
   const engine = { ...input.engine, editing };
@@ -74,16 +68,13 @@ export function toContainerCreate(input: ContainerSpecInput): ContainerSpec {
     ...toContainerSecurity(context, engine, input.seccompProfile),
     ...resources.docker,
     GroupAdd,
-    Mounts: mounts.mounts,
+    Mounts: mounts,
     Devices: toDeviceMappings(config.devices),
     ...(deviceRequests === undefined ? {} : { DeviceRequests: deviceRequests }),
     ...(cgroupParent === undefined ? {} : { CgroupParent: cgroupParent }),
     ...(resources.oomScoreAdj === undefined ? {} : { OomScoreAdj: resources.oomScoreAdj }),
   };
-  return {
-    body: { ...processFields(config, User), Labels: input.labels, HostConfig: hostConfig },
-    relabelPaths: mounts.relabelPaths,
-  };
+  return { ...processFields(config, User), Labels: input.labels, HostConfig: hostConfig };
 }
 
 function processFields(

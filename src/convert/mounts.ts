@@ -5,23 +5,14 @@ import { API, type HandlerFacts } from "./engine-facts.ts";
 import { requireAbsolutePath, requirePlainText, unimplemented } from "./field-checks.ts";
 import { lookupReference } from "./image-ref.ts";
 
-export interface TranslatedMounts {
-  readonly mounts: DockerMount[];
-  /**
-   * Host paths that need the container's SELinux label before it starts (`selinux_relabel` on a
-   * SELinux node): Docker relabels only for string binds, which can't say "not recursive".
-   */
-  readonly relabelPaths: string[];
-}
-
-type MountFacts = HandlerFacts<"apiMinor" | "selinuxEnabled">;
+type MountFacts = HandlerFacts<"apiMinor">;
 
 const NEEDS_EDITS =
   "not supported on this node: dockline-oci is not registered for this runtime; see dockline install-runtime";
 
 /**
  * CRI mounts → Docker's structured mounts, in the order given. Never string binds: in those a colon
- * in a path would be syntax. A missing host path is Docker's error, as the CRI wants it.
+ * in a path would be syntax; what `selinux_relabel` asks is done at the start. A missing host path is Docker's error, as the CRI wants it.
  *
  * @param imageSources what image mounts are of, by their place in the list: an image id, or on engines
  *   below API 1.48 the path of a copy
@@ -31,9 +22,8 @@ export function toDockerMounts(
   mounts: readonly Mount[],
   facts: MountFacts,
   imageSources: ReadonlyMap<number, string> = new Map(),
-): TranslatedMounts {
-  const relabelPaths: string[] = [];
-  const translated = mounts.map((mount, index) => {
+): DockerMount[] {
+  return mounts.map((mount, index) => {
     const field = `mounts[${index}]`;
     const target = requireAbsolutePath(`${field}.container_path`, mount.containerPath);
     if (isRoot(target))
@@ -45,11 +35,8 @@ export function toDockerMounts(
     if (mount.imageSubPath !== "") {
       throw invalidArgument(`${field}.image_sub_path: set without image`);
     }
-    const result = bindMount(field, mount, facts);
-    if (mount.selinuxRelabel && facts.selinuxEnabled) relabelPaths.push(mount.hostPath);
-    return result;
+    return bindMount(field, mount, facts);
   });
-  return { mounts: translated, relabelPaths };
 }
 
 function bindMount(field: string, mount: Mount, facts: MountFacts): DockerMount {

@@ -206,7 +206,7 @@ async function specOf(
     security?.privileged ?? false,
   );
   const edited = await wantsEdits({ ...config, mounts }, sandbox, facts);
-  const spec = toContainerCreate({
+  return toContainerCreate({
     config: { ...config, mounts },
     edited,
     sandboxConfig,
@@ -231,7 +231,6 @@ async function specOf(
     ...(seccompProfile === undefined ? {} : { seccompProfile }),
     ...(needsImageAccounts(security) ? { image: await imageUser(deps, config) } : {}),
   });
-  return spec.body;
 }
 
 async function imageUser(

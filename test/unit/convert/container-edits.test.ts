@@ -119,9 +119,9 @@ describe("convert/runtime-handler: dockline-oci", () => {
 
   it("runs a container that needs it, and no other", () => {
     const change = { engine: facts };
-    expect(container({}, change).body.HostConfig).to.not.have.property("Runtime");
-    expect(container({}, { ...change, edited: true }).body.HostConfig.Runtime).to.equal("dockline");
+    expect(container({}, change).HostConfig).to.not.have.property("Runtime");
+    expect(container({}, { ...change, edited: true }).HostConfig.Runtime).to.equal("dockline");
     const crun = { ...change, edited: true, runtimeHandler: "crun" };
-    expect(container({}, crun).body.HostConfig.Runtime).to.equal("dockline-crun");
+    expect(container({}, crun).HostConfig.Runtime).to.equal("dockline-crun");
   });
 });

@@ -41,52 +41,49 @@ describe("convert/container-spec", () => {
       },
     );
     expect(spec).to.deep.equal({
-      body: {
-        Image: imageId,
-        Entrypoint: ["/bin/app"],
-        Cmd: ["-v"],
-        Env: ["A=1=ü"],
-        WorkingDir: "/srv",
-        User: "1:2",
-        OpenStdin: true,
-        StdinOnce: true,
-        AttachStdin: true,
-        Tty: true,
-        StopSignal: "SIGRTMIN+3",
-        Healthcheck: { Test: ["NONE"] },
-        Labels: { l: "1" },
-        HostConfig: {
-          ...alwaysSet,
-          NetworkMode: "container:s1",
-          IpcMode: "container:s1",
-          Annotations: { "io.containerd.runc.v2.group": "k8s_POD_a_b_c_0" },
-          Privileged: false,
-          ReadonlyRootfs: false,
-          CapAdd: [],
-          CapDrop: [],
-          MaskedPaths: [],
-          ReadonlyPaths: [],
-          SecurityOpt: ["seccomp=unconfined"],
-          CpuShares: 102,
-          GroupAdd: [],
-          Mounts: [
-            {
-              Type: "bind",
-              Source: "/h",
-              Target: "/c",
-              ReadOnly: false,
-              BindOptions: { Propagation: "rprivate" },
-            },
-          ],
-          Devices: [{ PathOnHost: "/dev/a", PathInContainer: "/dev/a", CgroupPermissions: "r" }],
-          DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["v.d/c=n"] }],
-          CgroupParent: "a.slice",
-          OomScoreAdj: 998,
-        },
+      Image: imageId,
+      Entrypoint: ["/bin/app"],
+      Cmd: ["-v"],
+      Env: ["A=1=ü"],
+      WorkingDir: "/srv",
+      User: "1:2",
+      OpenStdin: true,
+      StdinOnce: true,
+      AttachStdin: true,
+      Tty: true,
+      StopSignal: "SIGRTMIN+3",
+      Healthcheck: { Test: ["NONE"] },
+      Labels: { l: "1" },
+      HostConfig: {
+        ...alwaysSet,
+        NetworkMode: "container:s1",
+        IpcMode: "container:s1",
+        Annotations: { "io.containerd.runc.v2.group": "k8s_POD_a_b_c_0" },
+        Privileged: false,
+        ReadonlyRootfs: false,
+        CapAdd: [],
+        CapDrop: [],
+        MaskedPaths: [],
+        ReadonlyPaths: [],
+        SecurityOpt: ["seccomp=unconfined"],
+        CpuShares: 102,
+        GroupAdd: [],
+        Mounts: [
+          {
+            Type: "bind",
+            Source: "/h",
+            Target: "/c",
+            ReadOnly: false,
+            BindOptions: { Propagation: "rprivate" },
+          },
+        ],
+        Devices: [{ PathOnHost: "/dev/a", PathInContainer: "/dev/a", CgroupPermissions: "r" }],
+        DeviceRequests: [{ Driver: "cdi", DeviceIDs: ["v.d/c=n"] }],
+        CgroupParent: "a.slice",
+        OomScoreAdj: 998,
       },
-      relabelPaths: ["/h"],
     });
-    expect(spec.body.HostConfig).to.not.have.property("Binds");
+    expect(spec.HostConfig).to.not.have.property("Binds");
   });
 
   for (const [what, config, entrypoint, cmd] of [
@@ -96,7 +93,7 @@ describe("convert/container-spec", () => {
     ["both", { command: ["c"], args: ["a"] }, ["c"], ["a"]],
   ] as const) {
     it(`starts ${what}`, () => {
-      const { body } = container(config as ContainerInit);
+      const body = container(config as ContainerInit);
       expect(body.Entrypoint).to.deep.equal(entrypoint);
       expect(body.Cmd).to.deep.equal(cmd);
     });
@@ -105,7 +102,7 @@ describe("convert/container-spec", () => {
   it("runs privileged only in a privileged sandbox", () => {
     const config = { linux: { securityContext: { privileged: true } } };
     const sandboxConfig = create(PodSandboxConfigSchema, config);
-    const { body } = container(config, { sandboxConfig });
+    const body = container(config, { sandboxConfig });
     expect(body.HostConfig).to.include({ Privileged: true, CgroupnsMode: "host" });
     refuses(() => container(config), /^privileged/);
   });
@@ -140,11 +137,11 @@ describe("convert/container-spec", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), (value) => {
         fc.pre(!value.includes("\0"));
-        const { body } = container({ envs: [{ key: "K", value: Buffer.from(value) }] });
+        const body = container({ envs: [{ key: "K", value: Buffer.from(value) }] });
         expect(body.Env).to.deep.equal([`K=${value}`]);
       }),
     );
     const bom = container({ envs: [{ key: "K", value: Buffer.from("\ufeffx") }] });
-    expect(bom.body.Env).to.deep.equal(["K=\ufeffx"]);
+    expect(bom.Env).to.deep.equal(["K=\ufeffx"]);
   });
 });

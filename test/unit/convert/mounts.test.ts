@@ -9,7 +9,7 @@ const { PROPAGATION_HOST_TO_CONTAINER, PROPAGATION_BIDIRECTIONAL } = MountPropag
 type Init = Parameters<typeof create<typeof MountSchema>>[1];
 const mount = (fields: Init = {}) =>
   create(MountSchema, { hostPath: "/h", containerPath: "/c", ...(fields as object) });
-const one = (fields: Init, facts = modern) => toDockerMounts([mount(fields)], facts).mounts[0];
+const one = (fields: Init, facts = modern) => toDockerMounts([mount(fields)], facts)[0];
 const bind = { Type: "bind", Source: "/h", Target: "/c", ReadOnly: false };
 const id = `sha256:${"a".repeat(64)}`;
 
@@ -71,17 +71,6 @@ describe("convert/mounts", () => {
       expect(one(fields, facts)).to.deep.equal(expected);
     });
   }
-
-  it("names the paths to relabel, on SELinux nodes only", () => {
-    const mounts = [
-      mount({ selinuxRelabel: true }),
-      mount({ hostPath: "/other", containerPath: "/o" }),
-    ];
-    expect(toDockerMounts(mounts, modern).relabelPaths).to.deep.equal([]);
-    expect(toDockerMounts(mounts, { ...modern, selinuxEnabled: true }).relabelPaths).to.deep.equal([
-      "/h",
-    ]);
-  });
 
   const mapping = { hostId: 0, containerId: 0, length: 1 };
   for (const [what, fields, facts, message, kind] of [

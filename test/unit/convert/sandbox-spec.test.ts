@@ -93,7 +93,7 @@ describe("convert/sandbox-spec", () => {
       const engine = { ...modern, ...change };
       const bodies = [
         sandbox({}, { runtimeHandler: handler, engine }),
-        container({}, { runtimeHandler: handler, engine }).body,
+        container({}, { runtimeHandler: handler, engine }),
       ];
       for (const { HostConfig } of bodies) {
         expect(HostConfig.Runtime).to.equal(runtime);
@@ -125,9 +125,7 @@ describe("convert/sandbox-spec", () => {
       const config = { linux: { cgroupParent: parent } };
       expect(sandbox(config, { engine }).HostConfig.CgroupParent).to.equal(expected);
       const sandboxConfig = create(PodSandboxConfigSchema, config);
-      expect(container({}, { engine, sandboxConfig }).body.HostConfig.CgroupParent).to.equal(
-        expected,
-      );
+      expect(container({}, { engine, sandboxConfig }).HostConfig.CgroupParent).to.equal(expected);
     });
   }
 
