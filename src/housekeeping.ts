@@ -22,16 +22,17 @@ export function keepHouse(parts: Parts): { stop(): void } {
   let notBeforeMs = 0;
   let settledMs = 0;
   const look = async (): Promise<void> => {
+    // First of all: what has exited is told with its whole log, and waits for this.
+    if (!resumed && parts.index.health.synced) {
+      await resume(parts);
+      resumed = true;
+    }
     const { resyncs } = parts.index.counters;
     if (resyncs !== seenResyncs || parts.info.stale) {
       await parts.editing.of(await parts.info.get());
       seenResyncs = resyncs;
       // An engine that answers other requests but not these is not asked all the time.
       if (parts.info.stale) notBeforeMs = parts.clock.monotonicMs() + retryMs;
-    }
-    if (!resumed && parts.index.health.synced) {
-      await resume(parts);
-      resumed = true;
     }
     const nowMs = parts.clock.monotonicMs();
     if (resumed && nowMs - settledMs > settleMs && parts.index.health.synced) {
@@ -76,10 +77,10 @@ export function keepHouse(parts: Parts): { stop(): void } {
 }
 
 async function resume(parts: Parts): Promise<void> {
-  await settleRecords(parts);
   const containers = await parts.index.containers();
   const targets = await Promise.all(containers.map((entry) => logTargetOf(parts, entry)));
   await parts.logs.resume(targets.filter((target) => target !== undefined));
+  await settleRecords(parts);
   const known = new Set(containers.map((entry) => entry.id));
   await parts.resources.keepOnly((id) => known.has(id));
   await parts.volumes.sweep();

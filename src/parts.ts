@@ -113,7 +113,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     clock,
   });
   if (config.podCidr !== "") network.setPodCidr(config.podCidr);
-  const logs = createContainerLogs({ stateDir: config.stateDir, clock, log });
+  const logs = createContainerLogs({ stateDir: config.stateDir, clock, log, resumes: true });
   const puller = createPuller({
     engine,
     clock,

@@ -13,15 +13,21 @@ import { Schedule } from "./schedule.ts";
 
 /** Bytes of files that Docker deleted and a slow pump still holds, for each container. */
 const MOST_UNLINKED_BYTES = 64 * 1024 * 1024;
+/** How long a reopening or a removal waits for what a restart left to be followed again. */
+const RESUME_WAIT_MS = 10_000;
 /** Pause between two tries to drain into a disk that is full. */
 const DRAIN_RETRY_MS = 100;
 
-/** `stateDir`: Dockline's own folder; positions are kept in `logs` below it. */
-export function createContainerLogs(deps: {
+interface PumpsDeps {
+  /** Dockline's own folder; positions are kept in `logs` below it. */
   stateDir: string;
   clock: Clock;
   log: Logger;
-}): ContainerLogs {
+  /** `resume` will be called: until then nobody is taken for one whose log is complete. */
+  resumes?: boolean;
+}
+
+export function createContainerLogs(deps: PumpsDeps): ContainerLogs {
   return new Pumps(deps);
 }
 
@@ -34,9 +40,15 @@ class Pumps implements ContainerLogs {
   readonly #followers = new Map<string, Follower>();
   readonly #links = new Map<string, LogTarget>();
   readonly #counts: PumpCounts = { pumpedBytes: 0n, lostBytes: 0n, unreadable: 0 };
+  readonly #resumed: Promise<void>;
+  #allResumed: () => void = () => undefined;
   #folderMade = false;
 
-  constructor(deps: { stateDir: string; clock: Clock; log: Logger }) {
+  constructor(deps: PumpsDeps) {
+    this.#resumed =
+      deps.resumes === true
+        ? new Promise((resolve) => (this.#allResumed = resolve))
+        : Promise.resolve();
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#folder = join(deps.stateDir, "logs");
@@ -112,18 +124,31 @@ class Pumps implements ContainerLogs {
   }
 
   async drain(containerId: string, timeoutMs: number): Promise<boolean> {
-    const follower = this.#followers.get(containerId);
-    if (follower === undefined) return true;
+    return this.#within(timeoutMs, async () => {
+      if (!this.#followers.has(containerId)) await this.#resumed;
+      const follower = this.#followers.get(containerId);
+      return follower === undefined || this.#drainAll(follower, timeoutMs);
+    });
+  }
+
+  /** What the work says, or false after that time; the work goes on then. */
+  async #within(timeoutMs: number, work: () => Promise<boolean>): Promise<boolean> {
     const expired = new AbortController();
     const timeout = this.#clock.sleep(timeoutMs, expired.signal).then(
       () => false,
       () => false,
     );
     try {
-      return await Promise.race([timeout, this.#drainAll(follower, timeoutMs)]);
+      return await Promise.race([timeout, work()]);
     } finally {
       expired.abort();
     }
+  }
+
+  /** After a restart a container is known once it has been resumed. */
+  async #untilKnown(containerId: string): Promise<void> {
+    if (this.#followers.has(containerId) || this.#links.has(containerId)) return;
+    await this.#within(RESUME_WAIT_MS, () => this.#resumed.then(() => true));
   }
 
   async #drainAll(follower: Follower, timeoutMs: number): Promise<boolean> {
@@ -155,6 +180,7 @@ class Pumps implements ContainerLogs {
   }
 
   async reopen(containerId: string): Promise<void> {
+    await this.#untilKnown(containerId);
     await this.#schedule.exclusive(containerId, async () => {
       const link = this.#links.get(containerId);
       const follower = this.#followers.get(containerId);
@@ -165,6 +191,7 @@ class Pumps implements ContainerLogs {
   }
 
   async remove(containerId: string): Promise<void> {
+    await this.#untilKnown(containerId);
     await this.#schedule.exclusive(containerId, async () => {
       const link = this.#links.get(containerId);
       if (link !== undefined) {
@@ -201,6 +228,7 @@ class Pumps implements ContainerLogs {
         );
       }
     }
+    this.#allResumed();
   }
 
   lag(): LogLag {

@@ -217,6 +217,24 @@ describe("container logs", () => {
     writer.close();
   });
 
+  it("takes no log for complete before it has been resumed", async () => {
+    const writer = docker();
+    const first = node.make();
+    await first.start(node.target);
+    await first.close();
+    writer.line("last words");
+    const second = node.make({ resumes: true });
+    expect(await second.drain(ID, 50)).to.equal(false);
+    const drained = second.drain(ID, 2000);
+    const reopened = second.reopen(ID);
+    await second.resume([node.target]);
+    await reopened;
+    expect(await drained).to.equal(true);
+    expect(contents(node.logFile)).to.deep.equal(["last words"]);
+    expect(await second.drain("d".repeat(64), 50)).to.equal(true);
+    writer.close();
+  });
+
   it("starts anew when a position is damaged", async () => {
     const writer = docker();
     writer.line("one");

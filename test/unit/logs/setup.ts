@@ -15,7 +15,8 @@ export interface Node {
   target: LogTarget;
   /** Path of the CRI log. */
   logFile: string;
-  make(): ContainerLogs;
+  /** `resumes`: as after a restart, when `resume` is going to be called. */
+  make(options?: { resumes: boolean }): ContainerLogs;
   cleanUp(): Promise<void>;
 }
 
@@ -34,11 +35,12 @@ export function makeNode(id = ID): Node {
       format: "cri",
     },
     logFile: join(logDirectory, "app/0.log"),
-    make: () => {
+    make: (options = { resumes: false }) => {
       const logs = createContainerLogs({
         stateDir: join(root, "state"),
         clock: systemClock,
         log: silentLogger,
+        ...options,
       });
       made.push(logs);
       return logs;
