@@ -12,7 +12,7 @@ run() {
   "$@" >"$work/$name" 2>&1
   echo $? >"$work/$name.rc"
 }
-(run types tsc -p tsconfig.json; run format prettier --cache --check . --log-level warn) &
+(run types tsc -p tsconfig.json --incremental --tsBuildInfoFile node_modules/.cache/tsc.tsbuildinfo; run format prettier --cache --check . --log-level warn) &
 (run lint eslint --cache --cache-location node_modules/.cache/eslint/ .) &
 wait
 run unit mocha --config .mocharc.unit.json --reporter dot
