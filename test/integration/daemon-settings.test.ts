@@ -42,7 +42,6 @@ describe("an engine with settings of its own for every container", function () {
         labels: "io.kubernetes.pod.name",
       },
     });
-    await engine.start();
     node = await startNode({ withoutNetwork: true, upstream: engine.socketPath });
     pod = await runPod(node, hostSandboxConfig(node));
   });

@@ -51,6 +51,8 @@ export async function startPrivateEngine(
     pid,
     containerdPid: () => Number(readFileSync(temp.path("exec/containerd/containerd.pid"), "utf8")),
     start: async (other) => {
+      // One that runs is left alone: what ends it must not be forgotten.
+      if (stop !== undefined) return;
       current = other ?? current;
       ({ stop } = await ensureEngine(socketPath, {
         logFile: temp.path("log"),
