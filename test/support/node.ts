@@ -102,9 +102,15 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   };
 
   const start = async (environment = options.environment): Promise<void> => {
+    // What the package's unit takes away can be taken away here as well.
+    const under = (process.env["DOCKLINE_TEST_UNDER"] ?? "")
+      .split(" ")
+      .filter((word) => word !== "");
+    const [program = "", ...before] = [...under, join(root, "bin", "dockline")];
     child = spawn(
-      join(root, "bin", "dockline"),
+      program,
       [
+        ...before,
         "serve",
         `--container-runtime-endpoint=${endpoint}`,
         `--docker-endpoint=unix://${folder}/docker.sock`,
