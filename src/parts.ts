@@ -72,6 +72,7 @@ export interface Parts extends PodDeps {
   logChoice: LogChoice;
   oomFloor: number;
   factsNow(): EngineFacts;
+  factsOf(self: EngineSelf): EngineFacts;
   editing: EditingRuntimes;
   imageAccounts(imageId: string): Promise<AccountFiles>;
   volumes: ImageVolumes;
@@ -199,6 +200,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     log,
     oomFloor,
     factsNow,
+    factsOf,
     facts: async () => {
       const self = await info.get();
       await editing.of(self);

@@ -44,8 +44,9 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
         docklineOci: editingInfo(parts),
       }),
       handlerFeatures: (handler, self) =>
-        handlerFeatures(handler, self, editingRuntime(handler, parts.factsNow())),
-      mountOptions: () => editingRuntime("", parts.factsNow()) !== undefined,
+        // Of the same moment as the handlers' names: the engine may have been exchanged since.
+        handlerFeatures(handler, self, editingRuntime(handler, parts.factsOf(self))),
+      mountOptions: (self) => editingRuntime("", parts.factsOf(self)) !== undefined,
     }),
     ...sandboxRun(parts),
     ...sandboxStop(parts),

@@ -91,7 +91,8 @@ describe("an engine that is exchanged under running pods", function () {
     const lines = logText(readCriLog(logPathOf(pod, config)))
       .trimEnd()
       .split("\n");
-    expect(lines.length).to.be.above(20);
+    // The last pod may have run for some seconds only.
+    expect(lines.length).to.be.above(3);
     expect(lines).to.deep.equal(lines.map((_, index) => `line ${index + 1}`));
   };
 
