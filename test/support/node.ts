@@ -106,12 +106,11 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     const under = (process.env["DOCKLINE_TEST_UNDER"] ?? "")
       .split(" ")
       .filter((word) => word !== "");
-    const [program = "", ...before] = [...under, join(root, "bin", "dockline")];
+    const command = [...under, join(root, "bin", "dockline"), "serve"];
     child = spawn(
-      program,
+      command[0] ?? "",
       [
-        ...before,
-        "serve",
+        ...command.slice(1),
         `--container-runtime-endpoint=${endpoint}`,
         `--docker-endpoint=unix://${folder}/docker.sock`,
         `--state-dir=${paths.stateDir}`,
