@@ -89,3 +89,10 @@ stop_engine() {
   ip link delete docker0 2>/dev/null || true
   engine_pid=
 }
+
+# The engine that DOCKLINE_TEST_DOCKER_SOCKET names, else the machine's own, ended with the script if it was started for it.
+use_engine() {
+  [ -z "${DOCKLINE_TEST_DOCKER_SOCKET:-}" ] || return 0
+  start_engine || return
+  trap stop_engine EXIT
+}

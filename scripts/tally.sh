@@ -30,6 +30,15 @@ lane_twice() {
   count_lane "$name" "$began"
 }
 
+# lane_for_each FILE...: mocha on each test file, in a process of its own.
+lane_for_each() {
+  local file
+  for file in "$@"; do
+    lane_twice "$(basename "$file" .test.ts)" mocha --no-config --exit --timeout 60000 --slow 30000 \
+      --node-option disable-warning=ExperimentalWarning "$file"
+  done
+}
+
 # Sets lane_passed, lane_failed and lane_report.
 run_lane() {
   local name=$1 output status last

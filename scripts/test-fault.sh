@@ -13,15 +13,9 @@ cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
 install_npm_packages || exit 1
 install_test_packages || exit 1
 PATH=$PWD/node_modules/.bin:$PATH
-if [ -z "${DOCKLINE_TEST_DOCKER_SOCKET:-}" ]; then
-  start_engine || exit 1
-  trap stop_engine EXIT
-fi
+use_engine || exit 1
 
 [ $# -gt 0 ] || set -- test/fault/*.test.ts
 # One process for each file: a hook that fails must not leave its engine to the next one.
-for file in "$@"; do
-  lane_twice "$(basename "$file" .test.ts)" mocha --no-config --exit --timeout 60000 --slow 30000 \
-    --node-option disable-warning=ExperimentalWarning "$file"
-done
+lane_for_each "$@"
 tally

@@ -17,15 +17,9 @@ test/lanes/kubelet build >/dev/null || exit 1
 # User namespaces need a runc that Debian's release does not have.
 DOCKLINE_TEST_RUNC=${DOCKLINE_TEST_RUNC:-$(test/lanes/docker-current build | grep '/runc$')} || exit 1
 export DOCKLINE_TEST_RUNC
-if [ -z "${DOCKLINE_TEST_DOCKER_SOCKET:-}" ]; then
-  start_engine || exit 1
-  trap stop_engine EXIT
-fi
+use_engine || exit 1
 
 [ $# -gt 0 ] || set -- test/kubelet/*.test.ts
 # One process for each file: a hook that fails must not leave its kubelet to the next one.
-for file in "$@"; do
-  lane_twice "$(basename "$file" .test.ts)" mocha --no-config --exit --timeout 60000 --slow 30000 \
-    --node-option disable-warning=ExperimentalWarning "$file"
-done
+lane_for_each "$@"
 tally

@@ -12,8 +12,5 @@ install_test_packages || exit 1
 PATH=$PWD/node_modules/.bin:$PATH
 DOCKLINE_TEST_RUNC=${DOCKLINE_TEST_RUNC:-$(test/lanes/docker-current build | grep '/runc$')} || exit 1
 export DOCKLINE_TEST_RUNC
-if [ -z "${DOCKLINE_TEST_DOCKER_SOCKET:-}" ]; then
-  start_engine || exit 1
-  trap stop_engine EXIT
-fi
+use_engine || exit 1
 mocha --config .mocharc.long.json "$@"

@@ -3,20 +3,10 @@ import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { expectError, logPathOf, readCriLog, until } from "../support/containers.ts";
-import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
-import {
-  containerConfig,
-  createContainer,
-  hostSandboxConfig,
-  removePod,
-  runPod,
-  shell,
-  startContainer,
-} from "../support/pods.ts";
+import { containerConfig, createContainer, shell, startContainer } from "../support/pods.ts";
 import type { RunningPod } from "../support/pods.ts";
+import { sharedPod } from "../support/shared-pod.ts";
 
 // CRIU works on few of the machines that tests run on: where it does not, that is what is tested.
 
@@ -27,23 +17,12 @@ const criu = spawnSync("criu", ["check"], {
 const works = criu.status === 0;
 
 describe(`a checkpoint, where CRIU ${works ? "works" : "does not work"}`, () => {
+  const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let start: NodeState;
 
-  before(async () => {
-    node = await startNode({ withoutNetwork: true });
-    pod = await runPod(node, hostSandboxConfig(node));
-  });
-  after(async () => {
-    await removePod(node, pod);
-    await node.close();
-  });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
+  before(() => {
+    ({ node, pod } = shared);
   });
 
   const archive = (): string => join(node.logDir, "checkpoint-test.tar");

@@ -1,21 +1,14 @@
 import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import { expect } from "chai";
-import type { LinuxSandboxSecurityContextSchema } from "../../src/gen/runtime/v1/api_pb.js";
 import {
   NamespaceMode,
   SupplementalGroupsPolicy as Policy,
 } from "../../src/gen/runtime/v1/api_pb.js";
 import { expectError, inspect, withContainer } from "../support/containers.ts";
-import type { SecurityInit } from "../support/containers.ts";
-import { notHere, refused, works } from "../support/fields.ts";
-import { startNode } from "../support/node.ts";
+import { notHere, works } from "../support/fields.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
 import {
-  containerConfig,
   createContainer,
   hostSandboxConfig,
   removePod,
@@ -23,53 +16,23 @@ import {
   shell,
   startContainer,
 } from "../support/pods.ts";
-import type { ContainerInit, RunningPod, SandboxInit } from "../support/pods.ts";
+import type { ContainerInit, RunningPod } from "../support/pods.ts";
+import { fieldTools, sharedPod } from "../support/shared-pod.ts";
 
 // Fields that depend on the node, and those that a node without dockline-oci refuses.
 
-type SandboxSecurity = Exclude<MessageInitShape<typeof LinuxSandboxSecurityContextSchema>, Message>;
 const namespaceOptions = { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER };
 const unifiedHierarchy = existsSync("/sys/fs/cgroup/cgroup.controllers");
 
 describe("fields that not every node has", () => {
+  const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let start: NodeState;
-  let count = 0;
 
-  before(async () => {
-    node = await startNode({ withoutNetwork: true });
-    pod = await runPod(node, hostSandboxConfig(node));
+  before(() => {
+    ({ node, pod } = shared);
   });
-  after(async () => {
-    await removePod(node, pod);
-    await node.close();
-  });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
-
-  const config = (fields: ContainerInit, line = "sleep 1000"): ContainerInit => {
-    count += 1;
-    return containerConfig(line, { metadata: { name: `f${count}` }, ...fields });
-  };
-  const secured = (securityContext: SecurityInit): ContainerInit => ({
-    linux: { resources: {}, securityContext: { namespaceOptions, ...securityContext } },
-  });
-  const sandboxWith = (securityContext: SandboxSecurity): SandboxInit =>
-    hostSandboxConfig(node, {
-      linux: { securityContext: { namespaceOptions, ...securityContext } },
-    });
-  const create = (fields: ContainerInit): Promise<string> =>
-    createContainer(node, pod, config(fields));
-  const refuse = async (row: string, call: Promise<unknown>, message: RegExp): Promise<void> =>
-    refused(row, await expectError(call, "INVALID_ARGUMENT", message));
-  const runSandbox = (config: SandboxInit): Promise<unknown> =>
-    node.runtime.runPodSandbox({ config });
-  const pidOf = async (id: string): Promise<number> => (await inspect(node, id)).State.Pid;
+  const { config, secured, sandboxWith, create, refuse, runSandbox, pidOf } = fieldTools(shared);
 
   it("are Windows's, or of no runtime: refused", async () => {
     const windows = {};

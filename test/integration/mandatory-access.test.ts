@@ -1,77 +1,30 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import { expect } from "chai";
-import type { LinuxSandboxSecurityContextSchema } from "../../src/gen/runtime/v1/api_pb.js";
-import {
-  NamespaceMode,
-  SecurityProfile_ProfileType as Profile,
-} from "../../src/gen/runtime/v1/api_pb.js";
+import { SecurityProfile_ProfileType as Profile } from "../../src/gen/runtime/v1/api_pb.js";
 import { expectError, inspect, withContainer } from "../support/containers.ts";
-import type { SecurityInit } from "../support/containers.ts";
 import { notHere, refused, works } from "../support/fields.ts";
-import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
-import {
-  containerConfig,
-  createContainer,
-  hostSandboxConfig,
-  removePod,
-  runPod,
-  shell,
-} from "../support/pods.ts";
-import type { ContainerInit, RunningPod, SandboxInit } from "../support/pods.ts";
+import { removePod, runPod, shell } from "../support/pods.ts";
+import type { RunningPod } from "../support/pods.ts";
+import { fieldTools, sharedPod } from "../support/shared-pod.ts";
 
 // AppArmor and SELinux, where the node has them.
 
-type SandboxSecurity = Exclude<MessageInitShape<typeof LinuxSandboxSecurityContextSchema>, Message>;
-const namespaceOptions = { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER };
 const profilesFile = "/sys/kernel/security/apparmor/profiles";
 
 describe("mandatory access control @cgroup2", () => {
+  const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let start: NodeState;
   let options: string[] = [];
-  let count = 0;
 
   before(async () => {
-    node = await startNode({ withoutNetwork: true });
-    pod = await runPod(node, hostSandboxConfig(node));
+    ({ node, pod } = shared);
     options = (await node.docker.info()).SecurityOptions ?? [];
   });
-  after(async () => {
-    await removePod(node, pod);
-    await node.close();
-  });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
-
-  const config = (fields: ContainerInit, line = "sleep 1000"): ContainerInit => {
-    count += 1;
-    return containerConfig(line, { metadata: { name: `f${count}` }, ...fields });
-  };
-  const secured = (securityContext: SecurityInit): ContainerInit => ({
-    linux: { resources: {}, securityContext: { namespaceOptions, ...securityContext } },
-  });
-  const sandboxWith = (securityContext: SandboxSecurity): SandboxInit =>
-    hostSandboxConfig(node, {
-      linux: { securityContext: { namespaceOptions, ...securityContext } },
-    });
-  const create = (fields: ContainerInit): Promise<string> =>
-    createContainer(node, pod, config(fields));
-  const refuse = async (row: string, call: Promise<unknown>, message: RegExp): Promise<void> =>
-    refused(row, await expectError(call, "INVALID_ARGUMENT", message));
-  const runSandbox = (config: SandboxInit): Promise<unknown> =>
-    node.runtime.runPodSandbox({ config });
-  const pidOf = async (id: string): Promise<number> => (await inspect(node, id)).State.Pid;
+  const { config, secured, sandboxWith, create, refuse, runSandbox, pidOf } = fieldTools(shared);
 
   it("AppArmor is enforced, or refused on a node without it", async function () {
     this.timeout(120_000);
