@@ -9,10 +9,11 @@ const names =
 /**
  * Capabilities outside of this node's bounding set: a nested or locked-down host lacks some, and
  * then nothing below it, the engine included, can have them. Those the kernel does not know at all
- * are not counted.
+ * are not counted. It is init's set that is read: our own unit leaves Dockline less than the engine
+ * has, and a drop left out for that reason would give the container what it was to lose.
  */
-export function missingCapabilities(): string[] {
-  const status = readFileSync("/proc/self/status", "utf8");
+export function missingCapabilities(initStatusFile = "/proc/1/status"): string[] {
+  const status = readFileSync(initStatusFile, "utf8");
   const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
   const last = Number(readFileSync("/proc/sys/kernel/cap_last_cap", "utf8"));
   return names.filter((_, bit) => bit <= last && (bounding & (1n << BigInt(bit))) === 0n);
