@@ -210,6 +210,8 @@ function drained(call: ServerWritableStream<object, object>, signal: AbortSignal
   });
 }
 
+const deadlineSlackMs = 100;
+
 function contextOf(
   call: ServerUnaryCall<object, object> | ServerWritableStream<object, object>,
   log: Logger,
@@ -218,8 +220,9 @@ function contextOf(
   // From here on by the monotonic clock: the wall clock may be set while the call runs.
   const deadline = deadlineMs(call.getDeadline(), performance.now() - Date.now());
   const abort = (): void => {
-    // grpc-js says "cancelled" for both; the deadline tells them apart.
-    const late = deadline !== undefined && performance.now() >= deadline;
+    // grpc-js says "cancelled" for both; the deadline tells them apart. The caller's began to run
+    // before its request came here, so its own end of waiting may be seen before ours.
+    const late = deadline !== undefined && performance.now() >= deadline - deadlineSlackMs;
     controller.abort(
       late
         ? new CriError("DeadlineExceeded", "the caller's deadline passed")

@@ -88,6 +88,7 @@ export async function demux(
   const full = new Set<Writable>();
   const systemError: Buffer[] = [];
   let systemErrorSize = 0;
+  const corked = [sinks.stdout, sinks.stderr].filter((sink) => sink !== undefined);
   const decoder = new FrameDecoder((stream, bytes) => {
     if (stream === "system") {
       if (systemErrorSize < maxSystemErrorBytes) systemError.push(Buffer.from(bytes));
@@ -99,7 +100,13 @@ export async function demux(
   });
   try {
     for await (const chunk of source) {
-      decoder.push(chunk as Buffer);
+      // The parts of one read are given to a sink together: it may make one message of them.
+      for (const sink of corked) sink.cork();
+      try {
+        decoder.push(chunk as Buffer);
+      } finally {
+        for (const sink of corked) sink.uncork();
+      }
       for (const sink of full) await roomIn(sink);
       full.clear();
     }

@@ -40,7 +40,22 @@ function roomIn(sink: Writable): Promise<void> {
  * of stdin: with a tty, or for an attach that does not close stdin, Docker would end the output too.
  */
 export function copyInput(stdin: Readable | undefined, target: Duplex, passEnd: boolean): void {
-  stdin?.pipe(target, { end: passEnd });
+  if (stdin !== undefined) pipeCorked(stdin, target, passEnd);
+}
+
+/** A pipe that writes what came in one turn of the loop in one system call. */
+export function pipeCorked(source: Readable, target: Writable, passEnd: boolean): void {
+  let corked = false;
+  source.on("data", () => {
+    if (corked) return;
+    corked = true;
+    target.cork();
+    process.nextTick(() => {
+      corked = false;
+      target.uncork();
+    });
+  });
+  source.pipe(target, { end: passEnd });
 }
 
 /** Watches a signal for as long as a session needs it. */

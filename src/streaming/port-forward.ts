@@ -6,6 +6,7 @@ import type { Logger } from "../log.ts";
 import { finished } from "./channels.ts";
 import { ResetAtOnce } from "./dialler-child.ts";
 import type { Dialler } from "./dialler.ts";
+import { pipeCorked } from "./output.ts";
 import { SpdyConnection } from "./spdy/connection.ts";
 import type { SpdyStream } from "./spdy/stream.ts";
 import { streamCreationTimeoutMs } from "./spdy-channels.ts";
@@ -21,6 +22,9 @@ export interface PortForwardDeps {
   log: Logger;
   pairTimeoutMs?: number;
 }
+
+/** What a client that cannot end its side may still send after the pod has ended its own. */
+const lastWordsMs = 1_000;
 
 /** The two streams of one forwarded connection, which the client opens one after the other. */
 interface Pair {
@@ -104,21 +108,25 @@ export async function runWebSocketPortForward(
     head.writeUInt16LE(port);
     data.write(head);
     error.write(Buffer.from(head));
-    return forward(deps, grant, port, data, error);
+    return forward(deps, grant, port, data, error, false);
   });
   await Promise.all(work);
   await mux.close();
 }
 
-/** Connects one pair of streams with a port of the pod until both directions are over. */
+/**
+ * Connects one pair of streams with a port of the pod until both directions are over. A client that
+ * has no way to end its own (`halfClose` false) is not waited for once the pod has ended its.
+ */
 async function forward(
   deps: PortForwardDeps,
   grant: PortForwardGrant,
   port: number,
   data: Duplex,
   error: Duplex,
+  halfClose = true,
 ): Promise<void> {
-  const failure = await relay(deps.dialler, port, data);
+  const failure = await relay(deps.dialler, port, data, halfClose);
   if (failure !== undefined) {
     const pod = grant.podSandboxId;
     deps.log.debug({ podSandboxId: pod, port, reason: failure }, "port-forward connection failed");
@@ -137,7 +145,12 @@ async function forward(
  * that is reset later is not reported: Go's client takes any text for a reason to close the whole
  * session, and the reset of the data stream says it already.
  */
-async function relay(dialler: Dialler, port: number, data: Duplex): Promise<string | undefined> {
+async function relay(
+  dialler: Dialler,
+  port: number,
+  data: Duplex,
+  halfClose: boolean,
+): Promise<string | undefined> {
   let socket: Socket;
   try {
     socket = await dialler.dial(port);
@@ -145,13 +158,14 @@ async function relay(dialler: Dialler, port: number, data: Duplex): Promise<stri
     if (error instanceof ResetAtOnce) return undefined;
     return `failed to connect to localhost:${port} in the pod's network namespace: ${errorText(error)}`;
   }
-  await join(data, socket);
+  await join(data, socket, halfClose);
   return undefined;
 }
 
 /** Copies both ways with half-close until both directions are over, or one side has gone. */
-function join(data: Duplex, socket: Socket): Promise<void> {
+function join(data: Duplex, socket: Socket, halfClose: boolean): Promise<void> {
   return new Promise((resolve) => {
+    let timer: NodeJS.Timeout | undefined;
     const check = (): void => {
       const complete = data.writableFinished && socket.writableFinished;
       // A socket that closes in order may leave bytes behind that the client has yet to take.
@@ -161,6 +175,7 @@ function join(data: Duplex, socket: Socket): Promise<void> {
       data.off("finish", check);
       socket.off("finish", check);
       socket.off("close", check);
+      clearTimeout(timer);
       socket.destroy();
       resolve();
     };
@@ -168,8 +183,13 @@ function join(data: Duplex, socket: Socket): Promise<void> {
     data.on("finish", check);
     socket.on("finish", check);
     socket.on("close", check);
+    if (!halfClose) {
+      data.once("finish", () => {
+        timer = setTimeout(() => socket.destroy(), lastWordsMs);
+      });
+    }
     socket.pipe(data);
-    data.pipe(socket);
+    pipeCorked(data, socket, true);
     check();
   });
 }

@@ -10,7 +10,8 @@ const normalClosure = 1000;
 const protocolErrorClosure = 1002;
 const closeTimeoutMs = 5_000;
 const probePeriodMs = 500;
-const sendChunkBytes = 32 << 10;
+/** Largest message we send: what one read of a socket gives. */
+const sendChunkBytes = 64 << 10;
 
 /** The channel numbers of remote commands; the first three are the file descriptors. */
 const commandChannel = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4 } as const;
@@ -50,6 +51,11 @@ export class WebSocketChannel extends Duplex {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
     this.#mux.send(this.#number, chunk, callback);
+  }
+
+  /** What was written while the channel was corked, or while the connection took no more. */
+  override _writev(chunks: { chunk: Buffer }[], callback: () => void): void {
+    this.#mux.send(this.#number, Buffer.concat(chunks.map(({ chunk }) => chunk)), callback);
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {

@@ -18,6 +18,7 @@ import { expectNothingLeft, nodeState } from "../support/oracle.ts";
 import { containerConfig, hostSandboxConfig, removePod, runPod, shell } from "../support/pods.ts";
 import type { RunningPod } from "../support/pods.ts";
 import { ensureImage } from "../support/test-images.ts";
+import { until } from "../support/until.ts";
 
 const users = "dockline.test/users:1";
 const rounds = Number(process.env["DOCKLINE_SECURITY_ROUNDS"] ?? "30");
@@ -116,6 +117,8 @@ function toSecurity(context: Context, ownProfile: string): SecurityInit {
   };
 }
 
+const comm = (pid: number): string => readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+
 /** What the kernel should say, worked out from the request alone. */
 function expected(context: Context) {
   const mask = (names: string[]): bigint =>
@@ -204,6 +207,8 @@ describe("any security context", () => {
       });
       await withContainer(node, pod, config, async (containerId) => {
         const inspected = await inspect(node, containerId);
+        // Docker's start is answered a moment before the runtime becomes the container's program.
+        await until(() => comm(inspected.State.Pid) === "sleep");
         expectKernel(inspected.State.Pid, context);
         expectDocker(inspected, context);
         const bundle = findBundle(inspected.State.Pid, containerId);

@@ -189,19 +189,20 @@ describe("what a pod's calls become", () => {
   });
 
   it("shows how far a pull is: in the trace, the metrics and the verbose status", async () => {
-    const image = await registryImage({ files: [{ path: "x", content: randomBytes(600_000) }] });
+    const image = await registryImage({ files: [{ path: "x", content: randomBytes(3_000_000) }] });
     let release = (): void => undefined;
     const registry = await startScriptedRegistry(image, (part, _request, response) => {
       if (part !== "layer") return false;
       response.setHeader("Content-Length", image.layer.length);
-      response.write(image.layer.subarray(0, 550_000));
-      release = () => void response.end(image.layer.subarray(550_000));
+      response.write(image.layer.subarray(0, 2_500_000));
+      release = () => void response.end(image.layer.subarray(2_500_000));
       return true;
     });
     const live = trace("--rpc=PullImage");
     try {
       const pulling = node.images.pullImage({ image: { image: `${registry.host}/slow/image:1` } });
-      // Docker reports ten times a second at most, and nothing when no byte comes any more.
+      // Docker reports ten times a second at most, and nothing when no byte comes any more; its
+      // containerd store counts by the MiB.
       await until(async () => (await figure("pulls_downloaded_bytes")) > 0);
       expect(await figure("pulls_in_progress")).to.equal(1);
       expect([await figure("pulls_layers"), await figure("pulls_layers_done")]).to.deep.equal([

@@ -3,8 +3,10 @@ import type { Logger } from "../../log.ts";
 import {
   FrameDecoder,
   SpdyError,
+  dataFrames,
   dataHeader,
   encodeGoAway,
+  encodeInitialWindow,
   encodePing,
   encodeRstStream,
   encodeSettings,
@@ -12,7 +14,6 @@ import {
   encodeWindowUpdate,
   goAwayStatus,
   rstStatus,
-  sendChunkBytes,
 } from "./frames.ts";
 import type { Frame } from "./frames.ts";
 import { HeaderDeflater, HeaderInflater } from "./headers.ts";
@@ -30,8 +31,13 @@ export interface SpdyConnectionOptions {
 /** PING, SETTINGS, HEADERS and unknown frames together; client-go pings every 10 s. */
 const maxControlFrames = 128;
 const controlPeriodMs = 10_000;
-/** Half of the window that a peer which keeps windows starts with. */
-const creditBytes = 32 << 10;
+/**
+ * What a peer that keeps windows may have under way, on the connection and on each stream. The
+ * protocol's own 64 KiB would take a frame of ours for every read, which Go's client throws away.
+ */
+const windowBytes = 1 << 20;
+const protocolWindowBytes = 64 << 10;
+const creditBytes = windowBytes / 2;
 /** While we do not read, the peer's death only shows in a write. */
 const probePeriodMs = 500;
 /** A peer that neither reads nor closes after our GOAWAY is cut off. */
@@ -78,6 +84,8 @@ export class SpdyConnection implements StreamCarrier {
     transport.on("data", (chunk: Buffer) => this.#receive(chunk));
     // Nobody is left who could speak: SPDY has no use for a half-closed connection.
     transport.on("end", () => transport.destroy());
+    this.#write(encodeInitialWindow(windowBytes));
+    this.#write(encodeWindowUpdate(0, windowBytes - protocolWindowBytes));
   }
 
   get openStreams(): number {
@@ -95,14 +103,9 @@ export class SpdyConnection implements StreamCarrier {
     this.#transport.destroy();
   }
 
-  sendData(streamId: number, bytes: Buffer, callback: () => void): void {
-    this.#cork();
+  sendData(streamId: number, parts: readonly Buffer[], callback: () => void): void {
     let room = true;
-    for (let offset = 0; offset < bytes.length; offset += sendChunkBytes) {
-      const part = bytes.subarray(offset, offset + sendChunkBytes);
-      this.#write(dataHeader(streamId, part.length, false));
-      room = this.#write(part);
-    }
+    for (const bytes of dataFrames(streamId, parts)) room = this.#write(bytes);
     if (room || this.#transport.destroyed) callback();
     else this.#waiting.push(callback);
   }

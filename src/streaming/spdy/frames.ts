@@ -43,9 +43,11 @@ export const goAwayStatus = { ok: 0, protocolError: 1 } as const;
 export const maxDataFrameBytes = 1 << 20;
 /** Largest control frame we take; it is held until complete. */
 export const maxControlFrameBytes = 64 << 10;
-/** Largest DATA payload we send: what Go's copy loop uses, so that readers see familiar sizes. */
-export const sendChunkBytes = 32 << 10;
+/** Largest DATA payload we send: what one read of a socket gives, so that it becomes one frame. */
+const sendChunkBytes = 64 << 10;
 const maxSettings = 32;
+/** SETTINGS_INITIAL_WINDOW_SIZE, without flags. */
+const initialWindowSetting = 7;
 
 const frameHeaderBytes = 8;
 const spdyVersion = 3;
@@ -218,6 +220,27 @@ export function dataHeader(streamId: number, length: number, fin: boolean): Buff
   return header;
 }
 
+/** DATA frames with the bytes of all parts in order, as few as they fit in; nothing is copied. */
+export function dataFrames(streamId: number, parts: readonly Buffer[]): Buffer[] {
+  const out: Buffer[] = [];
+  let left = parts.reduce((sum, { length }) => sum + length, 0);
+  let room = 0;
+  for (const part of parts) {
+    for (let at = 0; at < part.length;) {
+      if (room === 0) {
+        room = Math.min(left, sendChunkBytes);
+        out.push(dataHeader(streamId, room, false));
+      }
+      const piece = part.subarray(at, at + room);
+      out.push(piece);
+      at += piece.length;
+      room -= piece.length;
+      left -= piece.length;
+    }
+  }
+  return out;
+}
+
 function control(type: number, flags: number, payload: Buffer): Buffer {
   const frame = Buffer.allocUnsafe(frameHeaderBytes + payload.length);
   frame.writeUInt16BE(0x8000 | spdyVersion, 0);
@@ -249,6 +272,11 @@ export function encodeRstStream(streamId: number, status: number): Buffer {
 
 export function encodeSettings(): Buffer {
   return control(controlType.settings, 0, words(0));
+}
+
+/** How much the peer may send on each new stream before it needs a WINDOW_UPDATE. */
+export function encodeInitialWindow(bytes: number): Buffer {
+  return control(controlType.settings, 0, words(1, initialWindowSetting, bytes));
 }
 
 export function encodePing(id: number): Buffer {

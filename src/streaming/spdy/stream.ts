@@ -2,8 +2,8 @@ import { Duplex } from "node:stream";
 
 /** What a stream asks of the connection that carries it. */
 export interface StreamCarrier {
-  /** Calls back once the connection takes more. */
-  sendData(streamId: number, bytes: Buffer, callback: () => void): void;
+  /** Sends the bytes of all parts, in order. Calls back once the connection takes more. */
+  sendData(streamId: number, parts: readonly Buffer[], callback: () => void): void;
   sendFin(streamId: number): void;
   /** The reader has room again. */
   readerReady(stream: SpdyStream): void;
@@ -73,7 +73,16 @@ export class SpdyStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
-    this.#carrier.sendData(this.id, chunk, callback);
+    this.#carrier.sendData(this.id, [chunk], callback);
+  }
+
+  /** What was written while the stream was corked, or while the connection took no more. */
+  override _writev(chunks: { chunk: Buffer }[], callback: () => void): void {
+    this.#carrier.sendData(
+      this.id,
+      chunks.map(({ chunk }) => chunk),
+      callback,
+    );
   }
 
   override _final(callback: () => void): void {

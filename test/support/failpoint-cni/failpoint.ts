@@ -1,5 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { takeTerm } from "./terms.ts";
 import type { FailpointState } from "./terms.ts";
@@ -88,21 +96,34 @@ function passedOn({ cniVersion, prevResult }: Config): string {
   return JSON.stringify(prevResult ?? { cniVersion, ips: [{ address: "192.0.2.7/24" }] });
 }
 
-/** Pods are attached in parallel: one call at a time reads and rewrites the state. */
+/**
+ * Pods are attached in parallel: one call at a time reads and rewrites the state. The lock names its
+ * owner, since a plugin may be killed while it holds it.
+ */
 function nextTerm(path: string): ReturnType<typeof takeTerm>["term"] {
+  const lock = `${path}.lock`;
   for (let tries = 0; ; tries += 1) {
     try {
-      mkdirSync(`${path}.lock`);
+      symlinkSync(`/proc/${process.pid}`, lock);
       break;
     } catch (error) {
       if (tries === 1000) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+      if (!ownerLives(lock)) rmSync(lock, { force: true });
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
     }
   }
   try {
     return useTerm(path);
   } finally {
-    rmdirSync(`${path}.lock`);
+    rmSync(lock, { force: true });
+  }
+}
+
+function ownerLives(lock: string): boolean {
+  try {
+    return existsSync(readlinkSync(lock));
+  } catch {
+    return true;
   }
 }
 

@@ -9,6 +9,7 @@ import type { Dialler } from "../../../src/streaming/dialler.ts";
 import { runSpdyPortForward } from "../../../src/streaming/port-forward.ts";
 import type { StreamingServer } from "../../../src/streaming/server.ts";
 import { encodeRstStream } from "../../../src/streaming/spdy/frames.ts";
+import { until } from "../../support/until.ts";
 import { SpdyClient } from "../../support/spdy-client.ts";
 import { startStreamingServer } from "../../support/streaming-server.ts";
 
@@ -272,6 +273,16 @@ describe("port-forward", () => {
       ws.close();
       await closed;
       expect(text(3)).to.match(/^\x01\x00error forwarding port 1 .*refused/);
+    });
+
+    it("ends when the pod has ended its side, since the client cannot end its own", async () => {
+      await listen((socket) => socket.end("last words"));
+      const ws = await open([port], ["v4.channel.k8s.io"]);
+      const code = await new Promise((resolve) => ws.once("close", resolve));
+      expect(code).to.equal(1000);
+      const data = messagesOf(ws).filter((message) => message[0] === 0);
+      expect(data.at(-1)?.toString()).to.equal("\0last words");
+      await until(() => connections.every((socket) => socket.destroyed));
     });
 
     it("speaks the base64 form", async () => {

@@ -48,12 +48,31 @@ describe("a SPDY connection", () => {
     client.send(id, "world", true);
     await client.until(() => client.received(id).fin);
     expect(client.received(id).text).to.equal("hello world");
-    expect(client.frames[0]).to.include({ type: "synReply", streamId: id });
+    const reply = client.frames.findIndex((frame) => frame.type === "synReply");
+    expect(client.frames[reply]).to.include({ streamId: id });
+    expect(client.frames.slice(0, reply).some(({ type }) => type === "data")).to.equal(false);
     expect(server.openStreams).to.equal(0);
     expect(client.has("rstStream")).to.equal(false);
   });
 
-  it("sends data in chunks of at most 32 KiB", async () => {
+  it("makes one frame of what is written together", async () => {
+    const { client } = connect((stream) => {
+      stream.cork();
+      for (const part of ["one ", "two ", "three"]) stream.write(part);
+      stream.uncork();
+      stream.end();
+      stream.resume();
+      return true;
+    });
+    const raw: Buffer[] = [];
+    client.transport.on("data", (chunk: Buffer) => raw.push(chunk));
+    const id = client.open();
+    await client.until(() => client.received(id).fin);
+    const frame = Buffer.concat([dataHeader(id, 13, false), Buffer.from("one two three")]);
+    expect(Buffer.concat(raw).includes(frame)).to.equal(true);
+  });
+
+  it("sends data in chunks of at most 64 KiB", async () => {
     const { client } = connect((stream) => {
       stream.end(Buffer.alloc(100_000, "x"));
       stream.resume();
@@ -63,7 +82,7 @@ describe("a SPDY connection", () => {
     await client.until(() => client.received(id).fin);
     expect(client.received(id).text).to.have.length(100_000);
     for (const frame of client.frames) {
-      if (frame.type === "data") expect(frame.bytes.length).to.be.at.most(32 << 10);
+      if (frame.type === "data") expect(frame.bytes.length).to.be.at.most(64 << 10);
     }
   });
 
@@ -153,14 +172,20 @@ describe("a SPDY connection", () => {
       return true;
     });
     const id = client.open();
-    for (let index = 0; index < 10; index += 1) client.send(id, Buffer.alloc(16_384));
-    await client.until(() => client.has("windowUpdate", id) && client.has("windowUpdate", 0));
+    for (let index = 0; index < 40; index += 1) client.send(id, Buffer.alloc(16_384));
+    await client.until(() => client.has("windowUpdate", id));
+    // The first opened the connection's window to what SETTINGS gives each stream.
+    const connectionCredits = client.frames.flatMap((frame) =>
+      frame.type === "windowUpdate" && frame.streamId === 0 ? [frame.delta] : [],
+    );
+    expect(connectionCredits[0]).to.equal((1 << 20) - (64 << 10));
+    expect(connectionCredits.length).to.equal(2);
     const given = client.frames.reduce(
       (sum, frame) =>
         sum + (frame.type === "windowUpdate" && frame.streamId === id ? frame.delta : 0),
       0,
     );
-    expect(given).to.be.at.most(163_840);
+    expect(given).to.be.within(512 << 10, 655_360);
   });
 
   it("echoes pings of the peer and nothing else", async () => {
@@ -168,7 +193,11 @@ describe("a SPDY connection", () => {
     client.transport.write(encodePing(2));
     client.transport.write(encodePing(7));
     await client.until(() => client.has("ping"));
-    expect(client.frames).to.deep.equal([{ type: "ping", id: 7 }]);
+    expect(client.frames.slice(2)).to.deep.equal([{ type: "ping", id: 7 }]);
+    expect(client.frames.slice(0, 2).map(({ type }) => type)).to.deep.equal([
+      "settings",
+      "windowUpdate",
+    ]);
   });
 
   it("refuses streams over the limit, one by one", async () => {

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import {
   FrameDecoder,
   SpdyError,
+  dataFrames,
   dataHeader,
   encodeGoAway,
   encodePing,
@@ -89,6 +90,28 @@ describe("SPDY frames", () => {
           expect(said(pieces)).to.deep.equal(said(whole));
         },
       ),
+    );
+  });
+
+  it("carry all parts that are sent together, in order and in frames of at most 64 KiB", () => {
+    const part = fc.nat(100_000).map((length) => Buffer.alloc(length, length % 251));
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 6 }), (parts) => {
+        const decoder = new FrameDecoder();
+        const got: Buffer[] = [];
+        for (const piece of dataFrames(9, parts)) {
+          // A header is alone; so is each piece of payload.
+          const length =
+            piece.length === 8 && piece.readUInt32BE(0) === 9 ? piece.readUIntBE(5, 3) : 0;
+          expect(length).to.be.at.most(64 << 10);
+          for (const frame of decoder.push(piece)) {
+            expect(frame).to.include({ type: "data", streamId: 9, fin: false });
+            if (frame.type === "data") got.push(frame.bytes);
+          }
+        }
+        expect(Buffer.concat(got).equals(Buffer.concat(parts))).to.equal(true);
+      }),
+      { numRuns: 50 },
     );
   });
 
