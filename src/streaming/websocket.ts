@@ -50,12 +50,16 @@ export class WebSocketChannel extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
-    this.#mux.send(this.#number, chunk, callback);
+    this.#mux.send(this.#number, [chunk], callback);
   }
 
   /** What was written while the channel was corked, or while the connection took no more. */
   override _writev(chunks: { chunk: Buffer }[], callback: () => void): void {
-    this.#mux.send(this.#number, Buffer.concat(chunks.map(({ chunk }) => chunk)), callback);
+    this.#mux.send(
+      this.#number,
+      chunks.map(({ chunk }) => chunk),
+      callback,
+    );
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
@@ -102,24 +106,40 @@ export class WebSocketMux {
     return channel;
   }
 
-  send(number: number, bytes: Buffer, callback: () => void): void {
-    let offset = 0;
-    do {
-      const part = bytes.subarray(offset, offset + sendChunkBytes);
-      offset += sendChunkBytes;
-      // A connection that is gone swallows it; its channels are being destroyed.
-      this.#sendMessage(number, part, offset >= bytes.length ? callback : () => undefined);
-    } while (offset < bytes.length);
+  /** Sends the bytes of all parts, in order, in as few messages as they fit in; none make an empty one. */
+  send(number: number, parts: readonly Buffer[], callback: () => void): void {
+    let left = parts.reduce((sum, { length }) => sum + length, 0);
+    let message = this.#newMessage(number, left);
+    let filled = 1;
+    for (const part of parts) {
+      for (let at = 0; at < part.length;) {
+        if (filled === message.length) {
+          this.#sendMessage(message, () => undefined);
+          message = this.#newMessage(number, left);
+          filled = 1;
+        }
+        const copied = part.copy(message, filled, at);
+        at += copied;
+        filled += copied;
+        left -= copied;
+      }
+    }
+    // A connection that is gone swallows it; its channels are being destroyed.
+    this.#sendMessage(message, callback);
   }
 
-  #sendMessage(number: number, bytes: Buffer, callback: () => void): void {
+  #newMessage(number: number, bytes: number): Buffer {
+    const message = Buffer.allocUnsafe(1 + Math.min(bytes, sendChunkBytes));
+    message.writeUInt8(number, 0);
+    return message;
+  }
+
+  #sendMessage(message: Buffer, callback: () => void): void {
     if (this.#base64) {
-      this.#ws.send(`${number}${bytes.toString("base64")}`, { binary: false }, () => callback());
+      const text = `${message.readUInt8(0)}${message.toString("base64", 1)}`;
+      this.#ws.send(text, { binary: false }, () => callback());
       return;
     }
-    const message = Buffer.allocUnsafe(1 + bytes.length);
-    message.writeUInt8(number, 0);
-    bytes.copy(message, 1);
     this.#ws.send(message, { binary: true }, () => callback());
   }
 
@@ -181,7 +201,7 @@ export function openWebSocketChannels(
   const resize = mux.open(commandChannel.resize);
   for (const output of [stdout, stderr, error]) output?.resume();
   const lowest = wanted.stdout ? "stdout" : wanted.stderr ? "stderr" : "error";
-  mux.send(commandChannel[lowest], Buffer.alloc(0), () => undefined);
+  mux.send(commandChannel[lowest], [], () => undefined);
   return createCommandChannels({
     ...{ stdin, stdout, stderr, resize, error },
     gone: mux.gone,

@@ -24,6 +24,8 @@ interface Measurement {
   bytes: number;
   seconds: number;
   cpuMs: number;
+  /** Of the client's process. */
+  clientCpuMs: number;
   p50Ms?: number;
   p99Ms?: number;
 }
@@ -156,8 +158,11 @@ for (const [name, measured] of results) {
   }
   const speed = median(measured.map(({ bytes, seconds }) => bytes / megabyte / seconds));
   const cpu = median(measured.map(({ bytes, cpuMs }) => cpuMs / (bytes / megabyte)));
+  const clientCpu = median(
+    measured.map(({ bytes, clientCpuMs }) => clientCpuMs / (bytes / megabyte)),
+  );
   console.log(
-    `${name.padEnd(30)} ${speed.toFixed(0).padStart(5)} MB/s  ${cpu.toFixed(2)} CPU-ms/MB`,
+    `${name.padEnd(30)} ${speed.toFixed(0).padStart(5)} MB/s  ${cpu.toFixed(2)} CPU-ms/MB, client ${clientCpu.toFixed(2)}`,
   );
 }
 

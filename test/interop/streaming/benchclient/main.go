@@ -1,5 +1,5 @@
 // benchclient moves bytes through a streaming server, or past it, and prints how long that took:
-// bytes, seconds and, for latencies, milliseconds as JSON. test/bench/streaming.ts runs it.
+// bytes, seconds, its own CPU time and, for latencies, milliseconds as JSON. test/bench/streaming.ts runs it.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"os"
 	"sort"
 	"strconv"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -98,6 +99,9 @@ func main() {
 		panic(mode)
 	}
 	result["bytes"], result["seconds"] = out.bytes, time.Since(started).Seconds()
+	var usage syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	result["clientCpuMs"] = float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e6
 	check(json.NewEncoder(os.Stdout).Encode(result))
 }
 
