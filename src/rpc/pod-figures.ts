@@ -41,7 +41,8 @@ export function podFigures(
   members: readonly CgroupFigures[],
 ): CgroupFigures | undefined {
   if (ownsParent) return sampler.parentOf(sandbox);
-  const pause = sampler.container(sandbox);
+  // Only what has a sum is of use.
+  const pause = sampler.container(sandbox, { pressure: false, available: false, pids: true });
   return pause === undefined ? undefined : sumOf([pause, ...members]);
 }
 

@@ -16,6 +16,9 @@ import type { NetworkFigures } from "../stats/net-dev.ts";
  * files. Field numbers are those of ContainerStats and PodSandboxStats in proto/runtime/v1/api.proto.
  */
 
+/** One for all: it has grown to the size of the messages, and hands out copies. */
+const out = new BinaryWriter();
+
 export interface ContainerStatsParts {
   /** Encoded ContainerAttributes. */
   attributes: Uint8Array;
@@ -28,23 +31,23 @@ export interface ContainerStatsParts {
 
 export function encodeContainerStats(parts: ContainerStatsParts): Uint8Array {
   const { figures, layer } = parts;
-  const out = new BinaryWriter();
-  out.tag(1, WireType.LengthDelimited).bytes(parts.attributes);
-  if (figures !== undefined) {
-    cpu(out, 2, figures);
-    if (figures.memory !== undefined) memory(out, 3, figures, figures.memory);
-  }
-  if (layer !== undefined) {
-    nested(out, 4, () => {
-      out.tag(1, WireType.Varint).int64(layer.atNs);
-      nested(out, 2, () => out.tag(1, WireType.LengthDelimited).string(parts.layerFolder));
-      boxed(out, 3, layer.usedBytes);
-      boxed(out, 4, layer.inodesUsed);
-    });
-  }
-  if (figures?.swap !== undefined) swap(out, 5, figures.atNs, figures.swap);
-  if (figures !== undefined) io(out, 6, figures);
-  return out.finish();
+  return written(() => {
+    out.tag(1, WireType.LengthDelimited).bytes(parts.attributes);
+    if (figures !== undefined) {
+      cpu(out, 2, figures);
+      if (figures.memory !== undefined) memory(out, 3, figures, figures.memory);
+    }
+    if (layer !== undefined) {
+      nested(out, 4, () => {
+        out.tag(1, WireType.Varint).int64(layer.atNs);
+        nested(out, 2, () => out.tag(1, WireType.LengthDelimited).string(parts.layerFolder));
+        boxed(out, 3, layer.usedBytes);
+        boxed(out, 4, layer.inodesUsed);
+      });
+    }
+    if (figures?.swap !== undefined) swap(out, 5, figures.atNs, figures.swap);
+    if (figures !== undefined) io(out, 6, figures);
+  });
 }
 
 export interface PodStatsParts {
@@ -58,26 +61,37 @@ export interface PodStatsParts {
 
 export function encodePodSandboxStats(parts: PodStatsParts): Uint8Array {
   const { figures, network } = parts;
-  const out = new BinaryWriter();
-  out.tag(1, WireType.LengthDelimited).bytes(parts.attributes);
-  nested(out, 2, () => {
-    if (figures !== undefined) {
-      cpu(out, 1, figures);
-      if (figures.memory !== undefined) memory(out, 2, figures, figures.memory);
-    }
-    if (network !== undefined) networkUsage(out, 3, network);
-    if (figures?.pids !== undefined) {
-      const { atNs, pids } = figures;
-      nested(out, 4, () => {
-        out.tag(1, WireType.Varint).int64(atNs);
-        boxed(out, 2, pids);
-      });
-    }
-    for (const container of parts.containers) {
-      out.tag(5, WireType.LengthDelimited).bytes(container);
-    }
-    if (figures !== undefined) io(out, 6, figures);
+  return written(() => {
+    out.tag(1, WireType.LengthDelimited).bytes(parts.attributes);
+    nested(out, 2, () => {
+      if (figures !== undefined) {
+        cpu(out, 1, figures);
+        if (figures.memory !== undefined) memory(out, 2, figures, figures.memory);
+      }
+      if (network !== undefined) networkUsage(out, 3, network);
+      if (figures?.pids !== undefined) {
+        const { atNs, pids } = figures;
+        nested(out, 4, () => {
+          out.tag(1, WireType.Varint).int64(atNs);
+          boxed(out, 2, pids);
+        });
+      }
+      for (const container of parts.containers) {
+        out.tag(5, WireType.LengthDelimited).bytes(container);
+      }
+      if (figures !== undefined) io(out, 6, figures);
+    });
   });
+}
+
+/** What broke off leaves nothing for the next message. */
+function written(write: () => void): Uint8Array {
+  try {
+    write();
+  } catch (error) {
+    out.finish();
+    throw error;
+  }
   return out.finish();
 }
 

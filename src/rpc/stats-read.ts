@@ -15,6 +15,7 @@ import { joinList } from "../index/encoded.ts";
 import type { CgroupFigures } from "../stats/figures.ts";
 import type { LayerSizes } from "../stats/layer-sizes.ts";
 import { readNetwork } from "../stats/net-dev.ts";
+import { allFigures } from "../stats/figures.ts";
 import type { Sampler } from "../stats/sampler.ts";
 import type { Clock } from "../sys/clock.ts";
 import { chunked } from "./chunked.ts";
@@ -51,9 +52,11 @@ type StatsMethods =
 export function statsRead(deps: StatsDeps): Pick<Handlers<typeof RuntimeService>, StatsMethods> {
   const attributes = new AttributeCache();
 
-  const oneContainer = (entry: ContainerEntry): Sampled | undefined => {
+  /** A container's own message has no count of processes; the sum of a pod's containers has. */
+  const oneContainer = (entry: ContainerEntry, pids = false): Sampled | undefined => {
     const target = targetOf(entry);
-    const figures = target === undefined ? undefined : deps.sampler.container(target);
+    const wanted = { ...allFigures, pids };
+    const figures = target === undefined ? undefined : deps.sampler.container(target, wanted);
     // It ran a moment ago: the next list will show it as stopped.
     if (target !== undefined && figures === undefined) return undefined;
     deps.noteLayer(entry);
@@ -73,14 +76,15 @@ export function statsRead(deps: StatsDeps): Pick<Handlers<typeof RuntimeService>
   ): Uint8Array | undefined => {
     const target = targetOf(sandbox);
     if (target === undefined) return undefined;
+    const ownsParent = cgroups.ownsParent(sandbox);
     const running = members
       .filter((member) => targetOf(member) !== undefined)
-      .map(oneContainer)
+      .map((member) => oneContainer(member, !ownsParent))
       .filter((sampled) => sampled !== undefined);
     const figures = podFigures(
       deps.sampler,
       target,
-      cgroups.ownsParent(sandbox),
+      ownsParent,
       running.map((sampled) => sampled.figures).filter((each) => each !== undefined),
     );
     if (figures === undefined) return undefined;

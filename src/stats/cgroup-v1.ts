@@ -25,28 +25,25 @@ export function openCgroupV1(folders: CgroupFolders, budget: DescriptorBudget): 
   return {
     path: folders.path,
     cpuUsageNs,
-    read: (atNs) => {
+    read: (atNs, wanted) => {
       const usageNs = cpuUsageNs();
       if (usageNs === undefined) return undefined;
       const stat = memoryStat.read();
-      const limit = wholeNumber(memoryLimit.read());
-      const memory = memoryFigures(
-        stat,
-        wholeNumber(memoryUsage.read()),
-        limit === undefined || limit >= unlimited ? undefined : limit,
-        namesV1,
-      );
+      const usageBytes = wholeNumber(memoryUsage.read());
+      const limit =
+        wanted.available && mayBeLimited(stat) ? limited(memoryLimit.read()) : undefined;
+      const memory = memoryFigures(stat, usageBytes, limit, namesV1);
       // The hierarchies lose a container one after another: half of its figures is none.
       if (memory === undefined && folders.v1["memory"] !== undefined) return undefined;
       return {
         atNs,
         cpuUsageNs: usageNs,
-        cpuPsi: pressure.cpu(),
+        cpuPsi: wanted.pressure ? pressure.cpu() : undefined,
         memory,
-        memoryPsi: pressure.memory(),
+        memoryPsi: wanted.pressure ? pressure.memory() : undefined,
         swap: swapOf(stat),
-        ioPsi: pressure.io(),
-        pids: wholeNumber(pids.read()),
+        ioPsi: wanted.pressure ? pressure.io() : undefined,
+        pids: wanted.pids ? wholeNumber(pids.read()) : undefined,
       };
     },
     details: (files) => detailsV1(folders, files),
@@ -55,6 +52,17 @@ export function openCgroupV1(folders: CgroupFolders, budget: DescriptorBudget): 
       pressure.close();
     },
   };
+}
+
+/** The smallest limit up to the root stands among the counters: without one there is none here. */
+function mayBeLimited(stat: string | undefined): boolean {
+  const smallest = stat === undefined ? undefined : numberOf(stat, "hierarchical_memory_limit");
+  return smallest === undefined || smallest < unlimited;
+}
+
+function limited(text: string | undefined): bigint | undefined {
+  const limit = wholeNumber(text);
+  return limit === undefined || limit >= unlimited ? undefined : limit;
 }
 
 /** Only there when the kernel accounts for swap. What is left counts memory limits of the parents. */

@@ -26,13 +26,13 @@ export function openCgroupV2(path: string, folder: string, budget: DescriptorBud
   return {
     path,
     cpuUsageNs,
-    read: (atNs) => {
+    read: (atNs, wanted) => {
       const usageNs = cpuUsageNs();
       if (usageNs === undefined) return undefined;
       const memory = memoryFigures(
         stat.read(),
         wholeNumber(current.read()),
-        wholeNumber(max.read()),
+        wanted.available ? wholeNumber(max.read()) : undefined,
         namesV2,
       );
       // Either the kernel was told not to account for memory, or the container has just gone.
@@ -40,12 +40,15 @@ export function openCgroupV2(path: string, folder: string, budget: DescriptorBud
       return {
         atNs,
         cpuUsageNs: usageNs,
-        cpuPsi: pressure.cpu(),
+        cpuPsi: wanted.pressure ? pressure.cpu() : undefined,
         memory,
-        memoryPsi: pressure.memory(),
-        swap: swapOf(wholeNumber(swapCurrent.read()), wholeNumber(swapMax.read())),
-        ioPsi: pressure.io(),
-        pids: wholeNumber(pids.read()),
+        memoryPsi: wanted.pressure ? pressure.memory() : undefined,
+        swap: swapOf(
+          wholeNumber(swapCurrent.read()),
+          wanted.available ? wholeNumber(swapMax.read()) : undefined,
+        ),
+        ioPsi: wanted.pressure ? pressure.io() : undefined,
+        pids: wanted.pids ? wholeNumber(pids.read()) : undefined,
       };
     },
     details: (files) => detailsV2(folder, files),

@@ -109,12 +109,22 @@ export interface InterfaceFigures {
   txDropped: bigint;
 }
 
+/** What costs a file of its own and is not of use to everybody; what is not wanted is undefined. */
+export interface WantedFigures {
+  pressure: boolean;
+  /** What is left of memory and swap, which takes the limits. */
+  available: boolean;
+  pids: boolean;
+}
+
+export const allFigures: WantedFigures = { pressure: true, available: true, pids: true };
+
 /** One cgroup that stays open. Every read gives undefined once the cgroup is gone. */
 export interface Cgroup {
   /** Path below the hierarchy's mount point, as cAdvisor names it. */
   readonly path: string;
   cpuUsageNs(): bigint | undefined;
-  read(atNs: bigint): Omit<CgroupFigures, "cpuNanoCores"> | undefined;
+  read(atNs: bigint, wanted: WantedFigures): Omit<CgroupFigures, "cpuNanoCores"> | undefined;
   details(files: KernelFiles): CgroupDetails;
   close(): void;
 }

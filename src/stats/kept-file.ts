@@ -23,6 +23,9 @@ function defaultLimit(): number {
   return Math.floor(Number(soft ?? 1024) / 2);
 }
 
+/** What the kernel prepares of a file at once, unless one record needs more. */
+const pageBytes = 4096;
+
 const buffer = Buffer.allocUnsafe(64 * 1024);
 
 /**
@@ -72,12 +75,16 @@ export class KeptFile {
   }
 }
 
-/** A kernel file that is read now and then; undefined when it is not there. */
-export function readKernelFile(path: string): string | undefined {
+/**
+ * A kernel file that is read now and then; undefined when it is not there. With the length of its
+ * longest record known, a read that had room for one more was the last: the one that would find the
+ * end is saved.
+ */
+export function readKernelFile(path: string, longestRecord = pageBytes): string | undefined {
   let fd: number | undefined;
   try {
     fd = openSync(path, "r");
-    return readAll(fd);
+    return readAll(fd, longestRecord);
   } catch (error) {
     if (isGone(error)) return undefined;
     throw error;
@@ -87,12 +94,12 @@ export function readKernelFile(path: string): string | undefined {
 }
 
 /** From the start to the end; a file of many records comes in pieces of a page or less. */
-function readAll(fd: number): string {
+function readAll(fd: number, longestRecord: number): string {
   let text = "";
   for (let position = 0; ;) {
     const length = readSync(fd, buffer, 0, buffer.length, position);
-    if (length === 0) return text;
     text += buffer.toString("latin1", 0, length);
+    if (length + longestRecord <= pageBytes) return text;
     position += length;
   }
 }

@@ -10,12 +10,15 @@ export interface NetworkFigures {
   defaultInterface: InterfaceFigures | undefined;
 }
 
+/** A name of 15 bytes and 16 counters of up to 20 digits. */
+const longestLine = 512;
+
 /**
  * Counters of the network namespace that a process is in. Opened for each reading: a descriptor that
  * is kept would keep the namespace alive after its pod.
  */
 export function readNetwork(pid: number, atNs: bigint, proc = "/proc"): NetworkFigures | undefined {
-  const text = readKernelFile(`${proc}/${pid}/net/dev`);
+  const text = readKernelFile(`${proc}/${pid}/net/dev`, longestLine);
   if (text === undefined) return undefined;
   const interfaces = parseNetDev(text).filter(({ name }) => name !== "lo");
   // One interface is the rule; only with more of them is the route worth a second file.

@@ -4,7 +4,8 @@ import { cgroupFoldersOf, parentFolders, readCgroupMounts } from "./cgroup-paths
 import type { CgroupFolders, CgroupMounts } from "./cgroup-paths.ts";
 import { openCgroupV1 } from "./cgroup-v1.ts";
 import { openCgroupV2 } from "./cgroup-v2.ts";
-import type { Cgroup, CgroupDetails, CgroupFigures } from "./figures.ts";
+import { allFigures } from "./figures.ts";
+import type { Cgroup, CgroupDetails, CgroupFigures, WantedFigures } from "./figures.ts";
 import { KernelFiles } from "./kernel-files.ts";
 import { DescriptorBudget } from "./kept-file.ts";
 
@@ -74,15 +75,15 @@ export class Sampler {
   }
 
   /** Undefined when the container has gone, or went while it was read. */
-  container(target: SampleTarget): CgroupFigures | undefined {
+  container(target: SampleTarget, wanted = allFigures): CgroupFigures | undefined {
     const tracked = this.#track(target);
-    return tracked === undefined ? undefined : this.#read(tracked);
+    return tracked === undefined ? undefined : this.#read(tracked, wanted);
   }
 
   /** The cgroup that holds all of a pod's containers, found through its pause container. */
   parentOf(target: SampleTarget): CgroupFigures | undefined {
     const parent = this.#parent(target);
-    return parent === undefined ? undefined : this.#read(parent);
+    return parent === undefined ? undefined : this.#read(parent, allFigures);
   }
 
   details(target: SampleTarget): CgroupDetails | undefined {
@@ -180,8 +181,8 @@ export class Sampler {
       : openCgroupV1(folders, this.#budget);
   }
 
-  #read(tracked: Tracked): CgroupFigures | undefined {
-    const figures = tracked.cgroup.read(this.#deps.clock.nowNs());
+  #read(tracked: Tracked, wanted: WantedFigures): CgroupFigures | undefined {
+    const figures = tracked.cgroup.read(this.#deps.clock.nowNs(), wanted);
     if (figures === undefined) return undefined;
     return { ...figures, cpuNanoCores: this.#rate(tracked, figures.cpuUsageNs) };
   }
