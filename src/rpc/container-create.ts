@@ -74,7 +74,12 @@ interface Wanted {
 
 async function readySandbox(deps: PodDeps, podSandboxId: string): Promise<ContainerEntry> {
   if (podSandboxId === "") throw invalidArgument("create: pod sandbox id is empty");
-  const sandbox = await deps.index.find("podsandbox", podSandboxId);
+  const known = await deps.index.find("podsandbox", podSandboxId, { asKnown: true });
+  // One that was just started is known to run; what it was made of takes an inspect, once.
+  const sandbox =
+    known?.inspect !== undefined && known.state.Running
+      ? known
+      : await deps.index.find("podsandbox", podSandboxId);
   if (sandbox === undefined) throw notFound(`create: no pod sandbox ${podSandboxId}`);
   const phase = deps.records.byId(sandbox.id)?.phase ?? "ready";
   if (!sandbox.state.Running || phase !== "ready") {

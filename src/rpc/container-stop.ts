@@ -30,7 +30,7 @@ export function containerStop(
     },
     removeContainer: async (request) => {
       if (request.containerId === "") throw invalidArgument("remove: container id is empty");
-      const container = await deps.index.find("container", request.containerId);
+      const container = await deps.index.find("container", request.containerId, { asKnown: true });
       if (container === undefined) return {};
       await deps.locks.run(`container:${container.name}`, async () => {
         await removeContainer(deps, container.id);
