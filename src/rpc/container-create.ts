@@ -77,7 +77,7 @@ async function readySandbox(deps: PodDeps, podSandboxId: string): Promise<Contai
   const known = await deps.index.find("podsandbox", podSandboxId, { asKnown: true });
   // One that was just started is known to run; what it was made of takes an inspect, once.
   const sandbox =
-    known?.inspect !== undefined && known.state.Running
+    known?.inspect !== undefined && known.state.Running && known.state.Pid > 0
       ? known
       : await deps.index.find("podsandbox", podSandboxId);
   if (sandbox === undefined) throw notFound(`create: no pod sandbox ${podSandboxId}`);
