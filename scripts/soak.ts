@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 import { followEvents, livePod, pullOne, readAll } from "../test/soak/churn.ts";
 import type { ChurnDeps } from "../test/soak/churn.ts";
 import { injectFaults, soakFaults } from "../test/soak/faults.ts";
-import { judge, readGauges, slopeOf } from "../test/soak/gauges.ts";
+import { judge, openRequests, readGauges, slopeOf } from "../test/soak/gauges.ts";
 import type { Gauges, Verdict } from "../test/soak/gauges.ts";
 import { seeded } from "../test/soak/random.ts";
 import { streamRounds } from "../test/soak/streams.ts";
@@ -100,6 +100,7 @@ async function reading(): Promise<Gauges> {
   const gauges = await readGauges(node, elapsedMinutes());
   say(
     `at rest: ${gauges.residentMib.toFixed(0)} MiB, ${gauges.descriptors} descriptors, ` +
+      `requests under way: ${openRequests(node).join("; ") || "none"}, ` +
       `engine: ${gauges.engineGoroutines} goroutines, ${gauges.engineDescriptors} descriptors`,
   );
   return gauges;
