@@ -4,11 +4,13 @@
  *   node scripts/bench.ts [--short] [--endpoint NAME=unix:///path]... [--process NAME:WHAT=PID]...
  *                         [--engine unix:///path] [--no-containerd] [--effort 1] [--pods 120]
  *                         [--containers 500] [--out FOLDER]
+ *   node scripts/bench.ts streaming [--engine unix:///path] [--out FOLDER]
  *
  * The engine is the one named, or DOCKLINE_TEST_DOCKER_SOCKET's, or the current line's from
  * test/lanes/docker-current. --short counts requests only and fails above a floor; it times nothing.
  * The full form wants dist/dockline.mjs (npm run build) and writes last.json, last.html and last.txt
- * below docs/benchmarks or --out.
+ * below docs/benchmarks or --out. "streaming" measures exec and port-forward alone and writes
+ * streaming.txt there; it wants Go.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,9 +22,11 @@ import { page, loadText } from "../test/bench/page.ts";
 import { countLines, table } from "../test/bench/report.ts";
 import { runBenchmark } from "../test/bench/run.ts";
 import { countRequests } from "../test/bench/short.ts";
+import { benchStreaming } from "../test/bench/streaming.ts";
 
 const root = join(import.meta.dirname, "..");
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     short: { type: "boolean", default: false },
     endpoint: { type: "string", multiple: true, default: [] },
@@ -57,8 +61,12 @@ function split(text: string, sign: string): [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
+if (positionals.some((word) => word !== "streaming")) {
+  throw new Error(`${positionals.join(" ")}: only "streaming" is known`);
+}
+const onlyStreaming = positionals.length > 0;
 const given = givenEndpoints();
-if (!values.short) {
+if (!values.short && !onlyStreaming) {
   if (!existsSync(join(root, "dist", "dockline.mjs"))) throw new Error("no bundle: npm run build");
   // The counts are taken of what is timed.
   process.env["DOCKLINE_BUNDLE"] = "1";
@@ -67,6 +75,18 @@ const folder = mkdtempSync(join(tmpdir(), "dlb-"));
 const engine = await findEngine(values.engine);
 try {
   say(`engine ${engine.version}`);
+  if (onlyStreaming) {
+    const text = (await benchStreaming(engine.socket)).join("\n");
+    console.log(text);
+    mkdirSync(values.out, { recursive: true });
+    writeFileSync(join(values.out, "streaming.txt"), `engine ${engine.version}\n${text}\n`);
+  } else await everything();
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+  engine.stop();
+}
+
+async function everything(): Promise<void> {
   const counts = await countRequests(folder, engine, values.short ? 20 : 30);
   console.log(countLines(counts.counts, counts.idle).join("\n"));
   if (!counts.idle.ok || counts.counts.some(({ ok }) => !ok)) process.exitCode = 1;
@@ -88,7 +108,4 @@ try {
     writeFileSync(join(values.out, "last.html"), page(report));
     writeFileSync(join(values.out, "last.txt"), `${text}\n`);
   }
-} finally {
-  rmSync(folder, { recursive: true, force: true });
-  engine.stop();
 }

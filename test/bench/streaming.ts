@@ -1,8 +1,3 @@
-/**
- * Throughput and CPU of exec and port-forward with Go's client, beside a plain relay of the same
- * hijacked stream and beside TCP inside the pod's network namespace. CPU is this process's, which is
- * the server and nothing else. Needs root, Go and an engine in DOCKLINE_TEST_DOCKER_SOCKET.
- */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
@@ -13,11 +8,11 @@ import { silentLogger } from "../../src/log.ts";
 import { createStreamingServer } from "../../src/streaming/server.ts";
 import { systemClock } from "../../src/sys/clock.ts";
 import { runProcess } from "../../src/sys/process.ts";
+import { busybox, ensureImage } from "../support/test-images.ts";
 
 const megabyte = 1 << 20;
 const size = Number(process.env["DOCKLINE_BENCH_MEGABYTES"] ?? "256") * megabyte;
 const rounds = Number(process.env["DOCKLINE_BENCH_ROUNDS"] ?? "5");
-const socketPath = process.env["DOCKLINE_TEST_DOCKER_SOCKET"] ?? "/var/run/docker.sock";
 const goFolder = join(import.meta.dirname, "../interop/streaming");
 
 interface Measurement {
@@ -30,143 +25,169 @@ interface Measurement {
   p99Ms?: number;
 }
 
-async function run(program: string, args: string[], cwd = "/"): Promise<string> {
-  const env = {
-    PATH: process.env["PATH"] ?? "",
-    HOME: process.env["HOME"] ?? "/",
-    DOCKER_HOST: `unix://${socketPath}`,
-    CGO_ENABLED: "0",
-    GOFLAGS: "-buildvcs=false",
-  };
-  const result = await runProcess(program, args, { env, timeoutMs: 600_000, cwd });
-  if (result.exitCode !== 0) throw new Error(`${program} ${args.join(" ")}: ${result.stderr}`);
-  return result.stdout.trim();
-}
-
-const folder = mkdtempSync(join(tmpdir(), "dockline-bench-"));
-const client = join(folder, "benchclient");
-const podServer = join(folder, "podserver");
-await run("go", ["build", "-o", client, "./benchclient"], goFolder);
-await run("go", ["build", "-o", podServer, "./podserver"], goFolder);
-
-const engine = createDockerEngine({ endpoint: `unix://${socketPath}`, log: silentLogger });
-const pod = await run("docker", [
-  ...["create", "--network", "none", "busybox:test", "/podserver"],
-  ...["source=127.0.0.1:8083", "sum=127.0.0.1:8082", "banner=127.0.0.1:8084"],
-]);
-await run("docker", ["cp", podServer, `${pod}:/podserver`]);
-await run("docker", ["start", pod]);
-const netns = (await engine.inspectContainer(pod)).NetworkSettings.SandboxKey;
-
-const server = createStreamingServer({
-  engine,
-  clock: systemClock,
-  log: silentLogger,
-  sandboxNetns: () => Promise.resolve({ netns }),
-  killExec: () => Promise.resolve(),
-  dialler: {
-    helper: [process.execPath, join(import.meta.dirname, "../support/dialler-helper.ts")],
-  },
-});
-await server.start();
-
-const producer = ["dd", "if=/dev/zero", "bs=65536", `count=${size / 65_536}`];
-const consumer = ["sh", "-c", "cat >/dev/null"];
-
-function execUrl(direction: "in" | "out"): string {
-  const stdin = direction === "in";
-  const cmd = stdin ? consumer : producer;
-  return server.execUrl({ containerId: pod, cmd, tty: false, stdin, stdout: true, stderr: false });
-}
-
-/** One connection, joined with the exec's own; frames and all. */
-async function relay(direction: "in" | "out"): Promise<string> {
-  const execId = await engine.createExec(pod, {
-    Cmd: direction === "in" ? consumer : producer,
-    Tty: false,
-    AttachStdin: direction === "in",
-    AttachStdout: true,
-    AttachStderr: false,
-  });
-  const listener = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-    listener.close();
-    engine.startExec(execId, false).then(
-      (stream) => {
-        stream.pipe(socket);
-        if (direction === "in") socket.pipe(stream);
-        else socket.resume();
-      },
-      (error: unknown) => socket.destroy(error as Error),
-    );
-  });
-  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
-  return `127.0.0.1:${(listener.address() as AddressInfo).port}`;
-}
-
-const forwardUrl = (): string => server.portForwardUrl({ podSandboxId: pod, ports: [] });
-const inPod = (mode: string, address: string): [string, string[]] => [
-  "nsenter",
-  [`--net=${netns}`, "--", client, mode, address, String(size)],
-];
-const here = (mode: string, target: string, port = 0): [string, string[]] => [
-  client,
-  [mode, target, String(size), String(port)],
-];
-
-const cases: Record<string, () => Promise<[string, string[]]>> = {
-  "exec out, relay": async () => here("tcp-out", await relay("out")),
-  "exec out, SPDY": () => Promise.resolve(here("spdy-out", execUrl("out"))),
-  "exec out, WebSocket": () => Promise.resolve(here("websocket-out", execUrl("out"))),
-  "exec in, relay": async () => here("tcp-in", await relay("in")),
-  "exec in, SPDY": () => Promise.resolve(here("spdy-in", execUrl("in"))),
-  "exec in, WebSocket": () => Promise.resolve(here("websocket-in", execUrl("in"))),
-  "port-forward out, direct TCP": () => Promise.resolve(inPod("tcp-out", "127.0.0.1:8083")),
-  "port-forward out, SPDY": () => Promise.resolve(here("forward-out", forwardUrl(), 8083)),
-  "port-forward in, direct TCP": () => Promise.resolve(inPod("tcp-in", "127.0.0.1:8082")),
-  "port-forward in, SPDY": () => Promise.resolve(here("forward-in", forwardUrl(), 8082)),
-  "port-forward first byte": () => Promise.resolve(here("forward-first", forwardUrl(), 8084)),
-};
-
-async function measure(prepare: () => Promise<[string, string[]]>): Promise<Measurement> {
-  const [program, args] = await prepare();
-  const before = process.cpuUsage();
-  const text = await run(program, args);
-  const used = process.cpuUsage(before);
-  return { ...(JSON.parse(text) as Measurement), cpuMs: (used.user + used.system) / 1000 };
-}
-
 const median = (values: number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
-const wanted = process.env["DOCKLINE_BENCH_ONLY"] ?? "";
-const chosen = Object.entries(cases).filter(([name]) => name.includes(wanted));
-const results = new Map<string, Measurement[]>(chosen.map(([name]) => [name, []]));
-// Interleaved, so that a slow minute of the machine meets all of them.
-for (let round = 0; round <= rounds; round += 1) {
-  for (const [name, prepare] of chosen) {
-    const measured = await measure(prepare);
-    // The first round warms caches and the optimizer.
-    if (round > 0) results.get(name)?.push(measured);
-  }
-}
-for (const [name, measured] of results) {
-  if (measured[0]?.p50Ms !== undefined) {
-    const p50 = median(measured.map(({ p50Ms }) => p50Ms ?? Number.NaN));
-    const p99 = median(measured.map(({ p99Ms }) => p99Ms ?? Number.NaN));
-    console.log(`${name.padEnd(30)} p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`);
-    continue;
-  }
-  const speed = median(measured.map(({ bytes, seconds }) => bytes / megabyte / seconds));
-  const cpu = median(measured.map(({ bytes, cpuMs }) => cpuMs / (bytes / megabyte)));
-  const clientCpu = median(
-    measured.map(({ bytes, clientCpuMs }) => clientCpuMs / (bytes / megabyte)),
-  );
-  console.log(
-    `${name.padEnd(30)} ${speed.toFixed(0).padStart(5)} MB/s  ${cpu.toFixed(2)} CPU-ms/MB, client ${clientCpu.toFixed(2)}`,
-  );
-}
+const speedOf = ({ bytes, seconds }: Measurement): number => bytes / megabyte / seconds;
 
-await server.close(0);
-await run("docker", ["rm", "-fv", pod]);
-engine.close();
-rmSync(folder, { recursive: true, force: true });
+/**
+ * Throughput and CPU of exec and port-forward with Go's client, beside a plain relay of the same
+ * hijacked stream and beside TCP inside the pod's network namespace. CPU is this process's, which is
+ * the server and nothing else. Needs root and Go. Returns a line for each case.
+ */
+export async function benchStreaming(socketPath: string): Promise<string[]> {
+  const run = async (program: string, args: string[], cwd = "/"): Promise<string> => {
+    const env = {
+      PATH: process.env["PATH"] ?? "",
+      HOME: process.env["HOME"] ?? "/",
+      DOCKER_HOST: `unix://${socketPath}`,
+      CGO_ENABLED: "0",
+      GOFLAGS: "-buildvcs=false",
+    };
+    const result = await runProcess(program, args, { env, timeoutMs: 600_000, cwd });
+    if (result.exitCode !== 0) throw new Error(`${program} ${args.join(" ")}: ${result.stderr}`);
+    return result.stdout.trim();
+  };
+
+  const folder = mkdtempSync(join(tmpdir(), "dockline-bench-"));
+  const client = join(folder, "benchclient");
+  const podServer = join(folder, "podserver");
+  await run("go", ["build", "-o", client, "./benchclient"], goFolder);
+  await run("go", ["build", "-o", podServer, "./podserver"], goFolder);
+
+  const engine = createDockerEngine({ endpoint: `unix://${socketPath}`, log: silentLogger });
+  await ensureImage(engine, busybox);
+  const pod = await run("docker", [
+    ...["create", "--network", "none", busybox, "/podserver"],
+    ...["source=127.0.0.1:8083", "sum=127.0.0.1:8082", "banner=127.0.0.1:8084"],
+  ]);
+  await run("docker", ["cp", podServer, `${pod}:/podserver`]);
+  await run("docker", ["start", pod]);
+  const netns = (await engine.inspectContainer(pod)).NetworkSettings.SandboxKey;
+
+  const server = createStreamingServer({
+    engine,
+    clock: systemClock,
+    log: silentLogger,
+    sandboxNetns: () => Promise.resolve({ netns }),
+    killExec: () => Promise.resolve(),
+    dialler: {
+      helper: [process.execPath, join(import.meta.dirname, "../support/dialler-helper.ts")],
+    },
+  });
+  await server.start();
+
+  const producer = ["dd", "if=/dev/zero", "bs=65536", `count=${size / 65_536}`];
+  const consumer = ["sh", "-c", "cat >/dev/null"];
+
+  const execUrl = (direction: "in" | "out"): string => {
+    const stdin = direction === "in";
+    const cmd = stdin ? consumer : producer;
+    return server.execUrl({
+      containerId: pod,
+      cmd,
+      tty: false,
+      stdin,
+      stdout: true,
+      stderr: false,
+    });
+  };
+
+  /** One connection, joined with the exec's own; frames and all. */
+  const relay = async (direction: "in" | "out"): Promise<string> => {
+    const execId = await engine.createExec(pod, {
+      Cmd: direction === "in" ? consumer : producer,
+      Tty: false,
+      AttachStdin: direction === "in",
+      AttachStdout: true,
+      AttachStderr: false,
+    });
+    const listener = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      listener.close();
+      engine.startExec(execId, false).then(
+        (stream) => {
+          stream.pipe(socket);
+          if (direction === "in") socket.pipe(stream);
+          else socket.resume();
+        },
+        (error: unknown) => socket.destroy(error as Error),
+      );
+    });
+    await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+    return `127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  };
+
+  const forwardUrl = (): string => server.portForwardUrl({ podSandboxId: pod, ports: [] });
+  const inPod = (mode: string, address: string): [string, string[]] => [
+    "nsenter",
+    [`--net=${netns}`, "--", client, mode, address, String(size)],
+  ];
+  const here = (mode: string, target: string, port = 0): [string, string[]] => [
+    client,
+    [mode, target, String(size), String(port)],
+  ];
+
+  const cases: Record<string, () => Promise<[string, string[]]>> = {
+    "exec out, relay": async () => here("tcp-out", await relay("out")),
+    "exec out, SPDY": () => Promise.resolve(here("spdy-out", execUrl("out"))),
+    "exec out, WebSocket": () => Promise.resolve(here("websocket-out", execUrl("out"))),
+    "exec in, relay": async () => here("tcp-in", await relay("in")),
+    "exec in, SPDY": () => Promise.resolve(here("spdy-in", execUrl("in"))),
+    "exec in, WebSocket": () => Promise.resolve(here("websocket-in", execUrl("in"))),
+    "port-forward out, direct TCP": () => Promise.resolve(inPod("tcp-out", "127.0.0.1:8083")),
+    "port-forward out, SPDY": () => Promise.resolve(here("forward-out", forwardUrl(), 8083)),
+    "port-forward in, direct TCP": () => Promise.resolve(inPod("tcp-in", "127.0.0.1:8082")),
+    "port-forward in, SPDY": () => Promise.resolve(here("forward-in", forwardUrl(), 8082)),
+    "port-forward first byte": () => Promise.resolve(here("forward-first", forwardUrl(), 8084)),
+  };
+
+  const measure = async (prepare: () => Promise<[string, string[]]>): Promise<Measurement> => {
+    const [program, args] = await prepare();
+    const before = process.cpuUsage();
+    const text = await run(program, args);
+    const used = process.cpuUsage(before);
+    return { ...(JSON.parse(text) as Measurement), cpuMs: (used.user + used.system) / 1000 };
+  };
+
+  const wanted = process.env["DOCKLINE_BENCH_ONLY"] ?? "";
+  const chosen = Object.entries(cases).filter(([name]) => name.includes(wanted));
+  const results = new Map<string, Measurement[]>(chosen.map(([name]) => [name, []]));
+  // Interleaved, so that a slow minute of the machine meets all of them.
+  for (let round = 0; round <= rounds; round += 1) {
+    for (const [name, prepare] of chosen) {
+      const measured = await measure(prepare);
+      // The first round warms caches and the optimizer.
+      if (round > 0) results.get(name)?.push(measured);
+    }
+  }
+  const lines: string[] = [];
+  for (const [name, measured] of results) {
+    if (measured[0]?.p50Ms !== undefined) {
+      const p50 = median(measured.map(({ p50Ms }) => p50Ms ?? Number.NaN));
+      const p99 = median(measured.map(({ p99Ms }) => p99Ms ?? Number.NaN));
+      lines.push(`${name.padEnd(30)} p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`);
+      continue;
+    }
+    const speed = median(measured.map(speedOf));
+    const cpu = median(measured.map(({ bytes, cpuMs }) => cpuMs / (bytes / megabyte)));
+    const clientCpu = median(
+      measured.map(({ bytes, clientCpuMs }) => clientCpuMs / (bytes / megabyte)),
+    );
+    const yardstick = results.get(
+      `${name.slice(0, name.indexOf(","))}, ${name.startsWith("exec") ? "relay" : "direct TCP"}`,
+    );
+    const ratio =
+      yardstick === undefined || yardstick === measured
+        ? ""
+        : `, ${median(measured.map((each, at) => speedOf(each) / speedOf(yardstick[at]!))).toFixed(2)} of it`;
+    lines.push(
+      `${name.padEnd(30)} ${speed.toFixed(0).padStart(5)} MB/s  ${cpu.toFixed(2)} CPU-ms/MB, client ${clientCpu.toFixed(2)}${ratio}`,
+    );
+  }
+
+  await server.close(0);
+  await run("docker", ["rm", "-fv", pod]);
+  engine.close();
+  rmSync(folder, { recursive: true, force: true });
+  return lines;
+}
