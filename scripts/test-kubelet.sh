@@ -1,7 +1,7 @@
 #!/bin/bash
 # A real kubelet (1.36, built once from Go modules: some minutes) on Dockline, with static pods. Uses the engine that
 # DOCKLINE_TEST_DOCKER_SOCKET names, else this machine's own, which it starts when it is not running. With
-# DOCKLINE_TEST_KUBELET_LONG=1 the probes run on 30 pods for three minutes. Arguments are test files, default all of
+# DOCKLINE_TEST_KUBELET_MINUTES=3 or more the probes run on 30 pods for so long, else on 10 for one. Arguments are test files, default all of
 # test/kubelet. Its last line is "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
