@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 import { followEvents, livePod, pullOne, readAll } from "../test/soak/churn.ts";
 import type { ChurnDeps } from "../test/soak/churn.ts";
 import { injectFaults, soakFaults } from "../test/soak/faults.ts";
-import { judge, openRequests, readGauges, slopeOf } from "../test/soak/gauges.ts";
+import { judge, openRequests, readGauges, slackOfRounds, slopeOf } from "../test/soak/gauges.ts";
 import type { Gauges, Verdict } from "../test/soak/gauges.ts";
 import { seeded } from "../test/soak/random.ts";
 import { streamRounds } from "../test/soak/streams.ts";
@@ -124,7 +124,10 @@ async function testRounds(count: number): Promise<Verdict[]> {
     await run(Math.ceil(count / 4));
     readings.push(await reading());
   }
-  return judge(readings).map((each) => ({ ...each, name: `${count} rounds: ${each.name}` }));
+  return judge(readings, slackOfRounds).map((each) => ({
+    ...each,
+    name: `${count} rounds: ${each.name}`,
+  }));
 }
 
 async function churn(images: string[]): Promise<Verdict[]> {
