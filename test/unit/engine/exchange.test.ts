@@ -1,48 +1,14 @@
-import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "chai";
-import { createDockerEngine } from "../../../src/engine/docker-engine.ts";
-import type { DockerEngine, DockerEngineOptions } from "../../../src/engine/docker-engine.ts";
 import type { EngineError } from "../../../src/engine/errors.ts";
-import type { RequestInfo } from "../../../src/engine/call.ts";
-import { silentLogger } from "../../../src/log.ts";
 import { failureOf } from "../../support/engine-failure.ts";
-import { httpAnswer, startRawServer } from "../../support/raw-server.ts";
-import type { RawServer } from "../../support/raw-server.ts";
-import { tempFolder } from "../../support/temp-folder.ts";
+import { rawEngines } from "../../support/raw-engine.ts";
+import { httpAnswer } from "../../support/raw-server.ts";
 
 describe("streams of servers that misbehave", () => {
-  const folder = tempFolder();
-  const open: { engine: DockerEngine; server: RawServer }[] = [];
-  let serial = 0;
-
-  const start = async (
-    answer: (socket: Socket, head: string, number: number) => void,
-    options: Partial<DockerEngineOptions> & Parameters<typeof startRawServer>[2] = {},
-  ): Promise<{ engine: DockerEngine; server: RawServer; seen: RequestInfo[] }> => {
-    serial += 1;
-    const path = folder.path(`${serial}.sock`);
-    const server = await startRawServer(path, answer, options);
-    const seen: RequestInfo[] = [];
-    const engine = createDockerEngine({
-      endpoint: `unix://${path}`,
-      log: silentLogger,
-      onRequest: (info) => seen.push(info),
-      ...options,
-    });
-    open.push({ engine, server });
-    return { engine, server, seen };
-  };
-
-  afterEach(async () => {
-    for (const { engine, server } of open.splice(0)) {
-      engine.close();
-      await server.close();
-    }
-  });
-  after(() => folder.remove());
+  const start = rawEngines();
 
   it("says how a pull failed inside its stream, and that a stream broke off", async () => {
     const line =

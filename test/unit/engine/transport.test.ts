@@ -1,48 +1,17 @@
 import { getEventListeners } from "node:events";
-import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "chai";
 import { createDockerEngine } from "../../../src/engine/docker-engine.ts";
-import type { DockerEngine, DockerEngineOptions } from "../../../src/engine/docker-engine.ts";
-import type { RequestInfo } from "../../../src/engine/call.ts";
 import { silentLogger } from "../../../src/log.ts";
 import { failureOf } from "../../support/engine-failure.ts";
+import { rawEngines } from "../../support/raw-engine.ts";
 import { httpAnswer, startRawServer } from "../../support/raw-server.ts";
-import type { RawServer } from "../../support/raw-server.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
 const inspectBody = '{"Id":"0f","Name":"/x"}';
 
 describe("transport against servers that misbehave", () => {
-  const folder = tempFolder();
-  const open: { engine: DockerEngine; server: RawServer }[] = [];
-  let serial = 0;
-
-  const start = async (
-    answer: (socket: Socket, head: string, number: number) => void,
-    options: Partial<DockerEngineOptions> & Parameters<typeof startRawServer>[2] = {},
-  ): Promise<{ engine: DockerEngine; server: RawServer; seen: RequestInfo[] }> => {
-    serial += 1;
-    const path = folder.path(`${serial}.sock`);
-    const server = await startRawServer(path, answer, options);
-    const seen: RequestInfo[] = [];
-    const engine = createDockerEngine({
-      endpoint: `unix://${path}`,
-      log: silentLogger,
-      onRequest: (info) => seen.push(info),
-      ...options,
-    });
-    open.push({ engine, server });
-    return { engine, server, seen };
-  };
-
-  afterEach(async () => {
-    for (const { engine, server } of open.splice(0)) {
-      engine.close();
-      await server.close();
-    }
-  });
-  after(() => folder.remove());
+  const start = rawEngines();
 
   it("rejects when the engine dies in the middle of a body", async () => {
     for (const head of ["Content-Length: 500", "Transfer-Encoding: chunked"]) {
@@ -230,6 +199,7 @@ describe("transport against servers that misbehave", () => {
   });
 
   it("says that there is no engine, and knows one that comes", async () => {
+    const folder = tempFolder();
     const path = folder.path("later.sock");
     const engine = createDockerEngine({ endpoint: `unix://${path}`, log: silentLogger });
     expect((await failureOf(engine.ping())).failure).to.equal("unreachable");
@@ -239,9 +209,11 @@ describe("transport against servers that misbehave", () => {
     expect(error.operation).to.equal("list images");
     expect(error.message).to.match(/^list images: no connection to docker: connect ENOENT /);
     const server = await startRawServer(path, (socket) => socket.write(httpAnswer(200, "[]")));
-    open.push({ engine, server });
     expect(await engine.listImages()).to.deep.equal([]);
     expect(engine.connection).to.deep.equal({ connected: true, apiVersion: [1, 47] });
+    engine.close();
+    await server.close();
+    folder.remove();
   });
 
   it("counts a frozen engine as absent when the ping gets no answer", async () => {
