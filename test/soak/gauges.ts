@@ -68,6 +68,8 @@ const slack: Partial<Record<GaugeName, number>> = {
   // Connections to the engine are pooled, those of clients come and go.
   descriptors: 12,
   processes: 1,
+  // A list or an inspect may be under way at the moment of the reading.
+  openRequests: 2,
   // An attach that meets the container's exit is never ended by Docker (20.10: 5 goroutines for each,
   // with Docker alone as well), and faults bring some about.
   engineGoroutines: 80,
