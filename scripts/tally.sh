@@ -30,6 +30,13 @@ lane_twice() {
   count_lane "$name" "$began"
 }
 
+# apart COMMAND...: lanes with a sum of their own, which is the last line. For a process of its own.
+apart() {
+  tally_passed=0 tally_failed=0 tally_report=$(mktemp)
+  "$@"
+  tally
+}
+
 # lane_for_each FILE...: mocha on each test file, in a process of its own.
 lane_for_each() {
   local file

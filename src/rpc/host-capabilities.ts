@@ -13,8 +13,13 @@ const names =
  * has, and a drop left out for that reason would give the container what it was to lose.
  */
 export function missingCapabilities(initStatusFile = "/proc/1/status"): string[] {
-  const status = readFileSync(initStatusFile, "utf8");
-  const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  const bounding = boundingSet(initStatusFile);
   const last = Number(readFileSync("/proc/sys/kernel/cap_last_cap", "utf8"));
   return names.filter((_, bit) => bit <= last && (bounding & (1n << BigInt(bit))) === 0n);
+}
+
+/** The bounding set in a /proc/<pid>/status, a bit for each capability. */
+export function boundingSet(statusFile: string): bigint {
+  const status = readFileSync(statusFile, "utf8");
+  return BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
 }

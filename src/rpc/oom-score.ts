@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { isErrno } from "../sys/fs.ts";
 import { containerPids, inContainer } from "../sys/process-tree.ts";
+import { boundingSet } from "./host-capabilities.ts";
 
 /**
  * Sets oom_score_adj of every process of a container: Docker's update has no field for it, and
@@ -23,8 +24,6 @@ export function writeOomScore(pid: number, containerId: string, score: number): 
  * daemon's own value, as containerd's restrict_oom_score_adj does.
  */
 export function oomScoreFloor(): number {
-  const status = readFileSync("/proc/self/status", "utf8");
-  const bounding = /^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
-  if ((BigInt(`0x${bounding}`) & (1n << 24n)) !== 0n) return -1000;
+  if ((boundingSet("/proc/self/status") & (1n << 24n)) !== 0n) return -1000;
   return Number(readFileSync("/proc/self/oom_score_adj", "utf8").trim());
 }

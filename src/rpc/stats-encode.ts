@@ -17,7 +17,7 @@ import type { NetworkFigures } from "../stats/net-dev.ts";
  */
 
 /** One for all: it has grown to the size of the messages, and hands out copies. */
-const out = new BinaryWriter();
+const writer = new BinaryWriter();
 
 export interface ContainerStatsParts {
   /** Encoded ContainerAttributes. */
@@ -31,7 +31,7 @@ export interface ContainerStatsParts {
 
 export function encodeContainerStats(parts: ContainerStatsParts): Uint8Array {
   const { figures, layer } = parts;
-  return written(() => {
+  return written((out) => {
     out.tag(1, WireType.LengthDelimited).bytes(parts.attributes);
     if (figures !== undefined) {
       cpu(out, 2, figures);
@@ -61,7 +61,7 @@ export interface PodStatsParts {
 
 export function encodePodSandboxStats(parts: PodStatsParts): Uint8Array {
   const { figures, network } = parts;
-  return written(() => {
+  return written((out) => {
     out.tag(1, WireType.LengthDelimited).bytes(parts.attributes);
     nested(out, 2, () => {
       if (figures !== undefined) {
@@ -84,15 +84,15 @@ export function encodePodSandboxStats(parts: PodStatsParts): Uint8Array {
   });
 }
 
-/** What broke off leaves nothing for the next message. */
-function written(write: () => void): Uint8Array {
+/** A message of its own; what broke off leaves nothing for the next one. */
+function written(write: (out: BinaryWriter) => void): Uint8Array {
+  let message: Uint8Array;
   try {
-    write();
-  } catch (error) {
-    out.finish();
-    throw error;
+    write(writer);
+  } finally {
+    message = writer.finish();
   }
-  return out.finish();
+  return message;
 }
 
 function cpu(out: BinaryWriter, field: number, figures: CgroupFigures): void {

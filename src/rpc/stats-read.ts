@@ -12,10 +12,10 @@ import type {
 } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
 import { joinList } from "../index/encoded.ts";
+import { allFigures } from "../stats/figures.ts";
 import type { CgroupFigures } from "../stats/figures.ts";
 import type { LayerSizes } from "../stats/layer-sizes.ts";
 import { readNetwork } from "../stats/net-dev.ts";
-import { allFigures } from "../stats/figures.ts";
 import type { Sampler } from "../stats/sampler.ts";
 import type { Clock } from "../sys/clock.ts";
 import { chunked } from "./chunked.ts";

@@ -1,6 +1,7 @@
 import type { Duplex, Readable, Writable } from "node:stream";
 import { demux } from "../engine/demux.ts";
 import type { Logger } from "../log.ts";
+import { turnCork } from "./turn-cork.ts";
 
 /**
  * Copies a hijacked connection to the client until it ends, no faster than the client takes it; what
@@ -45,16 +46,7 @@ export function copyInput(stdin: Readable | undefined, target: Duplex, passEnd: 
 
 /** A pipe that writes what came in one turn of the loop in one system call. */
 export function pipeCorked(source: Readable, target: Writable, passEnd: boolean): void {
-  let corked = false;
-  source.on("data", () => {
-    if (corked) return;
-    corked = true;
-    target.cork();
-    process.nextTick(() => {
-      corked = false;
-      target.uncork();
-    });
-  });
+  source.on("data", turnCork(target));
   source.pipe(target, { end: passEnd });
 }
 

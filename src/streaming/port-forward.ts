@@ -108,25 +108,26 @@ export async function runWebSocketPortForward(
     head.writeUInt16LE(port);
     data.write(head);
     error.write(Buffer.from(head));
-    return forward(deps, grant, port, data, error, false);
+    // The client cannot end its side: once the pod has ended its own, it is not waited for.
+    data.once("finish", () => {
+      const timer = setTimeout(() => data.destroy(), lastWordsMs);
+      data.once("close", () => clearTimeout(timer));
+    });
+    return forward(deps, grant, port, data, error);
   });
   await Promise.all(work);
   await mux.close();
 }
 
-/**
- * Connects one pair of streams with a port of the pod until both directions are over. A client that
- * has no way to end its own (`halfClose` false) is not waited for once the pod has ended its.
- */
+/** Connects one pair of streams with a port of the pod until both directions are over. */
 async function forward(
   deps: PortForwardDeps,
   grant: PortForwardGrant,
   port: number,
   data: Duplex,
   error: Duplex,
-  halfClose = true,
 ): Promise<void> {
-  const failure = await relay(deps.dialler, port, data, halfClose);
+  const failure = await relay(deps.dialler, port, data);
   if (failure !== undefined) {
     const pod = grant.podSandboxId;
     deps.log.debug({ podSandboxId: pod, port, reason: failure }, "port-forward connection failed");
@@ -145,12 +146,7 @@ async function forward(
  * that is reset later is not reported: Go's client takes any text for a reason to close the whole
  * session, and the reset of the data stream says it already.
  */
-async function relay(
-  dialler: Dialler,
-  port: number,
-  data: Duplex,
-  halfClose: boolean,
-): Promise<string | undefined> {
+async function relay(dialler: Dialler, port: number, data: Duplex): Promise<string | undefined> {
   let socket: Socket;
   try {
     socket = await dialler.dial(port);
@@ -158,14 +154,13 @@ async function relay(
     if (error instanceof ResetAtOnce) return undefined;
     return `failed to connect to localhost:${port} in the pod's network namespace: ${errorText(error)}`;
   }
-  await join(data, socket, halfClose);
+  await join(data, socket);
   return undefined;
 }
 
 /** Copies both ways with half-close until both directions are over, or one side has gone. */
-function join(data: Duplex, socket: Socket, halfClose: boolean): Promise<void> {
+function join(data: Duplex, socket: Socket): Promise<void> {
   return new Promise((resolve) => {
-    let timer: NodeJS.Timeout | undefined;
     const check = (): void => {
       const complete = data.writableFinished && socket.writableFinished;
       // A socket that closes in order may leave bytes behind that the client has yet to take.
@@ -175,7 +170,6 @@ function join(data: Duplex, socket: Socket, halfClose: boolean): Promise<void> {
       data.off("finish", check);
       socket.off("finish", check);
       socket.off("close", check);
-      clearTimeout(timer);
       socket.destroy();
       resolve();
     };
@@ -183,11 +177,6 @@ function join(data: Duplex, socket: Socket, halfClose: boolean): Promise<void> {
     data.on("finish", check);
     socket.on("finish", check);
     socket.on("close", check);
-    if (!halfClose) {
-      data.once("finish", () => {
-        timer = setTimeout(() => socket.destroy(), lastWordsMs);
-      });
-    }
     socket.pipe(data);
     pipeCorked(data, socket, true);
     check();

@@ -4,14 +4,13 @@ import type { Logger } from "../log.ts";
 import { createCommandChannels } from "./channels.ts";
 import type { CommandChannels, WantedStreams } from "./channels.ts";
 import type { CommandProtocol } from "./protocols.ts";
+import { sendChunks } from "./send-chunks.ts";
 
 const closeSignal = 255;
 const normalClosure = 1000;
 const protocolErrorClosure = 1002;
 const closeTimeoutMs = 5_000;
 const probePeriodMs = 500;
-/** Largest message we send: what one read of a socket gives. */
-const sendChunkBytes = 64 << 10;
 
 /** The channel numbers of remote commands; the first three are the file descriptors. */
 const commandChannel = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4 } as const;
@@ -49,11 +48,7 @@ export class WebSocketChannel extends Duplex {
     this.#mux.readerReady(this);
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
-    this.#mux.send(this.#number, [chunk], callback);
-  }
-
-  /** What was written while the channel was corked, or while the connection took no more. */
+  /** Also what is written by itself: Node's own _write comes here. */
   override _writev(chunks: { chunk: Buffer }[], callback: () => void): void {
     this.#mux.send(
       this.#number,
@@ -108,38 +103,20 @@ export class WebSocketMux {
 
   /** Sends the bytes of all parts, in order, in as few messages as they fit in; none make an empty one. */
   send(number: number, parts: readonly Buffer[], callback: () => void): void {
-    let left = parts.reduce((sum, { length }) => sum + length, 0);
-    let message = this.#newMessage(number, left);
-    let filled = 1;
-    for (const part of parts) {
-      for (let at = 0; at < part.length;) {
-        if (filled === message.length) {
-          this.#sendMessage(message, () => undefined);
-          message = this.#newMessage(number, left);
-          filled = 1;
-        }
-        const copied = part.copy(message, filled, at);
-        at += copied;
-        filled += copied;
-        left -= copied;
-      }
-    }
+    const chunks = [...sendChunks(parts)];
+    const last = chunks.pop() ?? [];
+    for (const pieces of chunks) this.#sendMessage(number, pieces, () => undefined);
     // A connection that is gone swallows it; its channels are being destroyed.
-    this.#sendMessage(message, callback);
+    this.#sendMessage(number, last, callback);
   }
 
-  #newMessage(number: number, bytes: number): Buffer {
-    const message = Buffer.allocUnsafe(1 + Math.min(bytes, sendChunkBytes));
-    message.writeUInt8(number, 0);
-    return message;
-  }
-
-  #sendMessage(message: Buffer, callback: () => void): void {
+  #sendMessage(number: number, pieces: readonly Buffer[], callback: () => void): void {
     if (this.#base64) {
-      const text = `${message.readUInt8(0)}${message.toString("base64", 1)}`;
+      const text = `${number}${Buffer.concat(pieces).toString("base64")}`;
       this.#ws.send(text, { binary: false }, () => callback());
       return;
     }
+    const message = Buffer.concat([Buffer.from([number]), ...pieces]);
     this.#ws.send(message, { binary: true }, () => callback());
   }
 

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Logger } from "../../log.ts";
+import { turnCork } from "../turn-cork.ts";
 import {
   FrameDecoder,
   SpdyError,
@@ -52,6 +53,7 @@ export class SpdyConnection implements StreamCarrier {
   /** Resolves when the byte stream has closed, whatever the reason. */
   readonly closed: Promise<void>;
   readonly #transport: Duplex;
+  readonly #cork: () => void;
   readonly #options: SpdyConnectionOptions;
   readonly #decoder = new FrameDecoder();
   readonly #inflater = new HeaderInflater();
@@ -59,7 +61,6 @@ export class SpdyConnection implements StreamCarrier {
   readonly #streams = new Map<number, SpdyStream>();
   readonly #full = new Set<SpdyStream>();
   #waiting: (() => void)[] = [];
-  #corked = false;
   #lastStreamId = 0;
   #uncreditedBytes = 0;
   #controlFrames = { count: 0, sinceMs: 0 };
@@ -69,6 +70,7 @@ export class SpdyConnection implements StreamCarrier {
 
   constructor(transport: Duplex, options: SpdyConnectionOptions) {
     this.#transport = transport;
+    this.#cork = turnCork(transport);
     this.#options = options;
     this.closed = new Promise((resolve) => {
       transport.once("close", () => {
@@ -130,17 +132,6 @@ export class SpdyConnection implements StreamCarrier {
     if (this.#transport.destroyed || this.#transport.writableEnded) return true;
     this.#cork();
     return this.#transport.write(bytes);
-  }
-
-  /** All frames of one turn of the loop leave in one system call. */
-  #cork(): void {
-    if (this.#corked) return;
-    this.#corked = true;
-    this.#transport.cork();
-    process.nextTick(() => {
-      this.#corked = false;
-      this.#transport.uncork();
-    });
   }
 
   #resumeWriters(): void {

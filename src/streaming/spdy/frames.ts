@@ -3,6 +3,7 @@
  * the one of moby/spdystream, which kubectl and the kubelet speak). Every frame starts with 8 bytes:
  * one bit "control", then either a 31-bit stream id or version and type; then flags and a 24-bit length.
  */
+import { sendChunks } from "../send-chunks.ts";
 
 export type Frame =
   /** A DATA frame, or a part of one: only the last part carries the frame's FIN. */
@@ -43,8 +44,6 @@ export const goAwayStatus = { ok: 0, protocolError: 1 } as const;
 export const maxDataFrameBytes = 1 << 20;
 /** Largest control frame we take; it is held until complete. */
 export const maxControlFrameBytes = 64 << 10;
-/** Largest DATA payload we send: what one read of a socket gives, so that it becomes one frame. */
-const sendChunkBytes = 64 << 10;
 const maxSettings = 32;
 /** SETTINGS_INITIAL_WINDOW_SIZE, without flags. */
 const initialWindowSetting = 7;
@@ -223,20 +222,9 @@ export function dataHeader(streamId: number, length: number, fin: boolean): Buff
 /** DATA frames with the bytes of all parts in order, as few as they fit in; nothing is copied. */
 export function dataFrames(streamId: number, parts: readonly Buffer[]): Buffer[] {
   const out: Buffer[] = [];
-  let left = parts.reduce((sum, { length }) => sum + length, 0);
-  let room = 0;
-  for (const part of parts) {
-    for (let at = 0; at < part.length;) {
-      if (room === 0) {
-        room = Math.min(left, sendChunkBytes);
-        out.push(dataHeader(streamId, room, false));
-      }
-      const piece = part.subarray(at, at + room);
-      out.push(piece);
-      at += piece.length;
-      room -= piece.length;
-      left -= piece.length;
-    }
+  for (const pieces of sendChunks(parts)) {
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    out.push(dataHeader(streamId, length, false), ...pieces);
   }
   return out;
 }

@@ -72,11 +72,7 @@ export class SpdyStream extends Duplex {
     this.#carrier.readerReady(this);
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
-    this.#carrier.sendData(this.id, [chunk], callback);
-  }
-
-  /** What was written while the stream was corked, or while the connection took no more. */
+  /** Also what is written by itself: Node's own _write comes here. */
   override _writev(chunks: { chunk: Buffer }[], callback: () => void): void {
     this.#carrier.sendData(
       this.id,
