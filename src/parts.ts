@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "./config/options.ts";
 import { lookupReference, pullTarget } from "./convert/image-ref.ts";
@@ -45,15 +44,14 @@ import type { StatsParts } from "./stats-parts.ts";
 import { EditsFolder } from "./state/edits-folder.ts";
 import { ResourceUpdates } from "./state/resource-updates.ts";
 import { SandboxRecords } from "./state/sandbox-records.ts";
-import { createStreamingServer } from "./streaming/server.ts";
-import type { StreamingServer } from "./streaming/server.ts";
+import { buildStreaming } from "./streaming-parts.ts";
+import type { StreamingParts } from "./streaming-parts.ts";
 import { systemClock } from "./sys/clock.ts";
 import { KernelLog } from "./sys/kernel-log.ts";
 import { KeyedMutex } from "./sys/mutex.ts";
-import { killExecTree } from "./sys/process-tree.ts";
 
 /** Everything that lives as long as the daemon. */
-export interface Parts extends PodDeps {
+export interface Parts extends PodDeps, StreamingParts {
   config: Config;
   engine: DockerEngine;
   index: ContainerIndex;
@@ -64,7 +62,6 @@ export interface Parts extends PodDeps {
   puller: Puller;
   imagePuller: ImagePuller;
   mirrors: Mirrors;
-  streaming: StreamingServer;
   stats: StatsParts;
   /** Told of each request to the engine that has ended. */
   requestListeners: Set<(request: RequestInfo) => void>;
@@ -161,21 +158,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   const drains = new LogDrains(logs, index);
   const setups = new SandboxSetups(Number(process.env["DOCKLINE_ABANDONED_MS"] ?? 120_000));
   const feed = new EventsFeed({ index, log, setUp: (name) => setups.ended(name) });
-  const streaming = createStreamingServer({
-    engine,
-    bindAddress: config.streamingBindAddr,
-    ...(config.streamingTlsCert === ""
-      ? {}
-      : { tls: { certFile: config.streamingTlsCert, keyFile: config.streamingTlsKey } }),
-    allowInsecureBind: config.streamingInsecure,
-    sandboxNetns: (id) => sandboxNetns({ index, records }, id),
-    killExec: (pid, containerId) => {
-      killExecTree(pid, containerId);
-      return Promise.resolve();
-    },
-    clock,
-    log,
-  });
+  const { streaming, endExec } = buildStreaming({ config, engine, index, records, clock, log });
   return {
     config,
     engine,
@@ -194,6 +177,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     drains,
     feed,
     streaming,
+    endExec,
     stats,
     requestListeners,
     clock,
@@ -254,22 +238,6 @@ function pauseImage(
     onChanged: () => deps.index.images.touched(),
     pullBudgetMs: 30_000,
   });
-}
-
-/** Where a port-forward dials: the pod's namespace by its bind mount, or the host's. */
-async function sandboxNetns(
-  deps: Pick<PodDeps, "index" | "records">,
-  podSandboxId: string,
-): Promise<{ netns: string | undefined }> {
-  const sandbox = await deps.index.find("podsandbox", podSandboxId);
-  const record = deps.records.byId(podSandboxId);
-  const host = record?.hostNetwork ?? sandbox?.inspect?.HostConfig.NetworkMode === "host";
-  if (host) return { netns: undefined };
-  const netns = record?.netns ?? sandbox?.inspect?.NetworkSettings.SandboxKey ?? "";
-  if (netns === "" || !existsSync(netns) || sandbox?.state.Running !== true) {
-    throw new Error(`pod sandbox ${podSandboxId} has no network namespace`);
-  }
-  return { netns };
 }
 
 /** Before the first contact: only shown, never acted on. */

@@ -28,7 +28,6 @@ import { statsRead } from "./rpc/stats-read.ts";
 import { streamingUrls } from "./rpc/streaming-urls.ts";
 import { updateResources } from "./rpc/update-resources.ts";
 import { createImageFs } from "./stats/image-fs.ts";
-import { killExecTree } from "./sys/process-tree.ts";
 
 /** RuntimeService; what is not here yet answers UNIMPLEMENTED. */
 export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
@@ -64,7 +63,7 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
       ...parts.stats,
       imageName: (entry) => imageNameOf(parts, entry),
     }),
-    ...execSync({ ...parts, killExecTree }),
+    ...execSync(parts),
     ...streamingUrls(parts),
   };
 }

@@ -1,9 +1,10 @@
 import type { CallContext, Handlers } from "../cri/bind.ts";
 import { CriError, invalidArgument, notFound } from "../errors.ts";
+import type { EndExec } from "../engine/end-exec.ts";
 import type { Engine, HijackedStream } from "../engine/engine.ts";
 import { isStatus } from "../engine/errors.ts";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
-import { outsideCall, waiting } from "../sys/call-trace.ts";
+import { waiting } from "../sys/call-trace.ts";
 import type { Clock } from "../sys/clock.ts";
 import { FrameDecoder } from "../engine/demux.ts";
 import type { FrameStream } from "../engine/demux.ts";
@@ -20,8 +21,7 @@ export interface ExecSyncDeps {
   engine: Pick<Engine, "createExec" | "startExec" | "inspectExec">;
   index: Pick<ContainerIndex, "find" | "onEvent">;
   clock: Clock;
-  /** SIGKILL to an exec's whole process tree, by host pid. */
-  killExecTree(pid: number, containerId: string): number;
+  endExec: EndExec;
 }
 
 /** ExecSync: exec probes and lifecycle hooks. */
@@ -82,7 +82,7 @@ async function execute(
       firstOf(closed, ended.promise, timeoutSeconds, deps.clock, context.signal),
     );
     if (outcome === "timeout" || outcome === "cancelled") {
-      await killExec(deps, execId, containerId);
+      await deps.endExec(execId, containerId);
       if (outcome === "cancelled") throw context.signal.reason as Error;
       throw new CriError(
         "DeadlineExceeded",
@@ -201,39 +201,4 @@ async function exitCodeOf(
     await waiting("exit code", () => deps.clock.sleep(waitMs));
   }
   throw new CriError("Unknown", `exec ${execId}: the engine does not tell how the command ended`);
-}
-
-/**
- * Docker never ends an exec by itself when its client goes (moby runs it to its own end), and may
- * not know its pid yet: a slow start is waited for after the caller has been answered.
- */
-async function killExec(deps: ExecSyncDeps, execId: string, containerId: string): Promise<void> {
-  if (await killedOnce(deps, execId, containerId)) return;
-  outsideCall(() => {
-    killWhenStarted(deps, execId, containerId).catch(() => undefined);
-  });
-}
-
-async function killWhenStarted(
-  deps: ExecSyncDeps,
-  execId: string,
-  containerId: string,
-): Promise<void> {
-  for (let attempt = 0; attempt < 120; attempt += 1) {
-    await deps.clock.sleep(attempt < 20 ? 50 : 500);
-    if (await killedOnce(deps, execId, containerId)) return;
-  }
-}
-
-/** True when there is nothing (more) to kill: it has ended, or was killed now. */
-async function killedOnce(
-  deps: ExecSyncDeps,
-  execId: string,
-  containerId: string,
-): Promise<boolean> {
-  const { Running, ExitCode, Pid } = await deps.engine.inspectExec(execId);
-  if (!Running && ExitCode !== null) return true;
-  if (Pid === 0) return false;
-  deps.killExecTree(Pid, containerId);
-  return true;
 }

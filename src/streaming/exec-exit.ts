@@ -1,6 +1,5 @@
 import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
-import type { ExecInspect } from "../engine/types.ts";
 import type { Clock } from "../sys/clock.ts";
 
 export interface ExecExitDeps {
@@ -63,19 +62,4 @@ export async function waitOutputLeftOpen(
 
 function bytesRead(stream: Duplex): number | undefined {
   return (stream as { bytesRead?: number }).bytesRead;
-}
-
-/** The exec's pid on the host once it has one; undefined when it has ended or never comes up. */
-export async function findExecPid(
-  deps: ExecExitDeps,
-  execId: string,
-  signal: AbortSignal,
-): Promise<number | undefined> {
-  for (const pauseMs of [0, 50, 200, 1_000]) {
-    await deps.clock.sleep(pauseMs, signal);
-    const found: ExecInspect = await deps.engine.inspectExec(execId, { signal });
-    if (found.Running && found.Pid > 0) return found.Pid;
-    if (found.ExitCode !== null && !found.Running) return undefined;
-  }
-  return undefined;
 }

@@ -1,10 +1,11 @@
 import type { Duplex } from "node:stream";
+import type { EndExec } from "../engine/end-exec.ts";
 import type { Engine } from "../engine/engine.ts";
 import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Clock } from "../sys/clock.ts";
 import type { CommandChannels } from "./channels.ts";
-import { findExecPid, waitExitCode, waitOutputLeftOpen } from "./exec-exit.ts";
+import { waitExitCode, waitOutputLeftOpen } from "./exec-exit.ts";
 import { copyInput, copyOutput, followResize, untilAborted, unusedDetachKeys } from "./output.ts";
 import { exitStatus, failureStatus } from "./status.ts";
 import type { StreamStatus } from "./status.ts";
@@ -20,15 +21,12 @@ export interface ExecGrant {
 
 export interface ExecDeps {
   engine: Pick<Engine, "createExec" | "startExec" | "inspectExec" | "resizeExec">;
-  killExec(pid: number, containerId: string): Promise<void>;
+  endExec: EndExec;
   clock: Pick<Clock, "sleep">;
   log: Logger;
   /** Aborted when the server gives up waiting for its sessions. */
   stopping: AbortSignal;
 }
-
-/** Docker may be slow to say which process it started. */
-const endTimeoutMs = 5_000;
 
 /** Runs the command and tells the client how it ended. Never rejects. */
 export async function runExec(
@@ -134,13 +132,7 @@ async function onClientGone(
   output: Promise<unknown>,
 ): Promise<void> {
   if (grant.tty || grant.stdin) {
-    try {
-      const pid = await findExecPid(deps, execId, AbortSignal.timeout(endTimeoutMs));
-      if (pid !== undefined) await deps.killExec(pid, grant.containerId);
-    } catch (err) {
-      const { containerId } = grant;
-      deps.log.warn({ err, containerId }, "exec of a departed client could not be ended");
-    }
+    await deps.endExec(execId, grant.containerId);
     return;
   }
   const stopping = untilAborted(deps.stopping);

@@ -4,6 +4,7 @@ import type { IncomingMessage, Server, ServerOptions } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import type { EndExec } from "../engine/end-exec.ts";
 import type { Engine } from "../engine/engine.ts";
 import { CriError, invalidArgument } from "../errors.ts";
 import type { Logger } from "../log.ts";
@@ -53,8 +54,7 @@ export interface StreamingServerDeps {
   allowInsecureBind?: boolean;
   /** Path of a sandbox's network namespace, undefined for the host's; throws when it is not ready. */
   sandboxNetns(podSandboxId: string): Promise<{ netns: string | undefined }>;
-  /** Kills an exec's process and its descendants, by its pid on the host. */
-  killExec(pid: number, containerId: string): Promise<void>;
+  endExec: EndExec;
   clock: Pick<Clock, "monotonicMs" | "sleep">;
   log: Logger;
   /** Goes before "/exec/…" instead of the listener's own address, without a slash at the end. */

@@ -70,7 +70,7 @@ export async function benchStreaming(socketPath: string): Promise<string[]> {
     clock: systemClock,
     log: silentLogger,
     sandboxNetns: () => Promise.resolve({ netns }),
-    killExec: () => Promise.resolve(),
+    endExec: () => Promise.resolve(),
     dialler: {
       helper: [process.execPath, join(import.meta.dirname, "../support/dialler-helper.ts")],
     },

@@ -121,6 +121,19 @@ describe("ExecSync", () => {
     await until("all are gone", () => processes().length === 1, 1000);
   });
 
+  it("ends what is late although the engine fails just then", async () => {
+    const fault = node.proxy.faults.add({
+      match: { method: "GET", route: /^\/exec\/\{id\}\/json$/ },
+      action: "status",
+      status: 500,
+      times: 12,
+    });
+    await expectError(exec("sleep 1012", 1n), "DEADLINE_EXCEEDED", /timed out after 1 s/);
+    await until("all are gone", () => processes().length === 1);
+    node.proxy.faults.clear();
+    expect(fault.hits).to.equal(12);
+  });
+
   it("does not wait for a background child that holds the output", async () => {
     const call = exec("echo before; sleep 1011 & echo after $!", 10n);
     expect(await secondsOf(call)).to.be.lessThan(3.5);

@@ -14,7 +14,7 @@ export async function startStreamingServer(
   const server = createStreamingServer({
     engine: new StreamingEngine((process) => process.exit(0)).calls,
     sandboxNetns: () => Promise.resolve({ netns: undefined }),
-    killExec: () => Promise.resolve(),
+    endExec: () => Promise.resolve(),
     clock: systemClock,
     log: silentLogger,
     ...deps,

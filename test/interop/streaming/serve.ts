@@ -9,6 +9,7 @@ import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { readdirSync } from "node:fs";
 import { createDockerEngine } from "../../../src/engine/docker-engine.ts";
+import { execEnder } from "../../../src/engine/end-exec.ts";
 import { createLogger } from "../../../src/log.ts";
 import { createStreamingServer } from "../../../src/streaming/server.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
@@ -35,11 +36,14 @@ const streaming = createStreamingServer({
     if (found.HostConfig.NetworkMode === "host") return { netns: undefined };
     return { netns: found.NetworkSettings.SandboxKey };
   },
-  killExec: (pid, containerId) => {
-    killed.push(pid);
-    killExecTree(pid, containerId);
-    return Promise.resolve();
-  },
+  endExec: execEnder({
+    engine,
+    clock: systemClock,
+    killExecTree: (pid, containerId) => {
+      killed.push(pid);
+      return killExecTree(pid, containerId);
+    },
+  }),
   dialler: { helper: [process.execPath, `${import.meta.dirname}/../../support/dialler-helper.ts`] },
 });
 await streaming.start();

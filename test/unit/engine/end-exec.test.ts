@@ -1,0 +1,89 @@
+import { expect } from "chai";
+import { execEnder } from "../../../src/engine/end-exec.ts";
+import { EngineError } from "../../../src/engine/errors.ts";
+import type { ExecInspect } from "../../../src/engine/types.ts";
+import { until } from "../../support/until.ts";
+
+type Look = Partial<ExecInspect> | Error;
+
+const refused = (status: number): EngineError =>
+  new EngineError({ operation: "inspect exec", failure: "status", status, message: "no" });
+const gone = refused(404);
+const running: Look = { Running: true, Pid: 42 };
+const starting: Look = { Running: true, Pid: 0 };
+const created: Look = { Running: false, Pid: 0, ExitCode: null };
+const over: Look = { Running: false, Pid: 42, ExitCode: 0 };
+
+/** Ends an exec that each look finds as listed, the last one for good. */
+async function end(looks: readonly Look[], kills: readonly number[] = [1]) {
+  const left = [...looks];
+  const killsLeft = [...kills];
+  const killed: number[] = [];
+  let seen = 0;
+  const pauses: number[] = [];
+  const endExec = execEnder({
+    engine: {
+      inspectExec: () => {
+        seen += 1;
+        const look = (left.length > 1 ? left.shift() : left[0]) ?? over;
+        if (look instanceof Error) return Promise.reject(look);
+        const found = { ID: "e", ContainerID: "c", Running: false, ExitCode: null, Pid: 0 };
+        return Promise.resolve({ ...found, ...look });
+      },
+    },
+    clock: {
+      sleep: (ms) => {
+        pauses.push(ms);
+        return new Promise((resolve) => setImmediate(resolve));
+      },
+    },
+    killExecTree: (pid) => {
+      killed.push(pid);
+      return (killsLeft.length > 1 ? killsLeft.shift() : killsLeft[0]) ?? 1;
+    },
+  });
+  await endExec("e", "c");
+  const atFirst = seen;
+  let before = -1;
+  await until(async () => {
+    if (before === seen) return true;
+    before = seen;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return false;
+  });
+  return { atFirst, looks: seen, killed, pausedMs: pauses.reduce((sum, ms) => sum + ms, 0) };
+}
+
+describe("the end of an exec that nobody waits for", () => {
+  it("is its process tree's, at the first look", async () => {
+    expect(await end([running])).to.deep.equal({ atFirst: 1, looks: 1, killed: [42], pausedMs: 0 });
+  });
+
+  it("is nothing to do when it has ended, or its container has", async () => {
+    for (const look of [over, gone]) {
+      expect(await end([look])).to.include({ looks: 1, pausedMs: 0 });
+    }
+  });
+
+  it("comes when the engine has started it at last, and its caller does not wait for that", async () => {
+    const { atFirst, looks, killed } = await end([created, starting, starting, running]);
+    expect({ atFirst, looks, killed }).to.deep.equal({ atFirst: 1, looks: 4, killed: [42] });
+  });
+
+  it("comes although the engine fails, is away, or loses answers meanwhile", async () => {
+    const away = new EngineError({ operation: "x", failure: "unreachable", message: "away" });
+    const { looks, killed } = await end([refused(500), away, away, starting, away, running]);
+    expect({ looks, killed }).to.deep.equal({ looks: 6, killed: [42] });
+  });
+
+  it("is tried again when no process was found to kill", async () => {
+    expect((await end([running], [0, 0, 3])).killed).to.deep.equal([42, 42, 42]);
+    expect(await end([running, over], [0])).to.include({ looks: 2 });
+  });
+
+  it("is given up after ten minutes", async () => {
+    const { pausedMs, looks } = await end([refused(500)]);
+    expect(pausedMs).to.be.within(600_000, 660_000);
+    expect(looks).to.be.below(300);
+  });
+});
