@@ -3,25 +3,34 @@
  * minutes while faults are injected at random, and at rest between them everything that could leak
  * is measured. Ends with a figure for each, and not with 0 when one of them grew.
  *
- *   node scripts/soak.ts [--minutes 3] [--seed N] [--workers 4] [--rounds 0] [--no-faults]
+ *   node scripts/soak.ts [--minutes 3] [--seed N] [--workers 4] [--no-faults] [COUNT...] [--full]
  *
- * --rounds N first attaches and detaches N times and runs N execs of a program that is not there,
- * eight at a time. It starts a dockerd of its own; needs root and what `npm test` needs.
+ * Counts come first, each 0 unless it is given; --full gives what stands behind them:
+ *   --restarts N       restarts of Dockline under --pods M pods (50 under 100)
+ *   --stops-in-add N   pods stopped while their ADD runs, and as many whose ADD fails (200)
+ *   --timed-execs N    ExecSync calls that run into their timeout (1000)
+ *   --rounds N         attaches that leave, and as many execs of a program that is not there (1000)
+ *
+ * It starts a dockerd of its own; needs root and what `npm test` needs.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { followEvents, livePod, pullOne, readAll } from "../test/soak/churn.ts";
-import type { ChurnDeps } from "../test/soak/churn.ts";
+import type { ChurnDeps, Counts } from "../test/soak/churn.ts";
 import { injectFaults, soakFaults } from "../test/soak/faults.ts";
 import { judge, openRequests, readGauges, slackOfRounds, slopeOf } from "../test/soak/gauges.ts";
 import type { Gauges, Verdict } from "../test/soak/gauges.ts";
 import { seeded } from "../test/soak/random.ts";
+import { restartRounds } from "../test/soak/restarts.ts";
+import { stopsInAdd } from "../test/soak/stops-in-add.ts";
 import { streamRounds } from "../test/soak/streams.ts";
+import { timedExecs } from "../test/soak/timed-execs.ts";
 import { startFailpointNode } from "../test/support/failpoint-node.ts";
 import {
   containerConfig,
   hostSandboxConfig,
   removeAllPods,
+  removePod,
   runPod,
   startContainer,
 } from "../test/support/pods.ts";
@@ -34,20 +43,34 @@ const { values } = parseArgs({
     minutes: { type: "string", default: "3" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     workers: { type: "string", default: "4" },
-    rounds: { type: "string", default: "0" },
     "no-faults": { type: "boolean", default: false },
+    full: { type: "boolean", default: false },
+    restarts: { type: "string" },
+    pods: { type: "string" },
+    "stops-in-add": { type: "string" },
+    "timed-execs": { type: "string" },
+    rounds: { type: "string" },
   },
 });
-const [minutes, seed, workers, rounds] = [
-  values.minutes,
-  values.seed,
-  values.workers,
-  values.rounds,
-].map((text) => {
+const numberOf = (text: string): number => {
   const number = Number(text);
   if (!Number.isFinite(number) || number < 0) throw new Error(`not a number: ${text}`);
   return number;
-}) as [number, number, number, number];
+};
+const [minutes, seed, workers] = [values.minutes, values.seed, values.workers].map(numberOf) as [
+  number,
+  number,
+  number,
+];
+const countOf = (given: string | undefined, full: number): number =>
+  numberOf(given ?? String(values.full ? full : 0));
+const counts = {
+  restarts: countOf(values.restarts, 50),
+  pods: numberOf(values.pods ?? "100"),
+  stopsInAdd: countOf(values["stops-in-add"], 200),
+  timedExecs: countOf(values["timed-execs"], 1000),
+  rounds: countOf(values.rounds, 1000),
+};
 
 const beganMs = performance.now();
 const elapsedMinutes = (): number => (performance.now() - beganMs) / 60_000;
@@ -70,7 +93,7 @@ try {
     await registry.push(`soak/${name}`, ["1"], { ...image, salt: name });
     images.push(`${registry.host}/soak/${name}:1`);
   }
-  if (rounds > 0) verdicts.push(...(await testRounds(rounds)));
+  verdicts.push(...(await countedFaults()));
   if (minutes > 0) verdicts.push(...(await churn(images)));
   const slips = node
     .log()
@@ -97,13 +120,51 @@ process.exitCode = failed === 0 ? 0 : 1;
 async function reading(): Promise<Gauges> {
   await removeAllPods(node);
   await sleep(3000);
-  const gauges = await readGauges(node, elapsedMinutes());
+  const gauges = await readGauges(node, engine, elapsedMinutes());
   say(
     `at rest: ${gauges.residentMib.toFixed(0)} MiB, ${gauges.descriptors} descriptors, ` +
       `requests under way: ${openRequests(node).join("; ") || "none"}, ` +
-      `engine: ${gauges.engineGoroutines} goroutines, ${gauges.engineDescriptors} descriptors`,
+      `engine: ${gauges.engineGoroutines} goroutines, ${gauges.engineDescriptors} descriptors, ` +
+      `and ${gauges.leftAttaches} attaches that it never ended`,
   );
   return gauges;
+}
+
+/** The faults that are counted, one after the other; what leaks shows in the readings between them. */
+async function countedFaults(): Promise<Verdict[]> {
+  const { restarts, pods, stopsInAdd: stops, timedExecs: execs, rounds } = counts;
+  const found: Verdict[] = [];
+  const random = seeded(seed);
+  if (restarts > 0) {
+    found.push(...(await restartRounds(plugins, { restarts, pods, random, say })));
+  }
+  if (stops > 0) {
+    found.push(
+      ...(await flat(`${stops} stops in ADD`, () =>
+        stopsInAdd(plugins, { rounds: stops, random }),
+      )),
+    );
+  }
+  if (execs > 0) {
+    const work = async (): Promise<Verdict[]> => {
+      const pod = await runPod(node, hostSandboxConfig(node));
+      const containerId = await startContainer(node, pod, containerConfig("sleep 100000"));
+      return await timedExecs(node, containerId, { count: execs, say });
+    };
+    found.push(...(await flat(`${execs} timed execs`, work)));
+  }
+  if (rounds > 0) found.push(...(await testRounds(rounds)));
+  return found;
+}
+
+/** Adds what a piece of work left at rest to its own verdicts. */
+async function flat(name: string, work: () => Promise<Verdict[]>): Promise<Verdict[]> {
+  // What is loaded at the first use is no leak.
+  await removePod(node, await runPod(node));
+  const before = await reading();
+  const verdicts = await work();
+  const left = judge([before, await reading()]);
+  return [...verdicts, ...left.map((each) => ({ ...each, name: `${name}: ${each.name}` }))];
 }
 
 async function testRounds(count: number): Promise<Verdict[]> {
@@ -132,8 +193,10 @@ async function testRounds(count: number): Promise<Verdict[]> {
 
 async function churn(images: string[]): Promise<Verdict[]> {
   say(`churn of ${workers} workers for ${minutes} min, --seed ${seed}`);
-  const counts = { pods: 0, containers: 0, execs: 0, streams: 0, logs: 0, reads: 0, pulls: 0 };
-  const all = { ...counts, again: 0, lost: 0 };
+  const all: Counts = {
+    ...{ pods: 0, containers: 0, execs: 0, streams: 0, logs: 0 },
+    ...{ reads: 0, pulls: 0, again: 0, lost: 0 },
+  };
   let faultUntilMs = 0;
   const ran = new Map<string, number>();
   const deps: ChurnDeps = {

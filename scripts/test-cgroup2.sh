@@ -13,4 +13,4 @@ PATH=$PWD/node_modules/.bin:$PATH
 export DOCKLINE_BUNDLE=1
 exec test/lanes/uml --limit 480 mocha --no-config --exit --timeout 120000 --slow 60000 \
   --node-option disable-warning=ExperimentalWarning --grep @cgroup2 \
-  test/cgroup2/node.test.ts test/integration/stats.test.ts "$@"
+  test/cgroup2/node.test.ts test/cgroup2/clock.test.ts test/integration/stats.test.ts "$@"

@@ -1,14 +1,8 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
-import {
-  ContainerState,
-  ContainerSchema,
-  PodSandboxSchema,
-  PodSandboxState,
-} from "../../src/gen/runtime/v1/api_pb.js";
+import { ContainerState, PodSandboxState } from "../../src/gen/runtime/v1/api_pb.js";
 import { startFailpointNode } from "../support/failpoint-node.ts";
 import type { FailpointNode } from "../support/failpoint-node.ts";
 import type { TestNode } from "../support/node.ts";
@@ -24,6 +18,7 @@ import {
   startContainer,
 } from "../support/pods.ts";
 import type { RunningPod } from "../support/pods.ts";
+import { snapshotOf } from "../support/snapshot.ts";
 import { until } from "../support/until.ts";
 
 /** Places between every two effects of an RPC (src/sys/failpoint.ts). */
@@ -32,6 +27,7 @@ const places = {
     "run.after-record",
     "run.after-create",
     "run.after-id",
+    "run.after-edits",
     "run.after-start",
     "run.after-resolv-conf",
     "run.before-add",
@@ -201,39 +197,16 @@ describe("kill -9", () => {
             2 && items.filter(({ state }) => state === PodSandboxState.SANDBOX_READY).length === 3
         );
       });
-      const snapshot = async () => {
-        const listed = await node.runtime.listPodSandbox({});
-        const { containers } = await node.runtime.listContainers({});
-        return {
-          pods: listed.items.map((item) => hex(toBinary(PodSandboxSchema, item))),
-          containers: containers.map((item) => hex(toBinary(ContainerSchema, item))),
-          statuses: await Promise.all(
-            pods.map(async ({ podSandboxId }) => {
-              const { status, containersStatuses } = await node.runtime.podSandboxStatus({
-                podSandboxId,
-              });
-              return { status, containersStatuses };
-            }),
-          ),
-        };
-      };
-      const before = await snapshot();
+      const before = await snapshotOf(node);
       const calls = plugins.verbs();
       for (let restarts = 0; restarts < 3; restarts += 1) {
         if (signal === "SIGKILL") await node.kill();
         else expect(await node.terminate()).to.equal(0);
         await node.start(environment);
-        const after = await snapshot();
-        for (const part of ["pods", "containers", "statuses"] as const) {
-          expect(after[part], part).to.deep.equal(before[part]);
-        }
+        expect(await snapshotOf(node)).to.deep.equal(before);
       }
       expect(plugins.verbs(), "no plugin was called").to.deep.equal(calls);
       for (const pod of pods) await removePod(node, pod);
     });
   }
 });
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("hex");
-}

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { PodSandboxState } from "../../src/gen/runtime/v1/api_pb.js";
 import { chmodSync, copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { expectError, until } from "../support/containers.ts";
 import { docklineOci } from "../support/oci-engine.ts";
@@ -49,6 +50,26 @@ describe("a pod with a user namespace, when something fails", function () {
     expect(existsSync(`${oci.edits}/${id}.json`)).to.equal(true);
     await node.start();
     await node.runtime.startContainer({ containerId: id });
+    expect(await shell(node, id, "id -u; stat -c %u /")).to.equal("0\n0");
+  });
+
+  it("can be removed, and made anew, though Dockline was killed before the pause's start", async () => {
+    const { node } = oci;
+    const config = usernsPod(node);
+    await node.kill();
+    await node.start({ DOCKLINE_FAILPOINT: "run.after-edits" });
+    await runPod(node, config).catch(() => undefined);
+    await node.ended();
+    await node.start();
+    const { items } = await node.runtime.listPodSandbox({});
+    const [left, ...others] = items.filter(
+      ({ metadata }) => metadata?.uid === config.metadata?.uid,
+    );
+    expect(others).to.deep.equal([]);
+    expect(left?.state).to.equal(PodSandboxState.SANDBOX_NOTREADY);
+    expect(existsSync(`${oci.edits}/${left?.id}.json`)).to.equal(true);
+    await removePod(node, { podSandboxId: left?.id ?? "" });
+    const id = await startContainer(node, await runPod(node, config), sleeper());
     expect(await shell(node, id, "id -u; stat -c %u /")).to.equal("0\n0");
   });
 

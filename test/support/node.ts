@@ -212,7 +212,8 @@ async function untilUp(
 ): Promise<void> {
   let last: unknown;
   for (let waitedMs = 0; waitedMs < 30_000; waitedMs += 50) {
-    if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}`);
+    const ended = child.exitCode ?? child.signalCode;
+    if (ended !== null) throw new Error(`ended with ${ended}`);
     try {
       const { status } = await runtime.status({}, { timeoutMs: 3000 });
       if (answersIsEnough) return;

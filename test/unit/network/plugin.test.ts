@@ -15,6 +15,7 @@ import { parseResult } from "../../../src/network/result.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
 import { withCallTrace } from "../../../src/sys/call-trace.ts";
 import type { CallTrace } from "../../../src/sys/call-trace.ts";
+import { until } from "../../support/until.ts";
 import { makeCniFolder } from "../../support/cni-folder.ts";
 import type { CniFolder } from "../../support/cni-folder.ts";
 import {
@@ -102,6 +103,24 @@ describe("CNI plugin calls", () => {
     expect(() => {
       if (readFileSync(state, "utf8").includes(") Z ")) throw new Error("ENOENT: a zombie");
     }).to.throw("ENOENT");
+  });
+
+  it("ends one that forks without end, with all that it made", async () => {
+    // Both lanes fork as fast as they can until they are killed; the number finds them again.
+    const nap = `sleep 61.${process.pid}`;
+    const body = `lane() { while :; do ${nap} & done; }; lane & lane`;
+    const failed = after(body, { timeoutMs: 500 });
+    const left = (): number =>
+      readdirSync("/proc").filter((pid) => {
+        try {
+          return readFileSync(`/proc/${pid}/cmdline`, "utf8") === `${nap.replace(" ", "\0")}\0`;
+        } catch {
+          return false;
+        }
+      }).length;
+    await until(() => left() > 10, 3000);
+    expect((await failed).failure).to.equal("timeout");
+    await until(() => left() === 0, 3000);
   });
 
   it("answers although a descendant that left the group keeps the pipes open", async () => {

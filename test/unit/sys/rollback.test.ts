@@ -1,3 +1,5 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "chai";
 import { silentLogger } from "../../../src/log.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
@@ -32,6 +34,22 @@ describe("failpoints", () => {
   it("do nothing on an ordinary node", () => {
     failpoint("run.after-record");
     expect(process.env["DOCKLINE_FAILPOINT"]).to.equal(undefined);
+  });
+
+  it("are each one the end of Dockline in a test", () => {
+    const root = join(import.meta.dirname, "..", "..", "..");
+    const texts = (folder: string): string[] =>
+      readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+        .filter((path) => path.endsWith(".ts"))
+        .map((path) => readFileSync(join(root, folder, path), "utf8"));
+    const places = texts("src").flatMap((text) =>
+      [...text.matchAll(/\bfailpoint\("([^"]+)"\)/g)].map(([, place = ""]) => place),
+    );
+    expect(places).to.include.members(["run.after-record", "pull.after-pull"]);
+    const tests = texts(join("test", "integration"));
+    expect(
+      places.filter((place) => !tests.some((text) => text.includes(`"${place}"`))),
+    ).to.deep.equal([]);
   });
 });
 
