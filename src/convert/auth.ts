@@ -1,5 +1,5 @@
 import { invalidArgument } from "../errors.ts";
-import type { RegistryAuth } from "../engine/types.ts";
+import type { RegistryAuth } from "../engine/image-types.ts";
 import type { AuthConfig } from "../gen/runtime/v1/api_pb.js";
 
 type Credentials = Partial<Omit<AuthConfig, "$typeName" | "$unknown">>;

@@ -1,5 +1,5 @@
 import { CriError } from "../errors.ts";
-import type { RegistryAuth } from "../engine/types.ts";
+import type { RegistryAuth } from "../engine/image-types.ts";
 import { toRegistryAuth } from "./auth.ts";
 
 const HUB_KEYS = ["index.docker.io", "registry-1.docker.io"];

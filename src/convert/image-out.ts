@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { ImageInspect } from "../engine/types.ts";
+import type { ImageInspect } from "../engine/image-types.ts";
 import { ImageSchema, type Image } from "../gen/runtime/v1/api_pb.js";
 import type { ImageNames } from "./container-facts.ts";
 import { normalizeListed } from "./image-ref.ts";

@@ -8,7 +8,7 @@ import { listOf, objectWith, responseOf } from "./requests.ts";
 import type { Requests } from "./requests.ts";
 import { pathSegment } from "./route.ts";
 import { protocolError, toEngineError } from "./failures.ts";
-import type { ImageInspect, ImageSummary, PullProgress } from "./types.ts";
+import type { ImageInspect, ImageSummary, PullProgress } from "./image-types.ts";
 
 type ImageCalls = Pick<
   Engine,

@@ -1,4 +1,5 @@
 import type { Duplex, Readable } from "node:stream";
+import type { ImageInspect, ImageSummary, PullProgress, RegistryAuth } from "./image-types.ts";
 import type {
   ContainerCreate,
   ContainerInspect,
@@ -8,10 +9,6 @@ import type {
   EngineInfo,
   EngineVersion,
   ExecInspect,
-  ImageInspect,
-  ImageSummary,
-  PullProgress,
-  RegistryAuth,
   ResourceConfig,
 } from "./types.ts";
 

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
-import type { RegistryAuth } from "../engine/types.ts";
+import type { RegistryAuth } from "../engine/image-types.ts";
 import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 

@@ -1,5 +1,5 @@
 import type { Engine } from "../engine/engine.ts";
-import type { RegistryAuth } from "../engine/types.ts";
+import type { RegistryAuth } from "../engine/image-types.ts";
 import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { FoundCredentials } from "./credential-file.ts";

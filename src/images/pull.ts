@@ -1,6 +1,6 @@
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/errors.ts";
-import type { PullProgress, RegistryAuth } from "../engine/types.ts";
+import type { PullProgress, RegistryAuth } from "../engine/image-types.ts";
 import { CriError, errorText } from "../errors.ts";
 import { unlessAborted } from "../sys/abort.ts";
 import { beginStep } from "../sys/call-trace.ts";

@@ -2,7 +2,7 @@ import type { ContainerInspect, ContainerState, ContainerSummary } from "../engi
 import type { ContainerEntry, Mark } from "./container-index.ts";
 import { phaseOf, type Phase } from "./container-state.ts";
 import { parseTimeNs } from "../convert/time.ts";
-import type { CriIdentity } from "../convert/labels.ts";
+import { readIdentity, type CriIdentity } from "../convert/labels.ts";
 
 /** The index's own, changing account of one object; readers get its `entry`. */
 export interface ContainerRecord {
@@ -36,6 +36,19 @@ export interface ContainerRecord {
 export interface ReadIdentity {
   identity: CriIdentity;
   imageLabelsMissing: boolean;
+}
+
+/** Undefined for what is not ours; a pod that was taken over shares its labels with its image. */
+export function readOwn(
+  name: string,
+  labels: Record<string, string>,
+  imageLabelsOf: () => Record<string, string> | null | undefined,
+): ReadIdentity | undefined {
+  const identity = readIdentity({ name, labels });
+  if (identity?.legacy !== true) return identity && { identity, imageLabelsMissing: false };
+  const imageLabels = imageLabelsOf();
+  const legacy = readIdentity({ name, labels, imageLabels });
+  return legacy && { identity: legacy, imageLabelsMissing: imageLabels === undefined };
 }
 
 export function newRecord(fields: {

@@ -10,16 +10,17 @@ import { recordOfCreate, recordOfInspect, recordOfSummary } from "./container-bi
 import {
   nameOf,
   ownName,
+  readOwn,
   replaceEntry,
   stateTimeNs,
   type ContainerRecord,
   type ReadIdentity,
 } from "./container-record.ts";
 import { phaseOf } from "./container-state.ts";
-import { readIdentity } from "../convert/labels.ts";
 import { parseName } from "../convert/names.ts";
 import { lifecycleSteps, startedAnew } from "./lifecycle.ts";
 import { byCreation } from "./list-order.ts";
+import { RecentMap } from "./recent-map.ts";
 import type { Tick } from "./tick.ts";
 
 /** Ids of removed objects that late events, lists and inspects may still speak of. */
@@ -43,7 +44,7 @@ export interface TableHooks {
  */
 export class ContainerTable {
   readonly #records = new Map<string, ContainerRecord>();
-  readonly #tombstones = new Map<string, number>();
+  readonly #tombstones = new RecentMap<number>(TOMBSTONES);
   readonly #dirty = new Set<string>();
   readonly #listed = new Map<ObjectKind, readonly ContainerEntry[]>();
   readonly #tick: Tick;
@@ -124,9 +125,8 @@ export class ContainerTable {
       record.oomNs = event.timeNano;
       this.#changed(record, event.timeNano);
     }
-    if (record.inspected !== undefined && this.#tick.covers(record.inspected, event.timeNano)) {
-      return;
-    }
+    const { inspected } = record;
+    if (inspected !== undefined && this.#tick.covers(inspected, event.timeNano)) return;
     mergeEvent(record, event, this.#tick);
     this.#changed(record, event.timeNano);
   }
@@ -214,14 +214,7 @@ export class ContainerTable {
   }
 
   remove(id: string, atNs: bigint): void {
-    this.#tombstones.delete(id);
     this.#tombstones.set(id, this.#tick.next());
-    if (this.#tombstones.size > TOMBSTONES) {
-      for (const oldest of this.#tombstones.keys()) {
-        this.#tombstones.delete(oldest);
-        break;
-      }
-    }
     const record = this.#records.get(id);
     if (record === undefined) return;
     this.#records.delete(id);
@@ -252,11 +245,7 @@ export class ContainerTable {
   }
 
   #read(name: string, labels: Record<string, string>, imageId: string): ReadIdentity | undefined {
-    const identity = readIdentity({ name, labels });
-    if (identity?.legacy !== true) return identity && { identity, imageLabelsMissing: false };
-    const imageLabels = this.#hooks.imageLabels(imageId);
-    const legacy = readIdentity({ name, labels, imageLabels });
-    return legacy && { identity: legacy, imageLabelsMissing: imageLabels === undefined };
+    return readOwn(name, labels, () => this.#hooks.imageLabels(imageId));
   }
 
   /** False when the object, under this name, is not ours. */

@@ -2,6 +2,7 @@ import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { outsideCall } from "../sys/call-trace.ts";
 import type { Change, ContainerEntry, ContainerIndex } from "./container-index.ts";
+import { RecentMap } from "./recent-map.ts";
 
 /** What one ContainerEventResponse is made of. */
 export interface FeedItem extends Change {
@@ -35,7 +36,7 @@ export class EventsFeed {
   readonly #queueLimit: number;
   readonly #setUp: (name: string) => Promise<void>;
   readonly #subscribers = new Set<Subscriber>();
-  readonly #tombstones = new Map<string, ContainerEntry>();
+  readonly #tombstones = new RecentMap<ContainerEntry>(TOMBSTONES);
   readonly #pods = new Map<string, Promise<void>>();
   readonly #unsubscribe: () => void;
   constructor(deps: EventsFeedDeps) {
@@ -84,7 +85,9 @@ export class EventsFeed {
   #onChange(change: Change): void {
     const { entry, kind } = change;
     const { identity } = entry;
-    if (kind === "deleted" && identity.kind === "podsandbox") this.#bury(entry);
+    if (kind === "deleted" && identity.kind === "podsandbox") {
+      this.#tombstones.set(entry.id, entry);
+    }
     if (this.#subscribers.size === 0) return;
     const podSandboxId = identity.kind === "podsandbox" ? entry.id : identity.podSandboxId;
     const before = this.#pods.get(podSandboxId) ?? Promise.resolve();
@@ -121,15 +124,6 @@ export class EventsFeed {
     } catch {
       // The engine is away; what the change itself says is all there is.
       return undefined;
-    }
-  }
-
-  #bury(entry: ContainerEntry): void {
-    this.#tombstones.set(entry.id, entry);
-    if (this.#tombstones.size <= TOMBSTONES) return;
-    for (const oldest of this.#tombstones.keys()) {
-      this.#tombstones.delete(oldest);
-      break;
     }
   }
 }

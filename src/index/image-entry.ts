@@ -1,4 +1,4 @@
-import type { ImageInspect, ImageSummary } from "../engine/types.ts";
+import type { ImageInspect, ImageSummary } from "../engine/image-types.ts";
 import type { ImageEntry } from "./image-index.ts";
 
 /** A shortened image id; it may be a name as well. */

@@ -1,4 +1,4 @@
-import type { ImageInspect, ImageSummary } from "../engine/types.ts";
+import type { ImageInspect, ImageSummary } from "../engine/image-types.ts";
 
 /** What is known of one image; replaced as a whole when it changes. */
 export interface ImageEntry {

@@ -8,13 +8,14 @@ import {
 } from "../convert/image-ref.ts";
 import type { Engine } from "../engine/engine.ts";
 import { isStatus } from "../engine/errors.ts";
-import type { ImageInspect, ImageSummary } from "../engine/types.ts";
+import type { ImageInspect, ImageSummary } from "../engine/image-types.ts";
 import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { outsideCall } from "../sys/call-trace.ts";
 import { Semaphore, SingleFlight } from "../sys/mutex.ts";
 import { inspectFromSummary, isShortId, sameSummary, toEntry } from "./image-entry.ts";
 import type { ImageEntry, ImageIndex } from "./image-index.ts";
+import { RecentMap } from "./recent-map.ts";
 import type { Sleeper } from "./sleeper.ts";
 import type { Tick } from "./tick.ts";
 
@@ -49,7 +50,7 @@ interface Flight {
 export class ImageTable implements ImageIndex {
   readonly #entries = new Map<string, ImageEntry>();
   readonly #names = new Map<string, string>();
-  readonly #labels = new Map<string, Record<string, string> | null>();
+  readonly #labels = new RecentMap<Record<string, string> | null>(LABELS_KEPT);
   readonly #stale = new Set<string>();
   /** Images that a find brought in, and when: a list that began before may not know them. */
   readonly #found = new Map<string, number>();
@@ -125,7 +126,7 @@ export class ImageTable implements ImageIndex {
         return (await outsideCall(() => this.#inspect(imageId))).Config?.Labels ?? {};
       } catch (error) {
         if (!isStatus(error, 404)) throw error;
-        this.#keepLabels(imageId, null);
+        this.#labels.set(imageId, null);
         return undefined;
       }
     });
@@ -221,18 +222,8 @@ export class ImageTable implements ImageIndex {
     const inspect = await this.#inspects.run(() =>
       engine.inspectImage(reference, { timeoutMs: REQUEST_MS, signal }),
     );
-    this.#keepLabels(inspect.Id, inspect.Config?.Labels ?? {});
+    this.#labels.set(inspect.Id, inspect.Config?.Labels ?? {});
     return inspect;
-  }
-
-  #keepLabels(imageId: string, labels: Record<string, string> | null): void {
-    this.#labels.delete(imageId);
-    this.#labels.set(imageId, labels);
-    if (this.#labels.size <= LABELS_KEPT) return;
-    for (const oldest of this.#labels.keys()) {
-      this.#labels.delete(oldest);
-      break;
-    }
   }
 
   #rebuildNames(): void {

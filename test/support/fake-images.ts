@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { ImageInspect, ImageSummary } from "../../src/engine/types.ts";
+import type { ImageInspect, ImageSummary } from "../../src/engine/image-types.ts";
 import { refuse } from "./fake-errors.ts";
 
 export interface FakeImage {

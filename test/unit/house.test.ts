@@ -15,7 +15,7 @@ const mayImport: Record<string, readonly string[]> = {
   gen: [],
   sys: [],
   config: [],
-  convert: ["gen", "engine/types.ts"],
+  convert: ["gen", "engine/image-types.ts", "engine/types.ts"],
   cri: ["gen", "sys"],
   engine: ["sys"],
   network: ["sys"],

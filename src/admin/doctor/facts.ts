@@ -1,5 +1,6 @@
 import type { Config } from "../../config/options.ts";
-import type { EngineInfo, EngineVersion, ImageInspect } from "../../engine/types.ts";
+import type { ImageInspect } from "../../engine/image-types.ts";
+import type { EngineInfo, EngineVersion } from "../../engine/types.ts";
 import type { ForwardPolicy } from "../../network/forward-policy.ts";
 import type { LeftOver } from "../leftovers.ts";
 

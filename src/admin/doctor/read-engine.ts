@@ -3,7 +3,7 @@ import { gunzipSync } from "node:zlib";
 import { readFile } from "node:fs/promises";
 import type { DockerEngine } from "../../engine/docker-engine.ts";
 import { isStatus } from "../../engine/errors.ts";
-import type { ImageInspect } from "../../engine/types.ts";
+import type { ImageInspect } from "../../engine/image-types.ts";
 import { isEditingRuntime } from "../../convert/runtime-handler.ts";
 import { errorText } from "../../errors.ts";
 import { isErrno } from "../../sys/fs.ts";

@@ -2,7 +2,7 @@ import { Readable } from "node:stream";
 import { expect } from "chai";
 import { EngineError } from "../../../src/engine/errors.ts";
 import type { PullOptions } from "../../../src/engine/engine.ts";
-import type { PullProgress } from "../../../src/engine/types.ts";
+import type { PullProgress } from "../../../src/engine/image-types.ts";
 import { CriError } from "../../../src/errors.ts";
 import { createPuller, pullError } from "../../../src/images/pull.ts";
 import type { Puller, PullRequest } from "../../../src/images/pull.ts";
