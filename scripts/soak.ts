@@ -18,7 +18,13 @@ import { parseArgs } from "node:util";
 import { followEvents, livePod, pullOne, readAll } from "../test/soak/churn.ts";
 import type { ChurnDeps, Counts } from "../test/soak/churn.ts";
 import { injectFaults, soakFaults } from "../test/soak/faults.ts";
-import { judge, openRequests, readGauges, slackOfRounds, slopeOf } from "../test/soak/gauges.ts";
+import {
+  judge,
+  memorySlope,
+  openRequests,
+  readGauges,
+  slackOfRounds,
+} from "../test/soak/gauges.ts";
 import type { Gauges, Verdict } from "../test/soak/gauges.ts";
 import { seeded } from "../test/soak/random.ts";
 import { restartRounds } from "../test/soak/restarts.ts";
@@ -264,9 +270,6 @@ async function churn(images: string[]): Promise<Verdict[]> {
       .join(", "),
   );
   say(`faults: ${[...ran].map(([name, count]) => `${count} × ${name}`).join("; ")}`);
-  const slope = slopeOf(
-    readings.slice(1).map(({ atMinutes, residentMib }) => [atMinutes / 60, residentMib]),
-  );
-  say(`memory slope after the first reading: ${slope.toFixed(1)} MiB/h`);
+  say(`memory slope after the first reading: ${memorySlope(readings.slice(1)).toFixed(1)} MiB/h`);
   return judge(readings);
 }

@@ -53,7 +53,7 @@ describe("what a soak measures at rest", () => {
     expect(leaks([rest])).to.deep.equal(["readings"]);
   });
 
-  it("judges the slope of memory over an hour and more", () => {
+  it("judges the slope of memory over an hour and more, after the first one", () => {
     const hours = (perHour: number): Gauges[] =>
       Array.from({ length: 10 }, (_, at) => ({
         ...rest,
@@ -62,6 +62,12 @@ describe("what a soak measures at rest", () => {
       }));
     expect(leaks(hours(0.5))).to.deep.equal([]);
     expect(leaks(hours(5))).to.deep.equal(["memory slope"]);
+    const filling = hours(0.5).map((each) =>
+      each.atMinutes < 60 ? { ...each, residentMib: each.residentMib - 20 } : each,
+    );
+    expect(leaks(filling)).to.deep.equal([]);
+    // Too short to say anything in this unit.
+    expect(leaks(hours(5).slice(0, 6))).to.deep.equal([]);
     expect(
       slopeOf([
         [0, 1],
