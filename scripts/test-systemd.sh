@@ -1,6 +1,9 @@
 #!/bin/bash
 # A node as kubeadm makes it: systemd as init, Docker as its service with the systemd cgroup driver on cgroup v2, AppArmor, ext4;
-# in user-mode-linux. Three to five minutes. Arguments go to mocha.
+# in user-mode-linux. There the suite's tagged tests run, and a node with a real kubelet is switched from cri-dockerd to Dockline, back,
+# and over again by "dockline migrate". Six to nine minutes. Arguments go to mocha.
+#
+# With DOCKLINE_TEST_CRI_DOCKERD=FILE that cri-dockerd is the one that is switched from, else a Dockline that plays it.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
 # shellcheck source=scripts/prepare.sh
@@ -9,6 +12,14 @@ install_npm_packages || exit 1
 PATH=$PWD/node_modules/.bin:$PATH
 [ -n "${DOCKLINE_BUILT:-}" ] || node scripts/build.ts >/dev/null || exit 1
 export DOCKLINE_BUNDLE=1
-exec test/lanes/uml-systemd --limit 480 mocha --no-config --exit --timeout 120000 --slow 60000 \
+DOCKLINE_TEST_KUBELET=$(test/lanes/kubelet build) || exit 1
+package=$(mktemp -d /var/tmp/dockline-test-systemd.XXXXXX)
+trap 'rm -rf "$package"' EXIT
+node scripts/package.ts --fast --arch amd64 --out "$package" >/dev/null || exit 1
+DOCKLINE_TEST_PACKAGE=$(echo "$package"/*.deb)
+export DOCKLINE_TEST_KUBELET DOCKLINE_TEST_PACKAGE
+shares=(--share "$package" --share "$(dirname "$DOCKLINE_TEST_KUBELET")")
+[ -z "${DOCKLINE_TEST_CRI_DOCKERD:-}" ] || shares+=(--share "$(dirname "$DOCKLINE_TEST_CRI_DOCKERD")")
+test/lanes/uml-systemd --limit 780 "${shares[@]}" mocha --no-config --exit --timeout 120000 --slow 60000 \
   --node-option disable-warning=ExperimentalWarning --grep @systemd \
-  test/cgroup2/node.test.ts test/integration/stats.test.ts "$@"
+  test/cgroup2/node.test.ts test/integration/stats.test.ts test/systemd/switch.test.ts "$@"

@@ -37,13 +37,19 @@ export interface HandBackPlan {
   cacheDir: string;
 }
 
-/** Reads the log paths, writes nothing. */
+/** Whether a plan has nothing to write. */
+export const isEmpty = ({ checkpoints, attachments, logs }: HandBackPlan): boolean =>
+  checkpoints.length + attachments.length + logs.length === 0;
+
+/** Reads what is there, writes nothing. With a journal it is what a broken off hand-back has left to do. */
 export async function planHandBack(options: {
   containers: readonly FoundContainer[];
   records: readonly SandboxRecord[];
   criDockerdRoot: string;
   cacheDir: string;
+  journal?: HandBack | undefined;
 }): Promise<HandBackPlan> {
+  const begun = options.journal !== undefined;
   const existing = new Set(options.containers.map(({ id }) => id));
   const plan: HandBackPlan = {
     checkpoints: [],
@@ -53,35 +59,42 @@ export async function planHandBack(options: {
   };
   for (const record of options.records) {
     if (record.id === undefined || !existing.has(record.id)) continue;
-    plan.checkpoints.push({
-      path: join(options.criDockerdRoot, "sandbox", record.id),
-      text: checkpointOf(record),
-    });
+    const path = join(options.criDockerdRoot, "sandbox", record.id);
+    const text = checkpointOf(record);
+    if (!begun || (await readTextIfExists(path)) !== text) plan.checkpoints.push({ path, text });
     const attachment = record.network as NetworkAttachment | undefined;
-    if (attachment?.result !== undefined) plan.attachments.push(forCriDockerd(attachment));
+    if (attachment?.result === undefined) continue;
+    if (begun && (await kindOf(resultPath(options.cacheDir, attachment))) === "file") continue;
+    plan.attachments.push(forCriDockerd(attachment));
   }
   for (const { identity, inspect } of options.containers) {
     // A finished container's log is complete as it is, and the kubelet reads both forms.
     if (identity.kind !== "container" || identity.legacy || !inspect.State.Running) continue;
     if (identity.logPath === "" || inspect.LogPath === "") continue;
-    if ((await kindOf(identity.logPath)) !== "file") continue;
     const { logPath: path } = identity;
-    plan.logs.push({ path, kept: `${path}.dockline`, dockerLog: inspect.LogPath });
+    const kept = `${path}.dockline`;
+    const now = await kindOf(path);
+    // Moved, and broken off before the link was made.
+    const moved = begun && now === "nothing" && (await kindOf(kept)) === "file";
+    if (now === "file" || moved) plan.logs.push({ path, kept, dockerLog: inspect.LogPath });
   }
   return plan;
 }
 
-/** Carries the plan out. What was begun can be undone after a crash as well. */
+/** Carries the plan out. What was begun can be undone, or planned and done again, after a crash as well. */
 export async function handBack(plan: HandBackPlan, journalPath: string): Promise<void> {
+  const before = await readHandBack(journalPath);
+  const created = [
+    ...plan.checkpoints.map(({ path }) => path),
+    ...plan.attachments.map((attachment) => resultPath(plan.cacheDir, attachment)),
+  ];
   const journal: HandBack = {
     version: 1,
-    created: [
-      ...plan.checkpoints.map(({ path }) => path),
-      ...plan.attachments.map(({ networkName, containerId }) =>
-        join(plan.cacheDir, "results", `${networkName}-${containerId}-${ifName}`),
-      ),
+    created: [...new Set([...(before?.created ?? []), ...created])],
+    logs: [
+      ...(before?.logs ?? []).filter(({ path }) => !plan.logs.some((log) => log.path === path)),
+      ...plan.logs,
     ],
-    logs: plan.logs,
   };
   await writeFileAtomic(journalPath, JSON.stringify(journal));
   for (const { path, text } of plan.checkpoints) {
@@ -90,7 +103,7 @@ export async function handBack(plan: HandBackPlan, journalPath: string): Promise
   }
   for (const attachment of plan.attachments) await writeLegacyCache(plan.cacheDir, attachment);
   for (const { path, kept, dockerLog } of plan.logs) {
-    await rename(path, kept);
+    if ((await kindOf(path)) === "file") await rename(path, kept);
     await symlink(dockerLog, path);
   }
 }
@@ -122,6 +135,9 @@ export async function undoHandBack(journal: HandBack, journalPath: string): Prom
   }
   await unlinkIfExists(journalPath);
 }
+
+const resultPath = (cacheDir: string, { networkName, containerId }: NetworkAttachment): string =>
+  join(cacheDir, "results", `${networkName}-${containerId}-${ifName}`);
 
 function checkpointOf(record: SandboxRecord): string {
   const config = decodeSandboxSpec(record.config);

@@ -1,40 +1,44 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
 import { readTextIfExists } from "../sys/fs.ts";
-import { runProcess } from "../sys/process.ts";
-import { handBack, planHandBack, readHandBack, undoHandBack } from "./hand-back.ts";
+import { handBack, isEmpty, planHandBack, readHandBack, undoHandBack } from "./hand-back.ts";
+import type { HandBack } from "./hand-back.ts";
 import { editFlags, writeFlags } from "./kubelet-flags.ts";
 import { findLeftOvers, removeLeftOvers } from "./leftovers.ts";
 import type { MigrateOptions } from "./migrate.ts";
 import type { FoundContainer } from "./migrate-node.ts";
+import {
+  beginUnits,
+  criDockerdHasEnded,
+  criDockerdUnits,
+  docklineUnits,
+  endUnits,
+  findCriDockerd,
+  whileKubeletRests,
+} from "./migrate-units.ts";
 import { count } from "./report.ts";
 import type { Step } from "./report.ts";
+import type { Units } from "./systemd-units.ts";
 
-const criDockerdUnits = ["cri-docker.socket", "cri-docker.service"];
-const criDockerdSocket = "unix:///var/run/cri-dockerd.sock";
 const annotation = "kubeadm.alpha.kubernetes.io/cri-socket";
 
-/** Running under systemd as init, which "systemctl" alone does not say. */
-const hasSystemd = (): boolean => existsSync("/run/systemd/system");
-
-const journalOf = (stateDir: string): string => join(stateDir, "handed-back.json");
+/** What a hand-back wrote, in the state folder. */
+export const journalOf = (stateDir: string): string => join(stateDir, "handed-back.json");
 
 /** From cri-dockerd or dockershim to Dockline. Pods keep running through all of it. */
 export async function fromSteps(
   options: MigrateOptions,
   containers: readonly FoundContainer[],
+  units: Units | undefined,
 ): Promise<Step[]> {
   const { config, folders } = options;
-  const steps: Step[] = [systemctl("stop the kubelet", "stop", ["kubelet.service"])];
-  if (options.from === "cri-dockerd") {
-    steps.push(systemctl("end cri-dockerd", "disable", ["--now", ...criDockerdUnits]));
-  }
+  const steps: Step[] = [];
+  if (options.from === "cri-dockerd") steps.push(endCriDockerd(units));
   const journalPath = journalOf(config.stateDir);
   const journal = await readHandBack(journalPath);
   if (journal !== undefined) {
     steps.push({
-      title: `take back what a hand-back wrote: ${count(journal.created.length, "file")}, ${count(journal.logs.length, "log")}`,
+      title: `take back what a hand-back wrote: ${filesOf(journal)}`,
       apply: async () => {
         await undoHandBack(journal, journalPath);
         return "taken back";
@@ -56,85 +60,98 @@ export async function fromSteps(
       },
     });
   }
-  steps.push(systemctl("start Dockline", "enable", ["--now", "dockline.service"]));
-  steps.push(await kubeletStep(options, config.containerRuntimeEndpoint));
-  steps.push(systemctl("start the kubelet", "start", ["kubelet.service"]));
-  steps.push({
-    title: "on a kubeadm cluster, tell kubeadm",
-    commands: [
-      `kubectl annotate node NODE --overwrite ${annotation}=${config.containerRuntimeEndpoint}`,
-    ],
-  });
-  return steps;
+  steps.push(beginUnits("start Dockline", docklineUnits, units));
+  const endpoint = config.containerRuntimeEndpoint;
+  steps.push(await kubeletStep(options, endpoint));
+  return [...whileKubeletRests(steps, units), tellKubeadm(endpoint)];
 }
 
-/** From Dockline to cri-dockerd, or the undoing of that. */
+/** From Dockline to cri-dockerd. */
 export async function backSteps(
   options: MigrateOptions,
   containers: readonly FoundContainer[],
   records: readonly SandboxRecord[],
+  units: Units | undefined,
 ): Promise<Step[]> {
-  const { config, folders } = options;
+  const steps = [
+    await handBackStep(options, containers, records),
+    endUnits("keep Dockline from starting", docklineUnits, units),
+    beginUnits("start cri-dockerd", criDockerdUnits, units),
+    await kubeletStep(options, options.criDockerdEndpoint),
+  ];
+  return [...whileKubeletRests(steps, units), tellKubeadm(options.criDockerdEndpoint)];
+}
+
+/** The undoing of a hand-back: its files only. */
+export async function undoSteps(options: MigrateOptions): Promise<Step[]> {
+  const journalPath = journalOf(options.config.stateDir);
+  const journal = await readHandBack(journalPath);
+  if (journal === undefined) return [{ title: "nothing was handed back: nothing to undo" }];
+  return [
+    {
+      title: `take back ${filesOf(journal)}`,
+      apply: async () => {
+        await undoHandBack(journal, journalPath);
+        return "taken back";
+      },
+    },
+  ];
+}
+
+const filesOf = ({ created, logs }: HandBack): string =>
+  `${count(created.length, "file")}, ${count(logs.length, "log")}`;
+
+function endCriDockerd(units: Units | undefined): Step {
+  const step = endUnits("end cri-dockerd", criDockerdUnits, units);
+  const { apply } = step;
+  if (apply === undefined) return step;
+  return {
+    ...step,
+    apply: async () => {
+      const done = await apply();
+      await criDockerdHasEnded();
+      return done;
+    },
+  };
+}
+
+async function handBackStep(
+  { config, folders }: MigrateOptions,
+  containers: readonly FoundContainer[],
+  records: readonly SandboxRecord[],
+): Promise<Step> {
   const journalPath = journalOf(config.stateDir);
   const journal = await readHandBack(journalPath);
-  if (options.direction === "undo") {
-    if (journal === undefined) return [{ title: "nothing was handed back: nothing to undo" }];
-    return [
-      {
-        title: `take back ${count(journal.created.length, "file")} and ${count(journal.logs.length, "log")}`,
-        apply: async () => {
-          await undoHandBack(journal, journalPath);
-          return "taken back";
-        },
-      },
-    ];
-  }
-  if (journal !== undefined) {
-    return [{ title: `handed back already (${journalPath}); "--back --undo" takes it back` }];
-  }
+  // Since it was written, cri-dockerd may have removed what it had no use for any more.
+  if (journal !== undefined && findCriDockerd().length > 0) return handedBack(journalPath);
   const plan = await planHandBack({
     containers,
     records,
     criDockerdRoot: folders.criDockerd,
     cacheDir: config.cniCacheDir,
+    journal,
   });
+  if (journal !== undefined && isEmpty(plan)) return handedBack(journalPath);
   const existing = new Set(containers.map(({ id }) => id));
   const leftOvers = await findLeftOvers(folders.criDockerd, existing);
-  return [
-    {
-      title: `write ${count(plan.checkpoints.length, "checkpoint")} into ${join(folders.criDockerd, "sandbox")}, ${count(plan.attachments.length, "CNI result")} into ${join(config.cniCacheDir, "results")}, and let ${count(plan.logs.length, "log")} of running containers be links to Docker's`,
-      apply: async () => {
-        await removeLeftOvers(folders.criDockerd, leftOvers);
-        await handBack(plan, journalPath);
-        return `written; ${journalPath} says what`;
-      },
-    },
-    systemctl("keep Dockline from starting", "disable", ["dockline.socket", "dockline.service"]),
-    systemctl("start cri-dockerd", "enable", ["--now", ...criDockerdUnits]),
-    await kubeletStep(options, criDockerdSocket),
-    systemctl("start the kubelet", "start", ["kubelet.service"]),
-    {
-      title: "on a kubeadm cluster, tell kubeadm",
-      commands: [`kubectl annotate node NODE --overwrite ${annotation}=${criDockerdSocket}`],
-    },
-  ];
-}
-
-/** Done by us where systemd runs, else a command for whatever starts services there. */
-function systemctl(title: string, verb: string, units: readonly string[]): Step {
-  const args = [verb, ...units];
-  const commands = [`systemctl ${args.join(" ")}`];
-  if (!hasSystemd()) return { title, commands };
   return {
-    title,
-    commands,
+    title: `write ${count(plan.checkpoints.length, "checkpoint")} into ${join(folders.criDockerd, "sandbox")}, ${count(plan.attachments.length, "CNI result")} into ${join(config.cniCacheDir, "results")}, and let ${count(plan.logs.length, "log")} of running containers be links to Docker's`,
     apply: async () => {
-      const { exitCode, stderr } = await runProcess("systemctl", args, { timeoutMs: 120_000 });
-      if (exitCode !== 0) throw new Error(`${commands.join("")}: ${stderr.trim()}`);
-      return "ok";
+      await removeLeftOvers(folders.criDockerd, leftOvers);
+      await handBack(plan, journalPath);
+      return `written; ${journalPath} says what`;
     },
   };
 }
+
+const handedBack = (journalPath: string): Step => ({
+  title: `handed back already (${journalPath}); "--back --undo" takes it back`,
+});
+
+const tellKubeadm = (endpoint: string): Step => ({
+  title: "on a kubeadm cluster, tell kubeadm",
+  commands: [`kubectl annotate node NODE --overwrite ${annotation}=${endpoint}`],
+});
 
 async function kubeletStep(options: MigrateOptions, endpoint: string): Promise<Step> {
   const path = options.kubeletFlags;

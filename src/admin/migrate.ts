@@ -11,11 +11,15 @@ import { silentLogger } from "../log.ts";
 import { SandboxRecords } from "../state/sandbox-records.ts";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
 import { lockFolder } from "../sys/instance-lock.ts";
-import { findProcesses, flagOf, lookAtNode } from "./migrate-node.ts";
-import type { ForeignFolders } from "./migrate-node.ts";
-import { backSteps, fromSteps } from "./migrate-steps.ts";
-import { count, formatFindings, walkSteps } from "./report.ts";
-import type { Finding } from "./report.ts";
+import { readHandBack } from "./hand-back.ts";
+import { flagOf, lookAtNode } from "./migrate-node.ts";
+import type { ForeignFolders, FoundContainer } from "./migrate-node.ts";
+import { backSteps, fromSteps, journalOf, undoSteps } from "./migrate-steps.ts";
+import { criDockerdFinding, findCriDockerd, switchUnits, unitFindings } from "./migrate-units.ts";
+import { count, formatFindings, StepFailure, walkSteps } from "./report.ts";
+import type { Finding, Step } from "./report.ts";
+import { lookAtUnits } from "./systemd-units.ts";
+import type { Units } from "./systemd-units.ts";
 import { toContainerd } from "./to-containerd.ts";
 
 const usage = `usage: dockline migrate --from cri-dockerd|dockershim [--apply] [options]
@@ -30,8 +34,8 @@ into FOLDER, for the operator to put in place, and does nothing else.
   --kubelet-flags FILE     edit this file too (kubeadm's is
                            /var/lib/kubelet/kubeadm-flags.env)
   --cri-dockerd-root-directory FOLDER
-                           cri-dockerd's (default: that of the running one, or
-                           /var/lib/cri-dockerd)
+                           cri-dockerd's (default: that of the running one or of
+                           its unit, or /var/lib/cri-dockerd)
   --dockershim-root FOLDER dockershim's (default: /var/lib/dockershim)
   --output FOLDER          with --to: a folder that is empty or not there yet
   --docker-certs-dir FOLDER
@@ -54,6 +58,8 @@ export interface MigrateOptions {
   apply: boolean;
   kubeletFlags: string | undefined;
   folders: ForeignFolders;
+  /** What the kubelet is pointed to when cri-dockerd has the node again. */
+  criDockerdEndpoint: string;
   /** Where the files for containerd go. */
   output: string | undefined;
   dockerCertsDir: string;
@@ -77,9 +83,13 @@ export async function migrate(
     return 0;
   }
   try {
-    return await run(options, print);
+    const units = options.direction === "to" ? undefined : await lookAtUnits(switchUnits);
+    // Its unit knows the folders when it does not run: after a switch, or a step that failed.
+    const theirs = findCriDockerd()[0]?.args ?? units?.get("cri-docker.service")?.command;
+    return await run(parseOptions(args, theirs) ?? options, units, print);
   } catch (error) {
-    process.stderr.write(`dockline migrate: ${errorText(error)}\n`);
+    const advice = error instanceof StepFailure ? `\n${whatNow(error, options)}` : "";
+    process.stderr.write(`dockline migrate: ${errorText(error)}${advice}\n`);
     return 1;
   }
 }
@@ -90,22 +100,30 @@ function printToStdout(text: string): void {
   process.stdout.write(text);
 }
 
-async function run(options: MigrateOptions, print: (text: string) => void): Promise<number> {
+/** The plan sees what is done, so that the same command goes on where a switch broke off. */
+function whatNow({ number }: StepFailure, { direction }: MigrateOptions): string {
+  if (direction === "to") return "";
+  const before = number === 1 ? "Nothing was changed before it" : "The steps before it are done";
+  return (
+    `${before}. Pods run on; a kubelet that was stopped stays stopped.\n` +
+    "Mend the cause and run the same command again: it goes on with this step."
+  );
+}
+
+async function run(
+  options: MigrateOptions,
+  units: Units | undefined,
+  print: (text: string) => void,
+): Promise<number> {
   const { config, folders, direction, apply } = options;
   const engine = createDockerEngine({ endpoint: config.dockerEndpoint, log: silentLogger });
   let release: (() => void) | undefined;
   try {
     if (direction === "to") return await toContainerd(options, engine, print);
     const { findings, containers } = await lookAtNode(engine, config, folders);
-    const others = findProcesses("cri-dockerd");
-    findings.push(
-      others.length === 0
-        ? { level: "ok", text: "cri-dockerd is not running" }
-        : {
-            level: direction === "from" ? "ok" : "bad",
-            text: `cri-dockerd is running (pid ${others.map(({ pid }) => pid).join(", ")})`,
-          },
-    );
+    const handedBack = (await readHandBack(journalOf(config.stateDir))) !== undefined;
+    findings.push(criDockerdFinding(findCriDockerd(), { direction, units, handedBack }));
+    findings.push(...unitFindings(units, direction));
     if (direction !== "from") {
       const held = holdState(config.stateDir);
       findings.push(held.finding);
@@ -113,10 +131,7 @@ async function run(options: MigrateOptions, print: (text: string) => void): Prom
     }
     print(`This node:\n${formatFindings(findings)}`);
     const bad = findings.filter(({ level }) => level === "bad");
-    const steps =
-      direction === "from"
-        ? await fromSteps(options, containers)
-        : await backSteps(options, containers, await readRecords(config.stateDir));
+    const steps = await stepsOf(options, containers, units);
     if (apply && bad.length > 0) {
       print(`\nNothing was changed: ${count(bad.length, "problem")} above.\n`);
       return 1;
@@ -128,6 +143,17 @@ async function run(options: MigrateOptions, print: (text: string) => void): Prom
     release?.();
     engine.close();
   }
+}
+
+async function stepsOf(
+  options: MigrateOptions,
+  containers: readonly FoundContainer[],
+  units: Units | undefined,
+): Promise<Step[]> {
+  if (options.direction === "undo") return await undoSteps(options);
+  if (options.direction === "from") return await fromSteps(options, containers, units);
+  const records = await readRecords(options.config.stateDir);
+  return await backSteps(options, containers, records, units);
 }
 
 /** Logs and records of a Dockline that runs would change under our hands. */
@@ -156,14 +182,20 @@ async function readRecords(stateDir: string): Promise<SandboxRecord[]> {
   }
 }
 
+const criDockerdSocket = "unix:///var/run/cri-dockerd.sock";
 const valueFlags = [
   ...["--from", "--to", "--kubelet-flags", "--output", "--docker-certs-dir"],
   ...["--cri-dockerd-root-directory", "--dockershim-root"],
 ];
 
-/** Undefined for `--help`. Throws InvalidArgument for what `serve` would not take either. */
-export function parseOptions(args: readonly string[]): MigrateOptions | undefined {
-  const running = findProcesses("cri-dockerd")[0]?.args ?? [];
+/**
+ * Undefined for `--help`. Throws InvalidArgument for what `serve` would not take either.
+ * `theirs` is cri-dockerd's command line, as far as it is known.
+ */
+export function parseOptions(
+  args: readonly string[],
+  theirs: readonly string[] = [],
+): MigrateOptions | undefined {
   const values = new Map<string, string>();
   const switches = new Set<string>();
   const rest: string[] = [];
@@ -194,7 +226,8 @@ export function parseOptions(args: readonly string[]): MigrateOptions | undefine
   if (switches.has("--undo") && !back) throw new Error("--undo belongs to --back");
   const { flags, configFile } = parseArguments(rest);
   const { values: file } = readConfigFile(configFile);
-  const inherited = flagOf(running, "--cni-cache-dir");
+  const theirEndpoint = flagOf(theirs, "--container-runtime-endpoint");
+  const inherited = flagOf(theirs, "--cni-cache-dir");
   const { config } = loadConfig({
     file: { ...(inherited === undefined ? {} : { cniCacheDir: inherited }), ...file },
     environment: process.env,
@@ -215,10 +248,12 @@ export function parseOptions(args: readonly string[]): MigrateOptions | undefine
     folders: {
       criDockerd:
         values.get("--cri-dockerd-root-directory") ??
-        flagOf(running, "--cri-dockerd-root-directory") ??
+        flagOf(theirs, "--cri-dockerd-root-directory") ??
         "/var/lib/cri-dockerd",
       dockershim: values.get("--dockershim-root") ?? "/var/lib/dockershim",
     },
+    // By its socket unit it has "fd://".
+    criDockerdEndpoint: theirEndpoint?.startsWith("unix://") ? theirEndpoint : criDockerdSocket,
     output: values.get("--output"),
     dockerCertsDir: values.get("--docker-certs-dir") ?? "/etc/docker/certs.d",
     config,

@@ -1,3 +1,5 @@
+import { errorText } from "../errors.ts";
+
 /** One thing that a look at the node has told. */
 export interface Finding {
   /** "bad" keeps the migration from going on; "warn" needs an operator's eye. */
@@ -20,7 +22,17 @@ export function formatFindings(findings: readonly Finding[]): string {
   return findings.map(({ level, text }) => `  ${marks[level]} ${text}\n`).join("");
 }
 
-/** Runs or only shows the steps, in order; the first that fails ends it. Resolves with the text of each. */
+/** A step that failed, with the number it was shown with; those before it are done. */
+export class StepFailure extends Error {
+  override readonly name = "StepFailure";
+  readonly number: number;
+  constructor(number: number, step: Step, cause: unknown) {
+    super(`step ${number} (${step.title}) failed: ${errorText(cause)}`, { cause });
+    this.number = number;
+  }
+}
+
+/** Runs or only shows the steps, in order; the first that fails ends it with a StepFailure. */
 export async function walkSteps(
   steps: readonly Step[],
   options: { apply: boolean; print: (text: string) => void },
@@ -28,8 +40,14 @@ export async function walkSteps(
   for (const [index, step] of steps.entries()) {
     options.print(`  ${index + 1}. ${step.title}\n`);
     for (const command of step.commands ?? []) options.print(`       ${command}\n`);
-    if (step.apply === undefined) continue;
-    if (options.apply) options.print(`       done: ${await step.apply()}\n`);
+    if (step.apply === undefined || !options.apply) continue;
+    let done: string;
+    try {
+      done = await step.apply();
+    } catch (error) {
+      throw new StepFailure(index + 1, step, error);
+    }
+    options.print(`       done: ${done}\n`);
   }
 }
 

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
@@ -10,14 +9,17 @@ import {
 import { dirname, join } from "node:path";
 import type { Engine } from "../../src/engine/engine.ts";
 import type { ContainerCreate, HostConfig } from "../../src/engine/types.ts";
+import { pauseImageArchive } from "../../src/images/pause-image.ts";
+import { pauseProgram } from "../../src/images/pause-program.ts";
 import { busybox } from "../support/test-images.ts";
+import { addNetwork } from "./cri-dockerd-network.ts";
 
 /** The numbering's two lines: 0.3 (and 0.4.2, 0.4.3) mounts by Binds, 0.4 (0.4.0, 0.4.1) by Mounts. */
 export type Line = "0.3" | "0.4";
 
 /** Folders of the cri-dockerd that is played, and of the kubelet above it. */
 export interface Places {
-  /** The kubelet's cgroupRoot, as a path within each hierarchy. */
+  /** The kubelet's cgroupRoot, as a path within each hierarchy; "systemd" is that driver's root. */
   cgroupRoot: string;
   root: string;
   cniCache: string;
@@ -170,8 +172,17 @@ export async function makeCriDockerdPod(
   return made;
 }
 
+/** The pause image under the name that cri-dockerd has for it. */
+export async function loadPauseImage(docker: Engine, reference: string): Promise<void> {
+  const architecture = process.arch === "arm64" ? "arm64" : "amd64";
+  const binary = await pauseProgram(architecture);
+  await docker.loadImage(pauseImageArchive({ binary, architecture, reference }));
+}
+
 /** The kubelet kills what runs in a pod whose cgroup it does not find. */
 function makePodCgroup(root: string, uid: string): string {
+  // By its last part alone; systemd makes the slices above it when the first container starts.
+  if (root === "systemd") return `kubepods-besteffort-pod${uid.replaceAll("-", "_")}.slice`;
   const parts = [root.slice(1), "kubepods", "besteffort", `pod${uid}`];
   const top = "/sys/fs/cgroup";
   const unified = existsSync(join(top, "cgroup.controllers"));
@@ -224,77 +235,4 @@ function writeCheckpoint(places: Places, pod: PodSpec, id: string): void {
   // A port without a vector gets a wrong checksum: a node taken over has such files as well.
   const text = `${head.slice(0, -1)},"data":${data},"checksum":${checksums[data] ?? 1}}`;
   writeFileSync(join(folder, id), text, { mode: 0o600 });
-}
-
-type Json = Record<string, unknown>;
-
-/** ADD by the plugins themselves, as libcni calls them, and the library's two cache files. */
-function addNetwork(places: Places, pod: PodSpec, id: string, pid: number): string {
-  const config = readFileSync(places.confFile, "utf8");
-  const { cniVersion, name, plugins } = JSON.parse(config) as {
-    cniVersion: string;
-    name: string;
-    plugins: (Json & { type: string; capabilities?: Record<string, boolean> })[];
-  };
-  const netns = `/proc/${pid}/ns/net`;
-  const args: [string, string][] = [
-    ["IgnoreUnknown", "1"],
-    ["K8S_POD_NAMESPACE", pod.namespace],
-    ["K8S_POD_NAME", pod.name],
-    ["K8S_POD_INFRA_CONTAINER_ID", id],
-  ];
-  const portMappings =
-    pod.hostPort === undefined
-      ? []
-      : [{ hostPort: pod.hostPort, containerPort: 8080, protocol: "tcp", hostIP: "" }];
-  const capabilityArgs = { ipRanges: [[{ subnet: "" }]], portMappings };
-  let result: Json | undefined;
-  for (const { capabilities, ...plugin } of plugins) {
-    const runtimeConfig =
-      capabilities?.["portMappings"] === true ? { runtimeConfig: { portMappings } } : {};
-    const input = {
-      ...plugin,
-      cniVersion,
-      name,
-      ...runtimeConfig,
-      ...(result === undefined ? {} : { prevResult: result }),
-    };
-    const folder = "/usr/lib/cni";
-    const output = execFileSync(join(folder, plugin.type), {
-      input: JSON.stringify(input),
-      encoding: "utf8",
-      env: {
-        PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`,
-        CNI_COMMAND: "ADD",
-        CNI_CONTAINERID: id,
-        CNI_NETNS: netns,
-        CNI_IFNAME: "eth0",
-        CNI_PATH: folder,
-        CNI_ARGS: args.map((pair) => pair.join("=")).join(";"),
-      },
-    });
-    result = JSON.parse(output) as Json;
-  }
-  const cached = (networkName: string, text: string, networkResult: unknown): void => {
-    const folder = join(places.cniCache, "results");
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(
-      join(folder, `${networkName}-${id}-eth0`),
-      JSON.stringify({
-        kind: "cniCacheV1",
-        containerId: id,
-        config: Buffer.from(text).toString("base64"),
-        ifName: "eth0",
-        networkName,
-        cniArgs: args,
-        capabilityArgs,
-        result: networkResult,
-      }),
-    );
-  };
-  cached(name, config, result);
-  const loopback = { cniVersion: "0.2.0", name: "cni-loopback", plugins: [{ type: "loopback" }] };
-  cached("cni-loopback", JSON.stringify(loopback), { cniVersion: "0.2.0", dns: {} });
-  const [address] = (result?.["ips"] ?? []) as { address: string }[];
-  return address?.address.split("/")[0] ?? "";
 }

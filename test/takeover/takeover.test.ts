@@ -12,15 +12,13 @@ import {
 import { join } from "node:path";
 import { expect } from "chai";
 import { migrate } from "../../src/admin/migrate.ts";
-import { pauseImageArchive } from "../../src/images/pause-image.ts";
-import { pauseProgram } from "../../src/images/pause-program.ts";
 import { identities, removeStaticPods } from "../kubelet/kubelet-node.ts";
 import { idle, namespace, sh, sleep, startKubeletApi, staticPod, within } from "../kubelet/rig.ts";
 import type { KubeletApi, PodView } from "../kubelet/rig.ts";
 import { engineSocket, startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { freePort } from "../support/registry.ts";
-import { makeCriDockerdPod } from "./cri-dockerd-pod.ts";
+import { loadPauseImage, makeCriDockerdPod } from "./cri-dockerd-pod.ts";
 import type { Line, MadePod, Places } from "./cri-dockerd-pod.ts";
 
 const kubeletPort = 10_450;
@@ -74,9 +72,7 @@ describe("a node taken over from cri-dockerd", function () {
     removeStaticPods();
     node = await startNode({ args: [`--docker-endpoint=unix://${engineSocket}`] });
     await node.terminate();
-    const architecture = process.arch === "arm64" ? "arm64" : "amd64";
-    const binary = await pauseProgram(architecture);
-    await node.docker.loadImage(pauseImageArchive({ binary, architecture, reference: pauseImage }));
+    await loadPauseImage(node.docker, pauseImage);
     places = {
       // As the lane's script names it.
       cgroupRoot: `/dockline-t${process.pid}-${kubeletPort}`,
@@ -245,13 +241,15 @@ describe("a node taken over from cri-dockerd", function () {
       return { code, text };
     };
     const dry = await run();
-    expect(dry.code, dry.text).to.equal(0);
+    // Under systemd it would miss Dockline's unit, and act on the machine's own.
+    const systemd = existsSync("/run/systemd/system");
+    if (!systemd) expect(dry.code, dry.text).to.equal(0);
     expect(dry.text).to.contain(
       "0 pods of Dockline, 2 pods of another runtime (2 running; checkpoints: 2 cri-dockerd, 0 dockershim)",
     );
     expect(dry.text).to.contain("gone/old").and.to.contain("static/binds-127.0.0.1");
     expect(existsSync(left)).to.equal(true);
-    if (existsSync("/run/systemd/system")) return;
+    if (systemd) return;
     const done = await run("--apply");
     expect(done.code, done.text).to.equal(0);
     expect(existsSync(dockershim)).to.equal(false);

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { parseOptions } from "../../../src/admin/migrate.ts";
+import { StepFailure, walkSteps } from "../../../src/admin/report.ts";
 
 describe("dockline migrate's command line", () => {
   it("knows its three directions and takes serve's options", () => {
@@ -12,6 +13,25 @@ describe("dockline migrate's command line", () => {
       parseOptions(["--from=dockershim", "--dockershim-root=/d"])?.folders.dockershim,
     ).to.equal("/d");
     expect(parseOptions(["--help"])).to.equal(undefined);
+  });
+
+  it("has the folders and the socket of cri-dockerd's own command line, unless it says others", () => {
+    const theirs = [
+      ...["cri-dockerd", "--container-runtime-endpoint", "unix:///x.sock"],
+      ...["--cni-cache-dir=/c", "--cri-dockerd-root-directory", "/r"],
+    ];
+    const options = parseOptions(["--back"], theirs);
+    expect(options?.folders.criDockerd).to.equal("/r");
+    expect(options?.config.cniCacheDir).to.equal("/c");
+    expect(options?.criDockerdEndpoint).to.equal("unix:///x.sock");
+    const said = parseOptions(["--back", "--cni-cache-dir=/d"], theirs);
+    expect(said?.config.cniCacheDir).to.equal("/d");
+    const activated = ["cri-dockerd", "--container-runtime-endpoint=fd://"];
+    for (const args of [[], activated]) {
+      expect(parseOptions(["--back"], args)?.criDockerdEndpoint).to.equal(
+        "unix:///var/run/cri-dockerd.sock",
+      );
+    }
   });
 
   for (const [args, message] of [
@@ -30,4 +50,28 @@ describe("dockline migrate's command line", () => {
       expect(() => parseOptions(args)).to.throw(message);
     });
   }
+});
+
+describe("the steps of a migration", () => {
+  it("end with the one that fails, by its number", async () => {
+    const did: string[] = [];
+    let printed = "";
+    const step = (title: string, error?: Error) => ({
+      title,
+      apply: () => {
+        did.push(title);
+        return error === undefined ? Promise.resolve("yes") : Promise.reject(error);
+      },
+    });
+    const steps = [step("one"), { title: "by hand" }, step("two", new Error("no")), step("three")];
+    const print = (text: string): void => void (printed += text);
+    const failure = await walkSteps(steps, { apply: true, print }).catch((error: unknown) => error);
+    expect(failure).to.be.instanceOf(StepFailure);
+    expect(failure).to.include({ number: 3, message: "step 3 (two) failed: no" });
+    expect(did).to.deep.equal(["one", "two"]);
+    expect(printed).to.equal("  1. one\n       done: yes\n  2. by hand\n  3. two\n");
+    did.length = 0;
+    await walkSteps(steps, { apply: false, print });
+    expect(did).to.deep.equal([]);
+  });
 });
