@@ -5,26 +5,17 @@ import { expect } from "chai";
 import { MountPropagation } from "../../src/gen/runtime/v1/api_pb.js";
 import { expectError, runToEnd, until, withContainer } from "../support/containers.ts";
 import { refused as refusedRow, works } from "../support/fields.ts";
-import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
-import {
-  containerConfig,
-  createContainer,
-  hostSandboxConfig,
-  removePod,
-  runPod,
-  shell,
-} from "../support/pods.ts";
+import { containerConfig, createContainer, shell } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
+import { sharedPod } from "../support/shared-pod.ts";
 
 type MountInit = NonNullable<ContainerInit["mounts"]>[number];
 
 describe("a container's mounts", () => {
+  const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let start: NodeState;
   let count = 0;
   const config = (line: string, mounts: MountInit[]): ContainerInit => {
     count += 1;
@@ -44,19 +35,8 @@ describe("a container's mounts", () => {
   const refused = (mounts: MountInit[], message: RegExp) =>
     expectError(createContainer(node, pod, config("true", mounts)), "INVALID_ARGUMENT", message);
 
-  before(async () => {
-    node = await startNode({ withoutNetwork: true });
-    pod = await runPod(node, hostSandboxConfig(node));
-  });
-  after(async () => {
-    await removePod(node, pod);
-    await node.close();
-  });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
+  before(() => {
+    ({ node, pod } = shared);
   });
 
   it("are read-write or read-only, files or folders, and shown as asked", async () => {

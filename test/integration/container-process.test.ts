@@ -11,28 +11,19 @@ import {
   withContainer,
 } from "../support/containers.ts";
 import { works } from "../support/fields.ts";
-import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
-import {
-  containerConfig,
-  createContainer,
-  hostSandboxConfig,
-  removePod,
-  runPod,
-  shell,
-} from "../support/pods.ts";
+import { containerConfig, createContainer, shell } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
+import { sharedPod } from "../support/shared-pod.ts";
 import { ensureImage } from "../support/test-images.ts";
 
 const entrypointImage = "dockline.test/entrypoint:1";
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
 describe("a container's process", () => {
+  const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let start: NodeState;
   let count = 0;
   const config = (shellLine: string, fields: ContainerInit = {}): ContainerInit => {
     count += 1;
@@ -43,19 +34,8 @@ describe("a container's process", () => {
   };
 
   before(async () => {
-    node = await startNode({ withoutNetwork: true });
+    ({ node, pod } = shared);
     await ensureImage(node.docker, entrypointImage);
-    pod = await runPod(node, hostSandboxConfig(node));
-  });
-  after(async () => {
-    await removePod(node, pod);
-    await node.close();
-  });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
   });
 
   it("takes command and args over the image's entrypoint and cmd as Kubernetes has it", async () => {

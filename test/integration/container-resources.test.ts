@@ -4,26 +4,18 @@ import { expect } from "chai";
 import { expectError, inspect, withContainer } from "../support/containers.ts";
 import type { ResourcesInit } from "../support/containers.ts";
 import { works } from "../support/fields.ts";
-import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
-import {
-  containerConfig,
-  createContainer,
-  hostSandboxConfig,
-  removePod,
-  runPod,
-  startContainer,
-} from "../support/pods.ts";
+import { containerConfig, createContainer, startContainer } from "../support/pods.ts";
 import type { RunningPod } from "../support/pods.ts";
+import { nodeState } from "../support/node-state.ts";
+import { sharedPod } from "../support/shared-pod.ts";
 
 const MiB = 1024n * 1024n;
 
 describe("a container's resources", () => {
+  const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let start: NodeState;
   let count = 0;
   const config = (resources: ResourcesInit) => {
     count += 1;
@@ -53,19 +45,8 @@ describe("a container's resources", () => {
   const update = (containerId: string, linux: ResourcesInit) =>
     node.runtime.updateContainerResources({ containerId, linux });
 
-  before(async () => {
-    node = await startNode({ withoutNetwork: true });
-    pod = await runPod(node, hostSandboxConfig(node));
-  });
-  after(async () => {
-    await removePod(node, pod);
-    await node.close();
-  });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
+  before(() => {
+    ({ node, pod } = shared);
   });
 
   it("are in its cgroup and in its status as they were asked", async () => {
@@ -242,7 +223,7 @@ describe("a container's resources", () => {
       resources: { cpuShares: 100n, memoryLimitInBytes: 256n * MiB },
     });
     await runtime.updatePodSandboxResources({ podSandboxId, overhead: { cpuShares: 5n } });
-    const [name = ""] = start.records;
+    const [name = ""] = nodeState(node).records;
     const record = readFileSync(join(node.stateDir, "sandboxes", name), "utf8");
     expect(record).to.include("overhead").and.include("updatedResources");
     await expectError(

@@ -8,27 +8,17 @@ import {
   until,
   withContainer,
 } from "../support/containers.ts";
-import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
-import {
-  containerConfig,
-  createContainer,
-  hostSandboxConfig,
-  removePod,
-  runPod,
-  startContainer,
-  untilExited,
-} from "../support/pods.ts";
+import { containerConfig, createContainer, startContainer, untilExited } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
+import { sharedPod } from "../support/shared-pod.ts";
 
 const EXITED = ContainerState.CONTAINER_EXITED;
 
 describe("the end of a container", () => {
+  const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let start: NodeState;
   let count = 0;
   const config = (line: string, fields: ContainerInit = {}): ContainerInit => {
     count += 1;
@@ -49,19 +39,8 @@ describe("the end of a container", () => {
     return (performance.now() - begin) / 1000;
   };
 
-  before(async () => {
-    node = await startNode({ withoutNetwork: true });
-    pod = await runPod(node, hostSandboxConfig(node));
-  });
-  after(async () => {
-    await removePod(node, pod);
-    await node.close();
-  });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
+  before(() => {
+    ({ node, pod } = shared);
   });
 
   it("is by its own exit code and reason, the same in list and status", async () => {

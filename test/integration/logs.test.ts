@@ -15,7 +15,6 @@ import {
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
 import {
   containerConfig,
   createContainer,
@@ -25,11 +24,12 @@ import {
   startContainer,
 } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
+import { sharedPod } from "../support/shared-pod.ts";
 
 describe("container logs", () => {
+  const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let start: NodeState;
   let count = 0;
   const config = (line: string, fields: ContainerInit = {}): ContainerInit => {
     count += 1;
@@ -45,19 +45,8 @@ describe("container logs", () => {
     }
   };
 
-  before(async () => {
-    node = await startNode({ withoutNetwork: true });
-    pod = await runPod(node, hostSandboxConfig(node));
-  });
-  after(async () => {
-    await removePod(node, pod);
-    await node.close();
-  });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
+  before(() => {
+    ({ node, pod } = shared);
   });
 
   it("are lines with time, stream and tag, in order", async () => {

@@ -2,49 +2,23 @@ import { PassThrough, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { expect } from "chai";
 import { createDockerEngine } from "../../../src/engine/docker-engine.ts";
-import type { DockerEngine } from "../../../src/engine/docker-engine.ts";
 import { demux } from "../../../src/engine/demux.ts";
 import type { EngineError } from "../../../src/engine/errors.ts";
 import type { ContainerCreate, EngineEvent } from "../../../src/engine/types.ts";
 import { silentLogger } from "../../../src/log.ts";
 import { withCallTrace } from "../../../src/sys/call-trace.ts";
 import type { CallTrace } from "../../../src/sys/call-trace.ts";
-import { startDockerProxy } from "../../support/docker-proxy.ts";
-import type { DockerProxy } from "../../support/docker-proxy.ts";
 import { failureOf } from "../../support/engine-failure.ts";
-import { startFakeEngine } from "../../support/fake-engine.ts";
-import type { FakeEngineServer } from "../../support/fake-engine.ts";
+import { engineRig } from "../../support/engine-rig.ts";
 import { httpAnswer, startRawServer } from "../../support/raw-server.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 
 const body: ContainerCreate = { Image: "busybox:1", Labels: { a: "b" }, HostConfig: {} };
 
 describe("DockerEngine through the proxy to the fake engine", () => {
-  const folder = tempFolder();
-  let fake: FakeEngineServer;
-  let proxy: DockerProxy;
-  let engine: DockerEngine;
-  let serial = 0;
-
-  beforeEach(async () => {
-    serial += 1;
-    fake = await startFakeEngine({ listen: folder.path(`e${serial}`) });
-    fake.docker.images.add({ references: ["busybox:1"], labels: { fromImage: "1" } });
-    proxy = await startDockerProxy({
-      upstream: folder.path(`e${serial}`),
-      listen: folder.path(`p${serial}`),
-    });
-    engine = createDockerEngine({
-      endpoint: `unix://${folder.path(`p${serial}`)}`,
-      log: silentLogger,
-    });
-  });
-  afterEach(async () => {
-    engine.close();
-    await proxy.close();
-    await fake.close();
-  });
-  after(() => folder.remove());
+  const rig = engineRig();
+  let { fake, proxy, engine } = rig;
+  beforeEach(() => ({ fake, proxy, engine } = rig));
 
   it("runs a container through its life with one request for each call", async () => {
     const { id } = await engine.createContainer("one", body);
@@ -216,7 +190,7 @@ describe("DockerEngine through the proxy to the fake engine", () => {
 
   it("applies its own limit to budgets, but not to a grace period", async () => {
     const short = createDockerEngine({
-      endpoint: `unix://${folder.path(`p${serial}`)}`,
+      endpoint: rig.endpoint,
       log: silentLogger,
       requestTimeoutMs: 50,
     });

@@ -1,43 +1,14 @@
 import { expect } from "chai";
-import { createDockerEngine } from "../../../src/engine/docker-engine.ts";
-import type { DockerEngine } from "../../../src/engine/docker-engine.ts";
 import type { ContainerCreate } from "../../../src/engine/types.ts";
-import { silentLogger } from "../../../src/log.ts";
-import { startDockerProxy } from "../../support/docker-proxy.ts";
-import type { DockerProxy } from "../../support/docker-proxy.ts";
 import { failureOf } from "../../support/engine-failure.ts";
-import { startFakeEngine } from "../../support/fake-engine.ts";
-import type { FakeEngineServer } from "../../support/fake-engine.ts";
-import { tempFolder } from "../../support/temp-folder.ts";
+import { engineRig } from "../../support/engine-rig.ts";
 
 const body: ContainerCreate = { Image: "busybox:1", Labels: { a: "b" }, HostConfig: {} };
 
 describe("API version negotiation", () => {
-  const folder = tempFolder();
-  let fake: FakeEngineServer;
-  let proxy: DockerProxy;
-  let engine: DockerEngine;
-  let serial = 0;
-
-  beforeEach(async () => {
-    serial += 1;
-    fake = await startFakeEngine({ listen: folder.path(`e${serial}`) });
-    fake.docker.images.add({ references: ["busybox:1"], labels: { fromImage: "1" } });
-    proxy = await startDockerProxy({
-      upstream: folder.path(`e${serial}`),
-      listen: folder.path(`p${serial}`),
-    });
-    engine = createDockerEngine({
-      endpoint: `unix://${folder.path(`p${serial}`)}`,
-      log: silentLogger,
-    });
-  });
-  afterEach(async () => {
-    engine.close();
-    await proxy.close();
-    await fake.close();
-  });
-  after(() => folder.remove());
+  const rig = engineRig();
+  let { fake, proxy, engine } = rig;
+  beforeEach(() => ({ fake, proxy, engine } = rig));
 
   it("negotiates again after the engine was away, and speaks an older or newer API", async () => {
     await engine.listImages();
