@@ -105,8 +105,13 @@ export function judge(readings: readonly Gauges[], other: typeof slack = {}): Ve
     (name) => name !== "atMinutes" && name !== "leftAttaches",
   ) as GaugeName[];
   const verdicts = names.map((name): Verdict => {
-    // The lowest of the last two: one reading may fall into a moment of work.
-    const end = Math.min(...readings.slice(-2).map((reading) => reading[name]));
+    // The lower of the last two after the first: one reading may fall into a moment of work.
+    const end = Math.min(
+      ...readings
+        .slice(1)
+        .slice(-2)
+        .map((reading) => reading[name]),
+    );
     const passed = end <= first[name] + (other[name] ?? slack[name] ?? 0);
     return { name, passed, text: `${round(first[name])} → ${round(end)}` };
   });

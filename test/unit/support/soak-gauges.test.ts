@@ -45,6 +45,7 @@ describe("what a soak measures at rest", () => {
     ]) {
       const end = { ...rest, atMinutes: 3, [name]: rest[name as "zombies"] + 1 };
       expect(leaks([rest, end, end])).to.deep.equal([name]);
+      expect(leaks([rest, end])).to.deep.equal([name]);
     }
     for (const name of ["descriptors", "engineGoroutines", "engineDescriptors", "residentMib"]) {
       const end = { ...rest, atMinutes: 3, [name]: rest[name as "descriptors"] + 100 };
