@@ -7,6 +7,7 @@ import type {
 import type { Mark } from "./container-index.ts";
 import { ownName, stateTimeNs, type ContainerRecord } from "./container-record.ts";
 import { exitCodeIn, NEVER, phaseOf, stateAfter, withStatus } from "./container-state.ts";
+import type { TableHooks } from "./table-hooks.ts";
 import type { Tick } from "./tick.ts";
 
 /** An event that no inspect has seen yet: the state moves on if the event is newer, never back. */
@@ -63,6 +64,17 @@ export function mergeInspect(
   } else fillStart(record, inspect.State.StartedAt);
   record.dirty = since.order <= record.changedAt;
   return true;
+}
+
+/** The engine tells of a kill late, or never when the life was short: there is other evidence. */
+export function mergeOomEvidence(
+  record: ContainerRecord,
+  hooks: Pick<TableHooks, "oomKilled">,
+): void {
+  const { state } = record;
+  if (phaseOf(state) !== "stopped" || state.ExitCode === 0 || state.OOMKilled) return;
+  if (record.oomNs > 0n || !hooks.oomKilled(record.entry.id)) return;
+  record.oomNs = stateTimeNs(state);
 }
 
 /** What is too old to say how a container is may still be the first to say when it started. */

@@ -4,15 +4,21 @@ import type {
   ContainerSummary,
   EngineEvent,
 } from "../engine/types.ts";
-import type { Change, ContainerEntry, Mark, ObjectKind } from "./container-index.ts";
-import { isLater, mergeEvent, mergeInspect, mergeSummary, setStatus } from "./container-merge.ts";
+import type { ContainerEntry, Mark, ObjectKind } from "./container-index.ts";
+import {
+  isLater,
+  mergeEvent,
+  mergeInspect,
+  mergeOomEvidence,
+  mergeSummary,
+  setStatus,
+} from "./container-merge.ts";
 import { recordOfCreate, recordOfInspect, recordOfSummary } from "./container-birth.ts";
 import {
   nameOf,
   ownName,
   readOwn,
   replaceEntry,
-  stateTimeNs,
   type ContainerRecord,
   type ReadIdentity,
 } from "./container-record.ts";
@@ -21,22 +27,11 @@ import { parseName } from "../convert/names.ts";
 import { lifecycleSteps, startedAnew } from "./lifecycle.ts";
 import { byCreation } from "./list-order.ts";
 import { RecentMap } from "./recent-map.ts";
+import type { TableHooks } from "./table-hooks.ts";
 import type { Tick } from "./tick.ts";
 
 /** Ids of removed objects that late events, lists and inspects may still speak of. */
 const TOMBSTONES = 4096;
-
-export interface TableHooks {
-  /** The object needs an inspect; `born`: it was made just now and will soon change again. */
-  onDirty(id: string, born: boolean): void;
-  /** An event spoke of an object that may be ours and is not in the table. */
-  onUnknown(id: string): void;
-  onChange(change: Change): void;
-  /** Labels of an image as far as they are in memory; null when the image is gone. */
-  imageLabels(imageId: string): Record<string, string> | null | undefined;
-  /** Evidence besides the engine's events and its own flag. */
-  oomKilled(id: string): boolean;
-}
 
 /**
  * Merges what the engine says, in whatever order it arrives, into one account of each object.
@@ -45,6 +40,10 @@ export interface TableHooks {
 export class ContainerTable {
   readonly #records = new Map<string, ContainerRecord>();
   readonly #tombstones = new RecentMap<number>(TOMBSTONES);
+  /** Order of the last event of objects that were not known yet: their inspect may be older. */
+  readonly #heard = new RecentMap<number>(TOMBSTONES);
+  /** Order of the last gap in the events. */
+  #gapAt = 0;
   readonly #dirty = new Set<string>();
   readonly #listed = new Map<ObjectKind, readonly ContainerEntry[]>();
   readonly #tick: Tick;
@@ -117,7 +116,9 @@ export class ContainerTable {
     const record = this.#records.get(id);
     if (record === undefined) {
       // Only names that can be ours: a busy foreign container must cost nothing.
-      if (parseName(event.Actor.Attributes["name"] ?? "") !== undefined) this.#hooks.onUnknown(id);
+      if (parseName(event.Actor.Attributes["name"] ?? "") === undefined) return;
+      this.#heard.set(id, this.#tick.next());
+      this.#hooks.onUnknown(id);
       return;
     }
     if (event.Action === "create") return;
@@ -205,9 +206,9 @@ export class ContainerTable {
 
   /** After a gap in the events nothing but a new inspect says what happened. */
   touchAll(): void {
-    const order = this.#tick.next();
+    this.#gapAt = this.#tick.next();
     for (const record of this.#records.values()) {
-      record.changedAt = order;
+      record.changedAt = this.#gapAt;
       record.dirty = true;
       this.#changed(record, 0n);
     }
@@ -240,6 +241,8 @@ export class ContainerTable {
     const read = this.#read(name, inspect.Config.Labels ?? {}, inspect.Image);
     if (read === undefined) return undefined;
     const record = recordOfInspect(inspect, name, read, since);
+    const { changedAt } = record;
+    record.changedAt = Math.max(changedAt, this.#heard.get(inspect.Id) ?? 0, this.#gapAt);
     this.#add(record, since.wallNs, false);
     return record;
   }
@@ -272,7 +275,7 @@ export class ContainerTable {
 
   #changed(record: ContainerRecord, atNs: bigint): void {
     const before = record.entry.state;
-    this.#lookForOom(record);
+    mergeOomEvidence(record, this.#hooks);
     replaceEntry(record);
     this.#listed.delete(record.entry.kind);
     this.#markDirty(record);
@@ -280,14 +283,6 @@ export class ContainerTable {
     const steps = lifecycleSteps(record.phase, phase, startedAnew(before, record.state));
     record.phase = phase;
     for (const kind of steps) this.#hooks.onChange({ kind, entry: record.entry, atNs });
-  }
-
-  /** The engine tells of a kill late, or never when the life was short. */
-  #lookForOom(record: ContainerRecord): void {
-    const { state } = record;
-    if (phaseOf(state) !== "stopped" || state.ExitCode === 0 || state.OOMKilled) return;
-    if (record.oomNs > 0n || !this.#hooks.oomKilled(record.entry.id)) return;
-    record.oomNs = stateTimeNs(state);
   }
 
   #markDirty({ entry: { id }, dirty }: ContainerRecord, born = false): void {
