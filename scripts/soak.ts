@@ -157,19 +157,23 @@ async function countedFaults(): Promise<Verdict[]> {
       const containerId = await startContainer(node, pod, containerConfig("sleep 100000"));
       return await timedExecs(node, containerId, { count: execs, say });
     };
-    found.push(...(await flat(`${execs} timed execs`, work)));
+    found.push(...(await flat(`${execs} timed execs`, work, slackOfRounds)));
   }
   if (rounds > 0) found.push(...(await testRounds(rounds)));
   return found;
 }
 
 /** Adds what a piece of work left at rest to its own verdicts. */
-async function flat(name: string, work: () => Promise<Verdict[]>): Promise<Verdict[]> {
+async function flat(
+  name: string,
+  work: () => Promise<Verdict[]>,
+  slack?: typeof slackOfRounds,
+): Promise<Verdict[]> {
   // What is loaded at the first use is no leak.
   await removePod(node, await runPod(node));
   const before = await reading();
   const verdicts = await work();
-  const left = judge([before, await reading()]);
+  const left = judge([before, await reading()], slack);
   return [...verdicts, ...left.map((each) => ({ ...each, name: `${name}: ${each.name}` }))];
 }
 

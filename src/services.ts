@@ -45,6 +45,7 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
       handlerFeatures: (handler, self) =>
         // Of the same moment as the handlers' names: the engine may have been exchanged since.
         handlerFeatures(handler, self, editingRuntime(handler, parts.factsOf(self))),
+      featuresKnown: (self) => parts.editing.first(self),
       mountOptions: (self) => editingRuntime("", parts.factsOf(self)) !== undefined,
     }),
     ...sandboxRun(parts),

@@ -28,7 +28,7 @@ export interface EditingDeps {
   folder: Pick<EditsFolder, "path">;
   /** The file system that holds the containers' layers. */
   layers(): string;
-  clock: Pick<Clock, "monotonicMs">;
+  clock: Pick<Clock, "monotonicMs" | "sleep">;
   log: Logger;
 }
 
@@ -37,6 +37,8 @@ const EDITS_VERSION = 1;
 const DEFAULT_FOLDER = "/run/dockline/oci";
 const OVERLAY_DRIVERS = ["overlay2", "overlayfs"];
 const probeMs = 20_000;
+/** The first answers after a start wait so long for the first probe; it takes some hundredths of a second. */
+const firstMs = 2_000;
 /** What failed may have been the machine's moment; not asked again for each call. */
 const retryMs = 60_000;
 const nothing: EditingReport = { runtimes: [], unusable: new Map() };
@@ -68,6 +70,18 @@ export class EditingRuntimes {
     });
     this.#known.set(self, { report, atMs: now });
     return report;
+  }
+
+  /**
+   * Resolves once anything was found out, of this engine or an earlier one, and after 2 s in any case: a kubelet that asks at once
+   * would take a handler for one without user namespaces.
+   */
+  async first(self: EngineSelf): Promise<void> {
+    if (this.#settled.has(self) || this.#last !== nothing) return;
+    const enough = new AbortController();
+    const late = this.#deps.clock.sleep(firstMs, enough.signal).catch(() => undefined);
+    await Promise.race([this.of(self), late]);
+    enough.abort();
   }
 
   /** Without waiting: what was found last, so that a reload does not make features come and go. */

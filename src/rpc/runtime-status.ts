@@ -19,6 +19,8 @@ export interface StatusDeps {
   oomScoreFloor: number;
   /** More facts for `crictl info`: name → JSON text. */
   verboseInfo(): Record<string, unknown>;
+  /** Resolves once the next two can tell, or soon in any case. */
+  featuresKnown(self: EngineSelf): Promise<void>;
   /** The handlers' recursive read-only and user namespace support. */
   handlerFeatures(
     handler: string,
@@ -52,7 +54,11 @@ export function runtimeStatus(
     },
     status: async (request) => {
       const self = deps.info.peek();
-      const [network, forward] = await Promise.all([deps.network.status(), deps.forwardPolicy()]);
+      const [network, forward] = await Promise.all([
+        deps.network.status(),
+        deps.forwardPolicy(),
+        self === undefined ? undefined : deps.featuresKnown(self),
+      ]);
       const { engineReady, reason } = deps.index.health;
       const health = deps.index.health;
       return {

@@ -30,6 +30,9 @@ function commandOf(program: string, architecture: Architecture): [string, ...str
   return [emulator, path];
 }
 
+/** An emulated program on a busy machine is up by then. */
+const upMs = 1_500;
+
 describe("the arm64 programs", function () {
   this.timeout(20_000);
 
@@ -161,7 +164,7 @@ describe("the arm64 programs", function () {
       });
       const ended = once(outer, "exit");
       try {
-        await sleep(500);
+        await sleep(upMs);
         const [pid = ""] = childrenOf(String(outer.pid));
         const orphan = ["sh", "-c", "(sleep 2 &)"];
         spawnSync("nsenter", ["--target", pid, "--pid", ...orphan], { stdio: "ignore" });
@@ -180,7 +183,7 @@ describe("the arm64 programs", function () {
         const [command, ...args] = commandOf("pause", architecture);
         const child = spawn(command, args, { stdio: "ignore" });
         const ended = once(child, "exit") as Promise<[number | null, NodeJS.Signals | null]>;
-        await sleep(500);
+        await sleep(upMs);
         expect(child.exitCode, architecture).to.equal(null);
         child.kill("SIGCHLD");
         await sleep(200);

@@ -89,7 +89,7 @@ export interface Verdict {
 }
 
 /**
- * What may stay of thousands of attaches whose clients left at once: Docker 20.10 closes each one's
+ * What may stay of thousands of attaches and execs whose clients left: Docker 20.10 closes each one's
  * descriptor only when Go's garbage collector finds it (200 left attaches by its API alone: 199 more).
  */
 export const slackOfRounds: typeof slack = { engineDescriptors: 5000 };
