@@ -274,6 +274,9 @@ async function churn(images: string[]): Promise<Verdict[]> {
       .join(", "),
   );
   say(`faults: ${[...ran].map(([name, count]) => `${count} × ${name}`).join("; ")}`);
-  say(`memory slope after the first reading: ${memorySlope(readings.slice(1)).toFixed(1)} MiB/h`);
+  // A few minutes' readings say nothing in MiB/h.
+  if (minutes >= 60) {
+    say(`memory slope after the first reading: ${memorySlope(readings.slice(1)).toFixed(1)} MiB/h`);
+  }
   return judge(readings);
 }
