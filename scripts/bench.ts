@@ -4,13 +4,16 @@
  *   node scripts/bench.ts [--short] [--endpoint NAME=unix:///path]... [--process NAME:WHAT=PID]...
  *                         [--engine unix:///path] [--no-containerd] [--effort 1] [--pods 120]
  *                         [--containers 500] [--out FOLDER]
- *   node scripts/bench.ts streaming [--engine unix:///path] [--out FOLDER]
+ *   node scripts/bench.ts streaming|drain [--engine unix:///path] [--out FOLDER]
+ *   node scripts/bench.ts index [--out FOLDER]
  *
  * The engine is the one named, or DOCKLINE_TEST_DOCKER_SOCKET's, or the current line's from
  * test/lanes/docker-current. --short counts requests only and fails above a floor; it times nothing.
  * The full form wants dist/dockline.mjs (npm run build) and writes last.json, last.html and last.txt
  * below docs/benchmarks or --out. "streaming" measures exec and port-forward alone and writes
- * streaming.txt there; it wants Go.
+ * streaming.txt there; it wants Go. "drain" stops 330 containers at once (DOCKLINE_BENCH_STOPS) beside
+ * as many raw stop requests, measures other calls meanwhile and writes drain.txt; it wants the bundle.
+ * "index" measures the index with 5000 containers and 10 000 images on a fake engine and writes index.txt.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,6 +25,8 @@ import { page, loadText } from "../test/bench/page.ts";
 import { countLines, table } from "../test/bench/report.ts";
 import { runBenchmark } from "../test/bench/run.ts";
 import { countRequests } from "../test/bench/short.ts";
+import { benchDrain } from "../test/bench/drain.ts";
+import { benchIndex } from "../test/bench/index-cost.ts";
 import { benchStreaming } from "../test/bench/streaming.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -61,12 +66,17 @@ function split(text: string, sign: string): [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
-if (positionals.some((word) => word !== "streaming")) {
-  throw new Error(`${positionals.join(" ")}: only "streaming" is known`);
+const alone = { streaming: benchStreaming, drain: benchDrain };
+const [only] = positionals as (keyof typeof alone | "index" | undefined)[];
+if (positionals.length > 1 || (only !== undefined && only !== "index" && !(only in alone))) {
+  throw new Error(`${positionals.join(" ")}: only "streaming", "drain" or "index" is known`);
 }
-const onlyStreaming = positionals.length > 0;
+if (only === "index") {
+  write("index", await benchIndex());
+  process.exit();
+}
 const given = givenEndpoints();
-if (!values.short && !onlyStreaming) {
+if (!values.short && only !== "streaming") {
   if (!existsSync(join(root, "dist", "dockline.mjs"))) throw new Error("no bundle: npm run build");
   // The counts are taken of what is timed.
   process.env["DOCKLINE_BUNDLE"] = "1";
@@ -75,15 +85,18 @@ const folder = mkdtempSync(join(tmpdir(), "dlb-"));
 const engine = await findEngine(values.engine);
 try {
   say(`engine ${engine.version}`);
-  if (onlyStreaming) {
-    const text = (await benchStreaming(engine.socket)).join("\n");
-    console.log(text);
-    mkdirSync(values.out, { recursive: true });
-    writeFileSync(join(values.out, "streaming.txt"), `engine ${engine.version}\n${text}\n`);
+  if (only !== undefined) {
+    write(only, [`engine ${engine.version}`, ...(await alone[only](engine.socket))]);
   } else await everything();
 } finally {
   rmSync(folder, { recursive: true, force: true });
   engine.stop();
+}
+
+function write(name: string, lines: readonly string[]): void {
+  console.log(lines.join("\n"));
+  mkdirSync(values.out, { recursive: true });
+  writeFileSync(join(values.out, `${name}.txt`), `${lines.join("\n")}\n`);
 }
 
 async function everything(): Promise<void> {

@@ -86,6 +86,7 @@ function fill(tree: Tree, architecture: Architecture, node: string): void {
   tree.copy(bundle, `${lib}/dist/dockline.mjs`);
   tree.copy(join(node, "bin", "node"), `${lib}/lib/node`, 0o755);
   tree.copy(nativeProgram("oci", `dockline-oci-${architecture}`), `${lib}/dockline-oci`, 0o755);
+  tree.copy(nativeProgram("dial", `dockline-dial-${architecture}`), `${lib}/dockline-dial`, 0o755);
   // The pause program is in the bundle: it becomes an image, never a process of this machine's files.
   nativeProgram("pause", `pause-${architecture}`);
   for (const unit of ["dockline.service", "dockline.socket"]) {

@@ -34,16 +34,22 @@ install_packages() {
     return 1
   fi
   echo "installing ${missing[*]}"
-  local log
+  # The lanes' lock (test/lanes/lane.bash): apt-get refuses to wait for another one.
+  local log lock locks=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/dockline-lanes
+  mkdir -p "$locks"
+  exec {lock}>"$locks/apt.lock"
+  flock "$lock"
   log=$(mktemp)
   # A package may want to start its service; where no init is running that is no failure of ours.
   if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
     --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
     tail -20 "$log" >&2
     rm -f "$log"
+    exec {lock}>&-
     return 1
   fi
   rm -f "$log"
+  exec {lock}>&-
 }
 
 # What the integration suite needs beyond npm's packages.

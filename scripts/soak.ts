@@ -19,6 +19,7 @@ import { followEvents, livePod, pullOne, readAll } from "../test/soak/churn.ts";
 import type { ChurnDeps, Counts } from "../test/soak/churn.ts";
 import { injectFaults, soakFaults } from "../test/soak/faults.ts";
 import {
+  about,
   judge,
   memorySlope,
   openRequests,
@@ -142,11 +143,12 @@ async function countedFaults(): Promise<Verdict[]> {
   const found: Verdict[] = [];
   const random = seeded(seed);
   if (restarts > 0) {
-    found.push(...(await restartRounds(plugins, { restarts, pods, random, say })));
+    const restarted = await restartRounds(plugins, { restarts, pods, random, say });
+    found.push(...about(`${restarts} restarts under ${pods} pods`, restarted));
   }
   if (stops > 0) {
     found.push(
-      ...(await flat(`${stops} stops in ADD`, () =>
+      ...(await flat(`${stops} ADDs that are stopped or fail`, () =>
         stopsInAdd(plugins, { rounds: stops, random }),
       )),
     );
@@ -157,7 +159,7 @@ async function countedFaults(): Promise<Verdict[]> {
       const containerId = await startContainer(node, pod, containerConfig("sleep 100000"));
       return await timedExecs(node, containerId, { count: execs, say });
     };
-    found.push(...(await flat(`${execs} timed execs`, work, slackOfRounds)));
+    found.push(...(await flat(`${execs} execs that time out`, work, slackOfRounds)));
   }
   if (rounds > 0) found.push(...(await testRounds(rounds)));
   return found;
@@ -173,8 +175,7 @@ async function flat(
   await removePod(node, await runPod(node));
   const before = await reading();
   const verdicts = await work();
-  const left = judge([before, await reading()], slack);
-  return [...verdicts, ...left.map((each) => ({ ...each, name: `${name}: ${each.name}` }))];
+  return about(name, [...verdicts, ...judge([before, await reading()], slack)]);
 }
 
 async function testRounds(count: number): Promise<Verdict[]> {
@@ -195,10 +196,7 @@ async function testRounds(count: number): Promise<Verdict[]> {
     await run(Math.ceil(count / 4));
     readings.push(await reading());
   }
-  return judge(readings, slackOfRounds).map((each) => ({
-    ...each,
-    name: `${count} rounds: ${each.name}`,
-  }));
+  return about(`${count} rounds`, judge(readings, slackOfRounds));
 }
 
 async function churn(images: string[]): Promise<Verdict[]> {

@@ -1,5 +1,6 @@
 #!/bin/bash
-# A real kubelet (1.36, built once from Go modules: some minutes) on Dockline, with static pods. Uses the engine that
+# Real kubelets (built once from Go modules: some minutes) on Dockline, with static pods: the newest that is tried, or with
+# DOCKLINE_TEST_KUBELET=oldest the oldest. Uses the engine that
 # DOCKLINE_TEST_DOCKER_SOCKET names, else this machine's own, which it starts when it is not running. With
 # DOCKLINE_TEST_KUBELET_MINUTES=3 or more the probes run on 30 pods for so long, else on 10 for one. Arguments are test files, default all of
 # test/kubelet. Its last line is "N passed, N failed".

@@ -1,5 +1,6 @@
 #!/bin/bash
-# What of the integration suite starts engines of its own or takes minutes (.mocharc.long.json). Uses the engine that
+# What the README's test command leaves out of the integration suite: what starts engines of its own or takes minutes
+# (.mocharc.long.json), and what takes many seconds (.mocharc.slow.json). Arguments go to the first. Uses the engine that
 # DOCKLINE_TEST_DOCKER_SOCKET names, else this machine's own, which it starts when it is not running. User namespaces need a runc
 # that Debian's release does not have: it is built once, some minutes, where DOCKLINE_TEST_RUNC names none.
 set -uo pipefail
@@ -13,4 +14,7 @@ PATH=$PWD/node_modules/.bin:$PATH
 DOCKLINE_TEST_RUNC=${DOCKLINE_TEST_RUNC:-$(test/lanes/docker-current build | grep '/runc$')} || exit 1
 export DOCKLINE_TEST_RUNC
 use_engine || exit 1
-mocha --config .mocharc.long.json "$@"
+rc=0
+mocha --config .mocharc.long.json "$@" || rc=$?
+[ $# -gt 0 ] || mocha --config .mocharc.slow.json || rc=$?
+exit $rc

@@ -7,7 +7,7 @@ cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
 . scripts/prepare.sh
 # shellcheck source=scripts/tally.sh
 . scripts/tally.sh
-for program in pause oci; do
+for program in pause oci dial; do
   if "deploy/$program/build" --check; then
     tally_passed=$((tally_passed + 1))
   else

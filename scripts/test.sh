@@ -16,6 +16,6 @@ lane "check" npm run --silent check
 start_engine || exit 1
 trap stop_engine EXIT
 # What starts engines of its own, or waits for long, takes minutes: npm run test:long.
-mapfile -t long < <(node -p 'require("./.mocharc.long.json").spec.join("\n")')
-lane "integration" mocha --config .mocharc.integration.json "${long[@]/#/--ignore=}"
+mapfile -t left < <(node -p '["long", "slow"].flatMap((name) => require(`./.mocharc.${name}.json`).spec).join("\n")')
+lane "integration" mocha --config .mocharc.integration.json "${left[@]/#/--ignore=}"
 tally

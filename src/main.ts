@@ -14,6 +14,7 @@ usage: dockline [COMMAND] [options]
   play POD.yaml    run a Kubernetes Pod manifest through the CRI
   doctor           what is wrong with this node, and the line that mends it
   trace            what each CRI call becomes, live or from a recording
+  release POD      give up what a pod's network plugin cannot undo
   migrate          from cri-dockerd or dockershim to Dockline, back, and on
   install-runtime  register dockline-oci with Docker (user namespaces, …)
   config           the configuration in force, and where each value comes from
@@ -62,6 +63,10 @@ async function main(argv: readonly string[]): Promise<number> {
       const { serverStatus } = await import("./cli/status.ts");
       return await doctor(args, undefined, { status: serverStatus });
     }
+    case "release": {
+      const { release } = await import("./cli/release.ts");
+      return await release(args);
+    }
     case "migrate": {
       const { migrate } = await import("./admin/migrate.ts");
       return await migrate(args);
@@ -73,12 +78,6 @@ async function main(argv: readonly string[]): Promise<number> {
     case "help":
       process.stdout.write(usage);
       return 0;
-    case "__port-forward-dialler": {
-      const { runDiallerChild } = await import("./streaming/dialler-child.ts");
-      // Lives on its channel to the parent and ends with it.
-      runDiallerChild();
-      return 0;
-    }
     default:
       process.stderr.write(`dockline: unknown command ${JSON.stringify(command)}\n\n${usage}`);
       return 2;
@@ -113,7 +112,7 @@ async function serve(args: readonly string[], printOnly = false): Promise<number
     process.stderr.write(`dockline: ${errorText(error)}\n`);
     return 2;
   }
-  const { runDaemon } = await import("./daemon.ts");
+  const { runDaemon } = await import("./daemon/daemon.ts");
   return await runDaemon(config);
 }
 

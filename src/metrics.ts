@@ -57,6 +57,8 @@ export interface MetricsSources {
     pumpedBytes: bigint;
     unreadableLines: bigint;
   };
+  /** CNI DELs that were given up. */
+  givenUp?: () => number;
   streams: () => number;
   callsInFlight: () => number;
   forks: () => number;
@@ -224,5 +226,10 @@ function registerReadings(sources: MetricsSources, registers: Registry[]): void 
   );
   gauge("streams", "Open exec, attach and port-forward sessions.", sources.streams);
   gauge("cri_requests_in_flight", "CRI calls under way.", sources.callsInFlight);
+  counter(
+    "cni_given_up_total",
+    "CNI DELs that could not work any more and were given up; the doctor names the addresses.",
+    () => sources.givenUp?.() ?? 0,
+  );
   counter("forks_total", "Processes started: plugins and helpers.", sources.forks);
 }

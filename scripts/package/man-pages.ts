@@ -36,14 +36,20 @@ export function programPage(usage: string, version: string, date: string): strin
       "FILES",
       entry("/etc/dockline/config.yaml", "the configuration, dockline.yaml(5)"),
       entry("/run/dockline/dockline.sock", "the CRI socket"),
-      entry("/run/dockline/containerd.sock", "what the kubelet's --containerd flag names"),
+      entry(
+        "/run/dockline/containerd.sock",
+        "what the --containerd flag of kubelets up to 1.36 names",
+      ),
       entry("/var/lib/dockline", "records of pods and positions in logs"),
       entry("/usr/share/doc/dockline", "the documentation and examples"),
     ),
     section(
       "SIGNALS",
       entry("SIGTERM, SIGINT", "ends; running calls get --drain-timeout"),
-      entry("SIGHUP", "is ignored: a new configuration needs a restart, which disturbs no pod"),
+      entry(
+        "SIGHUP",
+        "opens the trace file anew; a new configuration needs a restart, which disturbs no pod",
+      ),
     ),
     section(
       "EXIT STATUS",

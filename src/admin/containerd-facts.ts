@@ -3,10 +3,12 @@ import { BlockList, isIP } from "node:net";
 import { join } from "node:path";
 import type { Config } from "../config/options.ts";
 import { credentialsIn, registriesIn } from "../convert/docker-config.ts";
-import type { ContainerdConfig, RegistryHosts } from "../convert/hosts-toml.ts";
+import type { ContainerdConfig, RegistryHosts } from "./hosts-toml.ts";
 import { normalizeListed } from "../convert/image-ref.ts";
 import { readIdentity } from "../convert/labels.ts";
 import { parseMirrors } from "../convert/mirrors.ts";
+import { originOf, usesContainerdStore } from "../convert/pinned.ts";
+import type { ImageStoreFacts } from "../convert/pinned.ts";
 import type { DockerEngine } from "../engine/docker-engine.ts";
 import type { EngineInfo } from "../engine/types.ts";
 import { errorText } from "../errors.ts";
@@ -69,7 +71,10 @@ export async function lookForContainerd(
   }));
   return {
     info,
-    images: await images(engine),
+    images: await images(engine, {
+      containerdStore: usesContainerdStore(info),
+      apiMinor: engine.connection.apiVersion?.[1] ?? 0,
+    }),
     registries: registries(config, registry, certificates),
     certificates,
     credentials,
@@ -78,18 +83,20 @@ export async function lookForContainerd(
   };
 }
 
-async function images(engine: DockerEngine): Promise<MovedImage[]> {
+async function images(engine: DockerEngine, store: ImageStoreFacts): Promise<MovedImage[]> {
   const found: MovedImage[] = [];
   for (const { Id, RepoTags, RepoDigests, Size } of await engine.listImages()) {
     const named = (names: string[] | null): string[] =>
       (names ?? []).filter((name) => !name.includes("<none>")).map(normalizeListed);
     const tags = named(RepoTags).filter((name) => !name.includes("@"));
     const digests = named(RepoDigests);
-    const built = ((await engine.inspectImage(Id)).Identity?.Build?.length ?? 0) > 0;
+    const inspect = await engine.inspectImage(Id);
     // Without a name containerd's garbage collection takes it at once.
     if (tags.length + digests.length === 0) continue;
     const names = tags.length > 0 ? tags : digests;
-    found.push({ names, bytes: Size, onlyHere: built || digests.length === 0 });
+    const onlyHere =
+      originOf({ inspect, repoTags: names, repoDigests: digests }, store) === "local";
+    found.push({ names, bytes: Size, onlyHere });
   }
   return found.sort((a, b) => ((a.names[0] ?? "") < (b.names[0] ?? "") ? -1 : 1));
 }

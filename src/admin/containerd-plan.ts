@@ -1,11 +1,14 @@
 import { copyFile, chmod, mkdir, readdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { toContainerdConfig, toHostsToml } from "../convert/hosts-toml.ts";
-import type { ContainerdConfig } from "../convert/hosts-toml.ts";
-import { readTextIfExists } from "../sys/fs.ts";
+import { dirname, join } from "node:path";
+import { toContainerdConfig, toHostsToml } from "./hosts-toml.ts";
+import type { ContainerdConfig } from "./hosts-toml.ts";
 import type { ContainerdFacts, DockerFiles } from "./containerd-facts.ts";
-import { editFlags } from "./kubelet-flags.ts";
-import type { FoundProcess } from "./migrate-node.ts";
+import { editFlags, withoutFlags } from "./kubelet-flags.ts";
+import { planEndpoint } from "./kubelet/endpoint.ts";
+import { isUnitFile } from "./kubelet/files.ts";
+import { annotateLine, tellKubeadm } from "./kubelet/steps.ts";
+import type { FoundKubelet } from "./kubelet/steps.ts";
+import { flagOf } from "./migrate-node.ts";
 import { count } from "./report.ts";
 import type { Finding, Step } from "./report.ts";
 
@@ -21,8 +24,9 @@ export interface ContainerdPlan {
   sandboxImage: string;
   dockerEndpoint: string;
   ownEndpoint: string;
+  /** FILE, whose edited copy has a name of its own. */
   kubeletFlags: string | undefined;
-  kubelet: FoundProcess | undefined;
+  kubelet: FoundKubelet;
 }
 
 /** What an operator has to know before the switch. */
@@ -56,9 +60,17 @@ export function containerdFindings({ facts, kubelet }: ContainerdPlan): Finding[
     "stats: the kubelet reads containerd's socket itself; writable layers are counted by the snapshotter",
   );
   for (const flag of oddFlags) {
-    if (kubelet?.args.some((argument) => argument === flag || argument.startsWith(`${flag}=`))) {
+    if (flagOf(kubelet.files.running?.args ?? [], flag) !== undefined) {
       add("warn", `the kubelet runs with ${flag}: take it out with the switch`);
     }
+  }
+  for (const obstacle of planEndpoint(kubelet.files, endpoint, kubelet.minor).obstacles) {
+    add("warn", obstacle);
+  }
+  for (const { path, text } of kubelet.files.units) {
+    if (isOwn(path) || withoutFlags(text, oddFlags) === text) continue;
+    const found = oddFlags.filter((flag) => withoutFlags(text, [flag]) !== text).join(", ");
+    add("warn", `${path} has ${found}, and is a package's: override it (systemctl edit kubelet)`);
   }
   const proxy = info as { HttpProxy?: string; HttpsProxy?: string };
   if ((proxy.HttpProxy ?? "") !== "" || (proxy.HttpsProxy ?? "") !== "") {
@@ -67,11 +79,14 @@ export function containerdFindings({ facts, kubelet }: ContainerdPlan): Finding[
   return findings;
 }
 
-export async function containerdSteps(plan: ContainerdPlan): Promise<Step[]> {
+export function containerdSteps(plan: ContainerdPlan): Step[] {
   const { facts, dockerEndpoint } = plan;
   const folder = plan.output ?? "FOLDER";
   const total = facts.images.reduce((sum, { bytes }) => sum + bytes, 0);
-  const flags = await flagsText(plan.kubeletFlags);
+  const kubeletFiles = editedFiles(plan);
+  const { files, minor } = plan.kubelet;
+  const { obstacles } = planEndpoint(files, endpoint, minor);
+  const tells = tellKubeadm(plan.kubelet, endpoint).length > 0;
   const crictl = `crictl --runtime-endpoint=${plan.ownEndpoint}`;
   return [
     {
@@ -86,9 +101,9 @@ export async function containerdSteps(plan: ContainerdPlan): Promise<Step[]> {
         }),
         `config.toml  (sandbox image, cgroup driver, runtimes; credentials: ${facts.credentials.map(({ registry }) => registry).join(", ") || "none"})`,
         "move-images.sh",
-        ...(flags === undefined ? [] : ["kubelet-flags"]),
+        ...kubeletFiles.map(({ name }) => name),
       ],
-      ...(plan.output === undefined ? {} : { apply: () => writeAll(plan, folder, flags) }),
+      ...(plan.output === undefined ? {} : { apply: () => writeAll(plan, folder, kubeletFiles) }),
     },
     {
       title: `move ${count(facts.images.length, "image")} (${Math.ceil(total / 1e6)} MB), while pods run; those that a registry has may be left to it`,
@@ -116,18 +131,19 @@ export async function containerdSteps(plan: ContainerdPlan): Promise<Step[]> {
     {
       title: "point the kubelet there",
       commands: [
-        ...(flags === undefined
+        ...kubeletFiles.map(({ name, path }) => `cp ${folder}/${name} ${path}`),
+        ...(kubeletFiles.length === 0 || obstacles.length > 0
           ? [`--container-runtime-endpoint=${endpoint}`]
-          : [`cp ${folder}/kubelet-flags ${plan.kubeletFlags ?? ""}`]),
+          : []),
+        ...(kubeletFiles.some(({ path }) => isUnitFile(path)) ? ["systemctl daemon-reload"] : []),
         "systemctl start kubelet.service",
       ],
     },
     {
-      title: "on a kubeadm cluster, tell kubeadm; let pods come back",
-      commands: [
-        `kubectl annotate node NODE --overwrite kubeadm.alpha.kubernetes.io/cri-socket=${endpoint}`,
-        "kubectl uncordon NODE",
-      ],
+      title: tells
+        ? "on a kubeadm cluster, tell kubeadm; let pods come back"
+        : "let pods come back",
+      commands: [...(tells ? [annotateLine(endpoint)] : []), "kubectl uncordon NODE"],
     },
     {
       title: "when all is well: remove what is left",
@@ -150,7 +166,7 @@ const moveLine = (names: readonly string[], dockerEndpoint: string): string => {
 async function writeAll(
   plan: ContainerdPlan,
   folder: string,
-  flags: string | undefined,
+  kubeletFiles: readonly EditedFile[],
 ): Promise<string> {
   const { facts, files } = plan;
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -173,7 +189,10 @@ async function writeAll(
   await write("config.toml", toContainerdConfig(configOf(plan)), 0o600);
   const lines = facts.images.map(({ names }) => moveLine(names, plan.dockerEndpoint));
   await write("move-images.sh", ["#!/bin/sh", "set -e", ...lines, ""].join("\n"), 0o755);
-  if (flags !== undefined) await write("kubelet-flags", flags);
+  for (const { name, text } of kubeletFiles) {
+    await mkdir(join(folder, dirname(name)), { recursive: true });
+    await write(name, text, 0o600);
+  }
   return `${count(written, "file")} in ${folder}`;
 }
 
@@ -191,13 +210,35 @@ function configOf({ facts, sandboxImage }: ContainerdPlan): ContainerdConfig {
   };
 }
 
-async function flagsText(path: string | undefined): Promise<string | undefined> {
-  if (path === undefined) return undefined;
-  const text = await readTextIfExists(path);
-  if (text === undefined) throw new Error(`${path}: no such file`);
-  let { after } = editFlags(text, endpoint);
-  for (const flag of oddFlags) {
-    after = after.replaceAll(new RegExp(`${flag}(?:=| +)[^\\s"']+ ?`, "g"), "");
+/** A unit file that is the operator's to change. */
+const isOwn = (path: string): boolean => path.startsWith("/etc/");
+
+interface EditedFile {
+  /** Within the folder. */
+  name: string;
+  /** Where it belongs. */
+  path: string;
+  text: string;
+}
+
+/** The kubelet's files with containerd's socket, and without what belongs to Docker's side. */
+function editedFiles({ kubelet: { files, minor }, kubeletFlags }: ContainerdPlan): EditedFile[] {
+  const edited = new Map(
+    planEndpoint(files, endpoint, minor).edits.map(({ path, after }) => [path, after]),
+  );
+  for (const { path, text } of [
+    ...files.units.filter((unit) => isOwn(unit.path)),
+    ...files.flags,
+  ]) {
+    const after = withoutFlags(
+      edited.get(path) ?? (path === kubeletFlags ? editFlags(text, endpoint).after : text),
+      oddFlags,
+    );
+    if (after !== text || path === kubeletFlags) edited.set(path, after);
   }
-  return after;
+  return [...edited].map(([path, text]) => ({
+    name: path === kubeletFlags ? "kubelet-flags" : join("kubelet", path),
+    path,
+    text,
+  }));
 }

@@ -1,6 +1,6 @@
-import { readFileSync, readdirSync, readlinkSync, realpathSync } from "node:fs";
+import { readdirSync, readlinkSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { isErrno } from "../sys/fs.ts";
+import { readProcessFile } from "../sys/fs.ts";
 
 /** The dockerd that serves a socket. */
 export interface DockerdProcess {
@@ -17,7 +17,7 @@ export function findDockerd(socketPath: string): DockerdProcess | undefined {
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name) || !isDockerd(name)) continue;
     if (!socketsOf(name).some((inode) => inodes.has(inode))) continue;
-    const line = read(`/proc/${name}/cmdline`) ?? "";
+    const line = readProcessFile(`/proc/${name}/cmdline`) ?? "";
     return { pid: Number(name), arguments: line.split("\0").slice(1, -1) };
   }
   return undefined;
@@ -25,7 +25,7 @@ export function findDockerd(socketPath: string): DockerdProcess | undefined {
 
 /** By the start of its name: builds that lie beside each other carry a version behind it. */
 function isDockerd(pid: string): boolean {
-  return read(`/proc/${pid}/comm`)?.startsWith("dockerd") === true;
+  return readProcessFile(`/proc/${pid}/comm`)?.startsWith("dockerd") === true;
 }
 
 /** Value of `--name value` or `--name=value`. */
@@ -38,7 +38,7 @@ export function argumentOf(daemon: DockerdProcess, name: string): string | undef
 
 function listeningInodes(socketPath: string): string[] {
   const wanted = resolved(socketPath);
-  return (read("/proc/net/unix") ?? "").split("\n").flatMap((line) => {
+  return (readProcessFile("/proc/net/unix") ?? "").split("\n").flatMap((line) => {
     // Num RefCount Protocol Flags Type St Inode Path
     const fields = line.trim().split(/\s+/);
     const [, , , , , , inode = "", path = ""] = fields;
@@ -67,14 +67,5 @@ function socketsOf(pid: string): string[] {
     });
   } catch {
     return [];
-  }
-}
-
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
-    throw error;
   }
 }

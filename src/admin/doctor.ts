@@ -9,7 +9,7 @@ import type { Finding, Level } from "./doctor/finding.ts";
 import { readNode } from "./doctor/read-node.ts";
 import type { ReadOptions, Surroundings } from "./doctor/read-node.ts";
 import { findingsText } from "./doctor/text.ts";
-import { findProcesses } from "./migrate-node.ts";
+import { findProcesses, ownProcesses } from "./migrate-node.ts";
 
 const usage = `usage: dockline doctor [--json] [options]
 
@@ -42,7 +42,7 @@ Exit code: 0 nothing is wrong, 1 warnings only, 2 errors, 3 it could not look
 const exitCodes = { fine: 0, warnings: 1, errors: 2, usage: 3 } as const;
 
 const around: Surroundings = {
-  processes: (program) => findProcesses(program),
+  processes: (program) => ownProcesses(findProcesses(program)),
   systemd: existsSync("/run/systemd/system"),
 };
 

@@ -1,6 +1,6 @@
 import { lstat, mkdir, readlink, rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { formatCheckpoint, toCheckpoint } from "../convert/checkpoint-file.ts";
+import { formatCheckpoint, toCheckpoint } from "./checkpoint-file.ts";
 import { decodeSandboxSpec } from "../convert/stored-spec.ts";
 import type { NetworkAttachment } from "../network/attachment.ts";
 import { versionAtLeast } from "../network/conflist.ts";
@@ -24,6 +24,9 @@ export interface HandBack {
   created: string[];
   logs: LogSwitch[];
 }
+
+/** Where it is kept. */
+export const journalOf = (stateDir: string): string => join(stateDir, "handed-back.json");
 
 /** The newest CNI version that cri-dockerd's library reads; 1.1's results differ by additions only. */
 const newestForCriDockerd = "1.0.0";

@@ -1,6 +1,6 @@
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { parseCheckpoint } from "../convert/checkpoint-file.ts";
+import { parseCheckpoint } from "./checkpoint-file.ts";
 import { isErrno, readTextIfExists, unlinkIfExists } from "../sys/fs.ts";
 import { listIfThere } from "./migrate-node.ts";
 

@@ -1,6 +1,7 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Config } from "../config/options.ts";
+import { lookupReference } from "../convert/image-ref.ts";
 import { readIdentity } from "../convert/labels.ts";
 import type { CriIdentity } from "../convert/labels.ts";
 import type { DockerEngine } from "../engine/docker-engine.ts";
@@ -33,13 +34,19 @@ export interface FoundProcess {
   args: string[];
 }
 
-/** The value of a Go flag on a command line, in both of its forms. */
+/** The kubelet and cri-dockerd take a flag's name with underscores for the one with dashes. */
+export const withDashes = (name: string): string => name.replaceAll("_", "-");
+
+/** The value of a Go flag on a command line, in both of its forms; of several the last one wins. */
 export function flagOf(args: readonly string[], flag: string): string | undefined {
+  let value: string | undefined;
   for (const [at, argument] of args.entries()) {
-    if (argument === flag) return args[at + 1];
-    if (argument.startsWith(`${flag}=`)) return argument.slice(flag.length + 1);
+    const end = argument.indexOf("=");
+    const name = withDashes(end < 0 ? argument : argument.slice(0, end));
+    if (name !== withDashes(flag)) continue;
+    value = end < 0 ? (args[at + 1] ?? value) : argument.slice(end + 1);
   }
-  return undefined;
+  return value;
 }
 
 /** Processes whose program has this name, a version behind it or not; what ends while it is read is not there. */
@@ -59,6 +66,20 @@ export function findProcesses(program: string, procDir = "/proc"): FoundProcess[
     }
   }
   return found;
+}
+
+/** Without those in containers (a cluster within a pod), which have other pids there. */
+export function ownProcesses<T extends FoundProcess>(found: readonly T[], procDir = "/proc"): T[] {
+  const pidsOf = (pid: string): string => readlinkSync(join(procDir, pid, "ns", "pid"));
+  return found.filter(({ pid }) => {
+    try {
+      return pidsOf(String(pid)) === pidsOf("self");
+    } catch (error) {
+      if (isErrno(error, "ENOENT", "ESRCH")) return false;
+      if (isErrno(error, "EACCES")) return true;
+      throw error;
+    }
+  });
 }
 
 /** Every container of a pod, ours and theirs. Asks for each one's details. */
@@ -179,6 +200,16 @@ async function networkFindings(
     });
   }
   return findings;
+}
+
+/** Of a node without a way to registry.k8s.io the pause image is often one of its own registry. */
+export function pauseImageFindings(theirs = "", config: Config): Finding[] {
+  const ours = config.podInfraContainerImage;
+  if (theirs === "" || lookupReference(theirs) === lookupReference(ours)) return [];
+  const text =
+    `cri-dockerd's pause image is ${theirs}, Dockline's will be ${ours}: ` +
+    "set podInfraContainerImage to keep theirs";
+  return [{ level: "warn", text }];
 }
 
 /** Names in a folder that may be missing. */

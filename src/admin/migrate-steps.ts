@@ -1,11 +1,13 @@
 import { join } from "node:path";
+import type { Config } from "../config/options.ts";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
-import { readTextIfExists } from "../sys/fs.ts";
-import { handBack, isEmpty, planHandBack, readHandBack, undoHandBack } from "./hand-back.ts";
+import { socketOf } from "./doctor/kubelet.ts";
+import { handBack, isEmpty, journalOf, planHandBack, undoHandBack } from "./hand-back.ts";
 import type { HandBack } from "./hand-back.ts";
-import { editFlags, writeFlags } from "./kubelet-flags.ts";
+import type { FoundKubelet } from "./kubelet/steps.ts";
+import { kubeletSteps, tellKubeadm } from "./kubelet/steps.ts";
 import { findLeftOvers, removeLeftOvers } from "./leftovers.ts";
-import type { MigrateOptions } from "./migrate.ts";
+import type { MigrateOptions } from "./migrate-options.ts";
 import type { FoundContainer } from "./migrate-node.ts";
 import {
   beginUnits,
@@ -13,37 +15,37 @@ import {
   criDockerdUnits,
   docklineUnits,
   endUnits,
-  findCriDockerd,
   whileKubeletRests,
 } from "./migrate-units.ts";
 import { count } from "./report.ts";
 import type { Step } from "./report.ts";
 import type { Units } from "./systemd-units.ts";
 
-const annotation = "kubeadm.alpha.kubernetes.io/cri-socket";
+/** A node as it is before the first step. */
+export interface FoundNode {
+  containers: readonly FoundContainer[];
+  /** Undefined where systemd is not the init. */
+  units: Units | undefined;
+  /** Of a hand-back that was written, whole or in part. */
+  journal: HandBack | undefined;
+  criDockerdRuns: boolean;
+  kubelet: FoundKubelet;
+}
 
-/** What a hand-back wrote, in the state folder. */
-export const journalOf = (stateDir: string): string => join(stateDir, "handed-back.json");
+/** What the kubelet is pointed at, also where systemd passes the socket. */
+export const ownEndpoint = ({ containerRuntimeEndpoint }: Config): string =>
+  `unix://${socketOf(containerRuntimeEndpoint)}`;
 
 /** From cri-dockerd or dockershim to Dockline. Pods keep running through all of it. */
 export async function fromSteps(
   options: MigrateOptions,
-  containers: readonly FoundContainer[],
-  units: Units | undefined,
+  { containers, units, journal, kubelet }: FoundNode,
 ): Promise<Step[]> {
   const { config, folders } = options;
   const steps: Step[] = [];
   if (options.from === "cri-dockerd") steps.push(endCriDockerd(units));
-  const journalPath = journalOf(config.stateDir);
-  const journal = await readHandBack(journalPath);
   if (journal !== undefined) {
-    steps.push({
-      title: `take back what a hand-back wrote: ${filesOf(journal)}`,
-      apply: async () => {
-        await undoHandBack(journal, journalPath);
-        return "taken back";
-      },
-    });
+    steps.push(undoStep("take back what a hand-back wrote:", journal, options));
   }
   const existing = new Set(containers.map(({ id }) => id));
   for (const [name, root] of [
@@ -61,45 +63,47 @@ export async function fromSteps(
     });
   }
   steps.push(beginUnits("start Dockline", docklineUnits, units));
-  const endpoint = config.containerRuntimeEndpoint;
-  steps.push(await kubeletStep(options, endpoint));
-  return [...whileKubeletRests(steps, units), tellKubeadm(endpoint)];
+  const endpoint = ownEndpoint(config);
+  steps.push(...kubeletSteps(kubelet, endpoint, units));
+  return [...whileKubeletRests(steps, units), ...tellKubeadm(kubelet, endpoint)];
 }
 
 /** From Dockline to cri-dockerd. */
 export async function backSteps(
   options: MigrateOptions,
-  containers: readonly FoundContainer[],
+  node: FoundNode,
   records: readonly SandboxRecord[],
-  units: Units | undefined,
 ): Promise<Step[]> {
+  const { units, kubelet } = node;
+  const endpoint = options.criDockerdEndpoint;
   const steps = [
-    await handBackStep(options, containers, records),
+    await handBackStep(options, node, records),
     endUnits("keep Dockline from starting", docklineUnits, units),
     beginUnits("start cri-dockerd", criDockerdUnits, units),
-    await kubeletStep(options, options.criDockerdEndpoint),
+    ...kubeletSteps(kubelet, endpoint, units),
   ];
-  return [...whileKubeletRests(steps, units), tellKubeadm(options.criDockerdEndpoint)];
+  return [...whileKubeletRests(steps, units), ...tellKubeadm(kubelet, endpoint)];
 }
 
 /** The undoing of a hand-back: its files only. */
-export async function undoSteps(options: MigrateOptions): Promise<Step[]> {
-  const journalPath = journalOf(options.config.stateDir);
-  const journal = await readHandBack(journalPath);
-  if (journal === undefined) return [{ title: "nothing was handed back: nothing to undo" }];
+export function undoSteps(options: MigrateOptions, { journal }: FoundNode): Step[] {
   return [
-    {
-      title: `take back ${filesOf(journal)}`,
-      apply: async () => {
-        await undoHandBack(journal, journalPath);
-        return "taken back";
-      },
-    },
+    journal === undefined
+      ? { title: "nothing was handed back: nothing to undo" }
+      : undoStep("take back", journal, options),
   ];
 }
 
-const filesOf = ({ created, logs }: HandBack): string =>
-  `${count(created.length, "file")}, ${count(logs.length, "log")}`;
+function undoStep(what: string, journal: HandBack, { config }: MigrateOptions): Step {
+  const { created, logs } = journal;
+  return {
+    title: `${what} ${count(created.length, "file")}, ${count(logs.length, "log")}`,
+    apply: async () => {
+      await undoHandBack(journal, journalOf(config.stateDir));
+      return "taken back";
+    },
+  };
+}
 
 function endCriDockerd(units: Units | undefined): Step {
   const step = endUnits("end cri-dockerd", criDockerdUnits, units);
@@ -117,13 +121,12 @@ function endCriDockerd(units: Units | undefined): Step {
 
 async function handBackStep(
   { config, folders }: MigrateOptions,
-  containers: readonly FoundContainer[],
+  { containers, journal, criDockerdRuns }: FoundNode,
   records: readonly SandboxRecord[],
 ): Promise<Step> {
   const journalPath = journalOf(config.stateDir);
-  const journal = await readHandBack(journalPath);
   // Since it was written, cri-dockerd may have removed what it had no use for any more.
-  if (journal !== undefined && findCriDockerd().length > 0) return handedBack(journalPath);
+  if (journal !== undefined && criDockerdRuns) return handedBack(journalPath);
   const plan = await planHandBack({
     containers,
     records,
@@ -147,30 +150,3 @@ async function handBackStep(
 const handedBack = (journalPath: string): Step => ({
   title: `handed back already (${journalPath}); "--back --undo" takes it back`,
 });
-
-const tellKubeadm = (endpoint: string): Step => ({
-  title: "on a kubeadm cluster, tell kubeadm",
-  commands: [`kubectl annotate node NODE --overwrite ${annotation}=${endpoint}`],
-});
-
-async function kubeletStep(options: MigrateOptions, endpoint: string): Promise<Step> {
-  const path = options.kubeletFlags;
-  if (path === undefined) {
-    return {
-      title:
-        "point the kubelet there (its flags file, or containerRuntimeEndpoint in its configuration)",
-      commands: [`--container-runtime-endpoint=${endpoint}`],
-    };
-  }
-  const text = await readTextIfExists(path);
-  if (text === undefined) throw new Error(`${path}: no such file`);
-  const edit = editFlags(text, endpoint);
-  if (edit.after === text) return { title: `${path} needs no change` };
-  return {
-    title: `edit ${path}: endpoint ${endpoint}${edit.removed.length === 0 ? "" : `, without ${edit.removed.join(", ")}`}`,
-    apply: async () => {
-      await writeFlags(path, edit);
-      return `the old one is ${path}.before-dockline`;
-    },
-  };
-}

@@ -1,7 +1,7 @@
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../sys/fs.ts";
-import { findProcesses } from "./migrate-node.ts";
+import { findProcesses, ownProcesses } from "./migrate-node.ts";
 import type { FoundProcess } from "./migrate-node.ts";
 import type { Finding, Step } from "./report.ts";
 import { runSystemctl } from "./systemd-units.ts";
@@ -23,12 +23,9 @@ export interface RunningCriDockerd extends FoundProcess {
 
 /** Those in containers (a cluster within a pod) are not this node's: they have other pids there. */
 export function findCriDockerd(procDir = "/proc"): RunningCriDockerd[] {
-  const pidsOf = (pid: string): string => readlinkSync(join(procDir, pid, "ns", "pid"));
-  return findProcesses("cri-dockerd", procDir).flatMap((found) => {
+  return ownProcesses(findProcesses("cri-dockerd", procDir), procDir).flatMap((found) => {
     try {
-      const pid = String(found.pid);
-      if (pidsOf(pid) !== pidsOf("self")) return [];
-      const cgroups = readFileSync(join(procDir, pid, "cgroup"), "utf8");
+      const cgroups = readFileSync(join(procDir, String(found.pid), "cgroup"), "utf8");
       return [{ ...found, isService: /\/cri-docker\.service(?:\/|$)/m.test(cgroups) }];
     } catch (error) {
       if (isErrno(error, "ENOENT", "ESRCH")) return [];

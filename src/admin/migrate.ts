@@ -1,20 +1,19 @@
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArguments } from "../config/argv.ts";
-import { readConfigFile } from "../config/file.ts";
-import { loadConfig } from "../config/load.ts";
-import type { Config } from "../config/options.ts";
 import { createDockerEngine } from "../engine/docker-engine.ts";
 import { errorText } from "../errors.ts";
 import { silentLogger } from "../log.ts";
 import { SandboxRecords } from "../state/sandbox-records.ts";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
 import { lockFolder } from "../sys/instance-lock.ts";
-import { readHandBack } from "./hand-back.ts";
-import { flagOf, lookAtNode } from "./migrate-node.ts";
-import type { ForeignFolders, FoundContainer } from "./migrate-node.ts";
-import { backSteps, fromSteps, journalOf, undoSteps } from "./migrate-steps.ts";
+import { journalOf, readHandBack } from "./hand-back.ts";
+import { findKubelet, kubeletFindings } from "./kubelet/steps.ts";
+import { lookAtNode, pauseImageFindings } from "./migrate-node.ts";
+import { parseOptions } from "./migrate-options.ts";
+import type { MigrateOptions } from "./migrate-options.ts";
+import { backSteps, fromSteps, ownEndpoint, undoSteps } from "./migrate-steps.ts";
+import type { FoundNode } from "./migrate-steps.ts";
 import { criDockerdFinding, findCriDockerd, switchUnits, unitFindings } from "./migrate-units.ts";
 import { count, formatFindings, StepFailure, walkSteps } from "./report.ts";
 import type { Finding, Step } from "./report.ts";
@@ -31,8 +30,13 @@ or from Dockline to cri-dockerd (--back; --undo takes that back). Nothing is
 changed without --apply. From Dockline to containerd (--to) --apply writes files
 into FOLDER, for the operator to put in place, and does nothing else.
 
-  --kubelet-flags FILE     edit this file too (kubeadm's is
-                           /var/lib/kubelet/kubeadm-flags.env)
+  --kubelet-flags FILE     the kubelet's flags (default: kubeadm-flags.env in
+                           /var/lib/kubelet, /etc/default/kubelet, its unit)
+  --kubelet-config FILE    its configuration (default: the running one's, or
+                           /var/lib/kubelet/config.yaml). Each of these files
+                           that names a runtime is edited, and what kubeadm's
+                           next upgrade reads:
+                           /var/lib/kubelet/instance-config.yaml
   --cri-dockerd-root-directory FOLDER
                            cri-dockerd's (default: that of the running one or of
                            its unit, or /var/lib/cri-dockerd)
@@ -47,24 +51,8 @@ Exit code: 0 nothing stands in the way, 1 something does or a step failed, 2 the
 command line is wrong.
 
   dockline migrate --from cri-dockerd
-  dockline migrate --from cri-dockerd --apply \\
-    --kubelet-flags /var/lib/kubelet/kubeadm-flags.env
+  dockline migrate --from cri-dockerd --apply
 `;
-
-export interface MigrateOptions {
-  direction: "from" | "back" | "undo" | "to";
-  /** dockershim lived in the kubelet: there is no service to end. */
-  from: "cri-dockerd" | "dockershim" | undefined;
-  apply: boolean;
-  kubeletFlags: string | undefined;
-  folders: ForeignFolders;
-  /** What the kubelet is pointed to when cri-dockerd has the node again. */
-  criDockerdEndpoint: string;
-  /** Where the files for containerd go. */
-  output: string | undefined;
-  dockerCertsDir: string;
-  config: Config;
-}
 
 /** `dockline migrate`. */
 export async function migrate(
@@ -121,17 +109,24 @@ async function run(
   try {
     if (direction === "to") return await toContainerd(options, engine, print);
     const { findings, containers } = await lookAtNode(engine, config, folders);
-    const handedBack = (await readHandBack(journalOf(config.stateDir))) !== undefined;
-    findings.push(criDockerdFinding(findCriDockerd(), { direction, units, handedBack }));
+    const journal = await readHandBack(journalOf(config.stateDir));
+    const running = findCriDockerd();
+    const handedBack = journal !== undefined;
+    findings.push(criDockerdFinding(running, { direction, units, handedBack }));
     findings.push(...unitFindings(units, direction));
+    if (direction === "from") findings.push(...pauseImageFindings(options.theirPauseImage, config));
     if (direction !== "from") {
       const held = holdState(config.stateDir);
       findings.push(held.finding);
       release = held.release;
     }
+    const kubelet = await findKubelet(options);
+    if (direction !== "undo")
+      findings.push(...kubeletFindings(kubelet, endpointFor(options), units));
     print(`This node:\n${formatFindings(findings)}`);
     const bad = findings.filter(({ level }) => level === "bad");
-    const steps = await stepsOf(options, containers, units);
+    const criDockerdRuns = running.length > 0;
+    const steps = await stepsOf(options, { containers, units, journal, criDockerdRuns, kubelet });
     if (apply && bad.length > 0) {
       print(`\nNothing was changed: ${count(bad.length, "problem")} above.\n`);
       return 1;
@@ -145,15 +140,13 @@ async function run(
   }
 }
 
-async function stepsOf(
-  options: MigrateOptions,
-  containers: readonly FoundContainer[],
-  units: Units | undefined,
-): Promise<Step[]> {
-  if (options.direction === "undo") return await undoSteps(options);
-  if (options.direction === "from") return await fromSteps(options, containers, units);
-  const records = await readRecords(options.config.stateDir);
-  return await backSteps(options, containers, records, units);
+const endpointFor = ({ direction, config, criDockerdEndpoint }: MigrateOptions): string =>
+  direction === "from" ? ownEndpoint(config) : criDockerdEndpoint;
+
+async function stepsOf(options: MigrateOptions, node: FoundNode): Promise<Step[]> {
+  if (options.direction === "undo") return undoSteps(options, node);
+  if (options.direction === "from") return await fromSteps(options, node);
+  return await backSteps(options, node, await readRecords(options.config.stateDir));
 }
 
 /** Logs and records of a Dockline that runs would change under our hands. */
@@ -180,82 +173,4 @@ async function readRecords(stateDir: string): Promise<SandboxRecord[]> {
   } finally {
     await rm(copy, { recursive: true, force: true });
   }
-}
-
-const criDockerdSocket = "unix:///var/run/cri-dockerd.sock";
-const valueFlags = [
-  ...["--from", "--to", "--kubelet-flags", "--output", "--docker-certs-dir"],
-  ...["--cri-dockerd-root-directory", "--dockershim-root"],
-];
-
-/**
- * Undefined for `--help`. Throws InvalidArgument for what `serve` would not take either.
- * `theirs` is cri-dockerd's command line, as far as it is known.
- */
-export function parseOptions(
-  args: readonly string[],
-  theirs: readonly string[] = [],
-): MigrateOptions | undefined {
-  const values = new Map<string, string>();
-  const switches = new Set<string>();
-  const rest: string[] = [];
-  for (let at = 0; at < args.length; at += 1) {
-    const argument = args[at] ?? "";
-    const name = argument.split("=", 1)[0] ?? "";
-    if (["--apply", "--back", "--undo", "--help", "-h"].includes(argument)) switches.add(argument);
-    else if (valueFlags.includes(name)) {
-      const given = argument === name ? args[(at += 1)] : argument.slice(name.length + 1);
-      if (given === undefined) throw new Error(`${name} needs a value`);
-      values.set(name, given);
-    } else rest.push(argument);
-  }
-  if (switches.has("--help") || switches.has("-h")) return undefined;
-  const from = values.get("--from");
-  const back = switches.has("--back");
-  if (from !== undefined && from !== "cri-dockerd" && from !== "dockershim") {
-    throw new Error(`--from ${from}: want cri-dockerd or dockershim`);
-  }
-  const to = values.get("--to");
-  if (to !== undefined && to !== "containerd") throw new Error(`--to ${to}: want containerd`);
-  const directions = [from !== undefined, back, to !== undefined].filter(Boolean);
-  if (directions.length !== 1) throw new Error("say one of --from, --back and --to");
-  if (values.has("--output") && to === undefined) throw new Error("--output belongs to --to");
-  if (to !== undefined && switches.has("--apply") && !values.has("--output")) {
-    throw new Error("--to containerd --apply needs --output FOLDER");
-  }
-  if (switches.has("--undo") && !back) throw new Error("--undo belongs to --back");
-  const { flags, configFile } = parseArguments(rest);
-  const { values: file } = readConfigFile(configFile);
-  const theirEndpoint = flagOf(theirs, "--container-runtime-endpoint");
-  const inherited = flagOf(theirs, "--cni-cache-dir");
-  const { config } = loadConfig({
-    file: { ...(inherited === undefined ? {} : { cniCacheDir: inherited }), ...file },
-    environment: process.env,
-    flags,
-  });
-  return {
-    direction:
-      from !== undefined
-        ? "from"
-        : to !== undefined
-          ? "to"
-          : switches.has("--undo")
-            ? "undo"
-            : "back",
-    from,
-    apply: switches.has("--apply"),
-    kubeletFlags: values.get("--kubelet-flags"),
-    folders: {
-      criDockerd:
-        values.get("--cri-dockerd-root-directory") ??
-        flagOf(theirs, "--cri-dockerd-root-directory") ??
-        "/var/lib/cri-dockerd",
-      dockershim: values.get("--dockershim-root") ?? "/var/lib/dockershim",
-    },
-    // By its socket unit it has "fd://".
-    criDockerdEndpoint: theirEndpoint?.startsWith("unix://") ? theirEndpoint : criDockerdSocket,
-    output: values.get("--output"),
-    dockerCertsDir: values.get("--docker-certs-dir") ?? "/etc/docker/certs.d",
-    config,
-  };
 }

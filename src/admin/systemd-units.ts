@@ -13,12 +13,17 @@ export interface UnitState {
   command: string[];
   /** Units that its start starts as well. */
   pulls: string[];
+  /** A file of it was changed since systemd has read it. */
+  needsReload?: true;
 }
 
 /** States by name; a unit that systemd does not know is "not-found". */
 export type Units = ReadonlyMap<string, UnitState>;
 
-const properties = ["LoadState", "ActiveState", "UnitFileState", "ExecStart", "Requires", "Wants"];
+const properties = [
+  ...["LoadState", "ActiveState", "UnitFileState", "ExecStart", "Requires", "Wants"],
+  "NeedDaemonReload",
+];
 
 /** A unit's own time to start or stop decides, not ours: this is longer than any of theirs. */
 const jobTimeoutMs = 300_000;
@@ -52,6 +57,7 @@ export function parseUnits(names: readonly string[], text: string): Units {
           file: value("UnitFileState"),
           command: words(command),
           pulls: [...words(value("Requires")), ...words(value("Wants"))],
+          ...(value("NeedDaemonReload") === "yes" ? { needsReload: true as const } : {}),
         },
       ];
     }),

@@ -1,8 +1,8 @@
 import type { DockerEngine } from "../engine/docker-engine.ts";
 import { lookForContainerd } from "./containerd-facts.ts";
 import { containerdFindings, containerdSteps } from "./containerd-plan.ts";
-import { findProcesses } from "./migrate-node.ts";
-import type { MigrateOptions } from "./migrate.ts";
+import { findKubelet } from "./kubelet/steps.ts";
+import type { MigrateOptions } from "./migrate-options.ts";
 import { formatFindings, walkSteps } from "./report.ts";
 
 /**
@@ -22,6 +22,9 @@ export async function toContainerd(
       (path) => path !== "",
     ),
   };
+  const kubelet = await findKubelet(options);
+  const [trouble] = kubelet.files.troubles;
+  if (trouble !== undefined) throw new Error(trouble);
   const plan = {
     facts: await lookForContainerd(engine, config, files),
     files,
@@ -30,7 +33,7 @@ export async function toContainerd(
     dockerEndpoint: config.dockerEndpoint,
     ownEndpoint: config.containerRuntimeEndpoint,
     kubeletFlags: options.kubeletFlags,
-    kubelet: findProcesses("kubelet")[0],
+    kubelet,
   };
   print(`This node:\n${formatFindings(containerdFindings(plan))}`);
   print(
@@ -38,6 +41,6 @@ export async function toContainerd(
       ? "\nSteps (the files are written, the rest is yours):\n"
       : "\nSteps (dry run; --apply --output FOLDER writes the files):\n",
   );
-  await walkSteps(await containerdSteps(plan), { apply, print });
+  await walkSteps(containerdSteps(plan), { apply, print });
   return 0;
 }

@@ -1,6 +1,6 @@
 import { MountPropagation } from "../gen/runtime/v1/api_pb.js";
 import type { Fields } from "./fields.ts";
-import type { ContainerInit, PlannedContainer, SandboxInit } from "./manifest.ts";
+import type { ContainerInit, PlannedContainer, SandboxInit } from "./manifest-plan.ts";
 import { containerSecurity } from "./manifest-security.ts";
 import type { PodSecurity } from "./manifest-security.ts";
 

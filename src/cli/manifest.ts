@@ -1,46 +1,10 @@
 import { createHash } from "node:crypto";
 import { parseAllDocuments } from "yaml";
-import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import { NamespaceMode, Protocol } from "../gen/runtime/v1/api_pb.js";
-import type { ContainerConfigSchema, PodSandboxConfigSchema } from "../gen/runtime/v1/api_pb.js";
 import { Fields, ManifestError } from "./fields.ts";
 import { readContainer } from "./manifest-container.ts";
+import type { PlannedPod, SandboxInit } from "./manifest-plan.ts";
 import { podSecurity } from "./manifest-security.ts";
-
-/** Fields to create a message from, without the message itself. */
-type InitOf<S extends typeof PodSandboxConfigSchema | typeof ContainerConfigSchema> = Exclude<
-  MessageInitShape<S>,
-  Message
->;
-export type SandboxInit = InitOf<typeof PodSandboxConfigSchema>;
-export type ContainerInit = InitOf<typeof ContainerConfigSchema>;
-
-export interface PlannedContainer {
-  name: string;
-  image: string;
-  pull: "Always" | "IfNotPresent" | "Never";
-  /** init: runs to its end before the next one starts; sidecar: an init container that stays. */
-  role: "init" | "sidecar" | "main";
-  config: ContainerInit;
-  /** `valueFrom: status.podIP` and the like, known only once the sandbox runs. */
-  lateEnvironment: { name: string; source: "podIP" }[];
-  hostPorts: { hostPort: number; containerPort: number }[];
-}
-
-/** What a Pod manifest becomes. */
-export interface PlannedPod {
-  name: string;
-  namespace: string;
-  uid: string;
-  sandbox: SandboxInit;
-  containers: PlannedContainer[];
-  /** Folders to make (and to remove with the pod): emptyDir volumes. */
-  emptyDirs: string[];
-  /** hostPath folders to make where the manifest says DirectoryOrCreate. */
-  hostFolders: string[];
-  logDirectory: string;
-  runtimeHandler: string;
-}
 
 /** Folder of emptyDir volumes of played pods. */
 export const volumesRoot = "/var/lib/dockline-play";

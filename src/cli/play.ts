@@ -7,7 +7,7 @@ import { ContainerState, ImageService, RuntimeService } from "../gen/runtime/v1/
 import { endpointOf } from "./arguments.ts";
 import { ManifestError } from "./fields.ts";
 import { readManifest, volumesRoot } from "./manifest.ts";
-import type { PlannedContainer, PlannedPod } from "./manifest.ts";
+import type { PlannedContainer, PlannedPod } from "./manifest-plan.ts";
 import { followLog } from "./play-logs.ts";
 
 const usage = `usage: dockline play POD.yaml [--endpoint ENDPOINT] [--detach] [--down]

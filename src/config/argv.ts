@@ -1,5 +1,5 @@
 import { CriError } from "../errors.ts";
-import { flagName, isSwitch, keyOfFlag } from "./load.ts";
+import { flagName, isList, isSwitch, keyOfFlag } from "./load.ts";
 import { options } from "./options.ts";
 import type { Option, OptionKey } from "./options.ts";
 
@@ -33,7 +33,7 @@ export function parseArguments(args: readonly string[]): ParsedArguments {
     }
     if (value === undefined) throw new CriError("InvalidArgument", `--${flag} needs a value`);
     if (flag === "config") parsed.configFile = value;
-    else parsed.flags[flag] = value;
+    else parsed.flags[flag] = joined(flag, parsed.flags[flag], value);
   }
   return parsed;
 }
@@ -52,6 +52,11 @@ export function optionsHelp(): string {
     groups.set(option.group, [...(groups.get(option.group) ?? []), ...lines]);
   }
   return [...groups].map(([group, lines]) => `${group}:\n${lines.join("\n")}`).join("\n\n");
+}
+
+/** A list may be given in several flags; of anything else the last one counts. */
+function joined(flag: string, before: string | undefined, value: string): string {
+  return before !== undefined && isList(flag) ? `${before},${value}` : value;
 }
 
 function splitOnce(text: string): [string, string | undefined] {

@@ -84,6 +84,11 @@ export function isSwitch(flag: string): boolean {
   return key !== undefined && table[key].type === "boolean";
 }
 
+export function isList(flag: string): boolean {
+  const key = keys.find((candidate) => flagName(candidate) === flag);
+  return key !== undefined && table[key].type === "list";
+}
+
 /**
  * Only near misses: Kubernetes gives every pod beside a Service named "dockline" variables that begin
  * like ours.
@@ -140,11 +145,16 @@ function parseValue(key: OptionKey, text: string, where: string): unknown {
       return Number(text);
     case "duration":
       return parseDurationMs(where, text);
-    case "list":
-      return text
+    case "list": {
+      const items = text
         .split(",")
         .map((item) => item.trim())
         .filter((item) => item !== "");
+      if (key === "absentMountSourcesToReject" && !items.every((item) => item.startsWith("/"))) {
+        throw bad(`${where}=${text}: want absolute paths`);
+      }
+      return items;
+    }
   }
 }
 

@@ -1,3 +1,5 @@
+import { join } from "node:path";
+
 /** How an option's text becomes a value. Durations are milliseconds inside. */
 export type OptionType = "string" | "boolean" | "integer" | "duration" | "list";
 
@@ -37,7 +39,7 @@ export const options = {
   facadeEndpoint: {
     type: "string",
     default: "auto",
-    help: "socket for the kubelet's --containerd flag (series with labels): unix:///path; auto: containerd.sock in --run-dir; empty: none",
+    help: "socket for the --containerd flag of kubelets up to 1.36 (series with labels): unix:///path; auto: containerd.sock in --run-dir; empty: none",
     group: "endpoints",
   },
   runtimeRequestTimeout: {
@@ -57,7 +59,7 @@ export const options = {
   runDir: {
     type: "string",
     default: "/run/dockline",
-    help: "folder of what a reboot may forget: lock, edits for dockline-oci",
+    help: "folder of what a reboot may forget: lock, edits for dockline-oci, effects owed to containers",
     group: "node",
   },
   drainTimeout: {
@@ -70,6 +72,12 @@ export const options = {
     type: "boolean",
     default: "false",
     help: "give every container a containerd shim of its own instead of one for each pod",
+    group: "node",
+  },
+  absentMountSourcesToReject: {
+    type: "list",
+    default: "",
+    help: "paths of the node that are not made as folders when a mount names them and they are missing: CreateContainer fails; may be given several times",
     group: "node",
   },
   networkPlugin: {
@@ -100,7 +108,7 @@ export const options = {
   podCidr: {
     type: "string",
     default: "",
-    help: "pod address ranges for plugins that ask for ipRanges; the kubelet's UpdateRuntimeConfig wins",
+    help: "pod address ranges for plugins that ask for ipRanges, until the kubelet's UpdateRuntimeConfig names others, which are kept",
     group: "network",
   },
   podInfraContainerImage: {
@@ -120,6 +128,12 @@ export const options = {
     type: "list",
     default: "",
     help: "references (with * at the end for a prefix) that the kubelet must never collect",
+    group: "images",
+  },
+  pinLocalImages: {
+    type: "boolean",
+    default: "false",
+    help: "pin what was loaded or built on this node, so that no registry is known to have it; with containerd's image store only from API 1.53 on",
     group: "images",
   },
   registryMirrors: {
@@ -239,3 +253,10 @@ export const refusedFlags: Readonly<Record<string, string>> = {
 export const acceptedFlags: Readonly<Record<string, string>> = {
   "ipv6-dual-stack": "all addresses of a pod are always reported",
 };
+
+/** Beside the other sockets unless told otherwise, so that a second instance has its own; "": none. */
+export function facadeEndpoint(config: Pick<Config, "facadeEndpoint" | "runDir">): string {
+  return config.facadeEndpoint === "auto"
+    ? `unix://${join(config.runDir, "containerd.sock")}`
+    : config.facadeEndpoint;
+}

@@ -1,9 +1,10 @@
 import type { ContainerConfig } from "../gen/runtime/v1/api_pb.js";
 import { cdiOperations, type CdiContainerEdits } from "./cdi-edits.ts";
 import { cgroupWrite, type CgroupWrite } from "./cgroup-writes.ts";
-import { API, type EngineFacts, type HandlerFacts } from "./engine-facts.ts";
-import { toOciEdits, writesAfterStart, type OciEdits, type PauseProcess } from "./oci-edits.ts";
-import { planResources } from "./resources.ts";
+import { API, type HandlerFacts } from "./engine-facts.ts";
+import { toOciEdits, writesAfterStart } from "./oci-edits.ts";
+import type { OciEdits, OciEditsInput, PauseProcess } from "./oci-edits.ts";
+import { planResources, type ResourceFacts } from "./resources.ts";
 import type { PodIds } from "./user-namespace.ts";
 
 export interface ContainerEditsInput {
@@ -13,12 +14,22 @@ export interface ContainerEditsInput {
   readonly podIds: PodIds | undefined;
   /** What the CDI specifications say of its devices, on engines without CDI. */
   readonly devices: readonly CdiContainerEdits[];
-  readonly engine: HandlerFacts<"apiMinor" | "cgroupVersion" | "oomScoreFloor">;
+  readonly engine: HandlerFacts<
+    "apiMinor" | "cgroupVersion" | "dockerRootDir" | "hugepages" | "oomScoreFloor"
+  >;
 }
 
 const SWAP_KEY = "memory.swap.max";
-/** Which process it is shows at the start. */
-const SOME_PAUSE: PauseProcess = { pid: 0, startTicks: 0 };
+/** Which process it is, and what Docker made for the image, shows at the start. */
+const SOME_START: UsernsStart = { join: { pid: 0, startTicks: 0 }, volumes: [] };
+
+/** What is known at the start of a container in a pod with a user namespace. */
+export interface UsernsStart {
+  /** The pod's pause process. */
+  readonly join: PauseProcess;
+  /** Mount points of the volumes that the image declares. */
+  readonly volumes: readonly string[];
+}
 
 /**
  * True when a container must run under dockline-oci. Without it the cgroup files are written right
@@ -30,31 +41,38 @@ export function needsEdits(input: ContainerEditsInput): boolean {
   const { engine } = input;
   if (engine.editing === undefined) return false;
   const hostWrites = hostWritesOf(input).filter((write) => !isNoHugepages(write));
-  const recursiveReadOnly = engine.apiMinor < API.readOnlyRecursion;
+  const recursiveReadOnly =
+    engine.apiMinor < API.readOnlyRecursion ? "all" : { dataRoot: engine.dockerRootDir };
   return (
-    edits(input, { containerId: "", join: SOME_PAUSE, hostWrites, recursiveReadOnly }) !== undefined
+    edits(input, { containerId: "", ...SOME_START, hostWrites, recursiveReadOnly }) !== undefined
   );
 }
 
 /**
  * The edits for one start of a container that was made to run under dockline-oci.
  *
- * @param join the pod's pause process, where the pod has a user namespace
+ * @param userns where the pod has a user namespace
  */
 export function toContainerEdits(
   input: ContainerEditsInput,
   containerId: string,
-  join: PauseProcess | undefined,
+  userns?: UsernsStart,
 ): OciEdits {
   // Said again where the engine says it too: it may have been an older one at create.
-  const start = { containerId, join, hostWrites: hostWritesOf(input), recursiveReadOnly: true };
+  const start = {
+    containerId,
+    join: userns?.join,
+    volumes: userns?.volumes ?? [],
+    hostWrites: hostWritesOf(input),
+    recursiveReadOnly: "all" as const,
+  };
   return edits(input, start) ?? { v: 1, containerId };
 }
 
 /** Cgroup files that are left to write once the container runs. */
 export function containerWritesAfterStart(
   resources: Parameters<typeof planResources>[0],
-  facts: Pick<EngineFacts, "cgroupVersion" | "oomScoreFloor">,
+  facts: ResourceFacts,
   edited: boolean,
 ): CgroupWrite[] {
   const { hostWrites } = planResources(resources, facts);
@@ -66,8 +84,9 @@ function edits(
   start: {
     containerId: string;
     join: PauseProcess | undefined;
+    volumes: readonly string[];
     hostWrites: readonly CgroupWrite[];
-    recursiveReadOnly: boolean;
+    recursiveReadOnly: OciEditsInput["recursiveReadOnly"];
   },
 ): OciEdits | undefined {
   const { config, engine } = input;

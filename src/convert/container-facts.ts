@@ -1,4 +1,5 @@
-import type { ContainerInspect, ContainerState } from "../engine/types.ts";
+import type { ContainerState } from "../engine/types.ts";
+import type { InspectFacts } from "./inspect-facts.ts";
 import type { ContainerIdentity, CriIdentity, SandboxIdentity } from "./labels.ts";
 
 /**
@@ -13,7 +14,7 @@ export interface ObjectFacts {
   readonly createdAtNs: bigint;
   /** Newest known state; newer than the inspect's where events came since. */
   readonly state: ContainerState;
-  readonly inspect: ContainerInspect | undefined;
+  readonly inspect: InspectFacts | undefined;
   /** Image id ("sha256:…"). */
   readonly imageId: string;
   /** What the container was created from, as its creator wrote it. */

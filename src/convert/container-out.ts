@@ -1,5 +1,5 @@
 import { clone, create } from "@bufbuild/protobuf";
-import type { ContainerInspect } from "../engine/types.ts";
+import type { InspectFacts } from "./inspect-facts.ts";
 import {
   ContainerSchema,
   ContainerStatusSchema,
@@ -32,7 +32,7 @@ export interface StatusInput {
   readonly engine: ResourceFacts;
   /** What was asked last (mergeResources); without it, what the container was created with. */
   readonly resources?: LinuxContainerResources | undefined;
-  /** As read from /proc; without it, what Docker's User says when it is all numbers. */
+  /** What the first process began with; without it, what Docker's User says when it is all numbers. */
   readonly user?: ProcessIds | undefined;
 }
 
@@ -99,7 +99,8 @@ export function toContainerStatus(facts: ContainerFacts, input: StatusInput): Co
             linux: {
               uid: user.uid,
               gid: user.gid,
-              supplementalGroups: [...user.supplementalGroups],
+              // Docker lists the process's own group again where it was asked for as a supplementary one.
+              supplementalGroups: [...new Set(user.supplementalGroups)],
             },
           },
         }),
@@ -122,7 +123,7 @@ function shownMount(mount: Mount): Mount {
 }
 
 /** cri-dockerd kept no mounts: Docker's list, made of its Binds or Mounts, is all there is. */
-function legacyMounts(inspect: ContainerInspect | undefined): Mount[] {
+function legacyMounts(inspect: InspectFacts | undefined): Mount[] {
   return (inspect?.Mounts ?? [])
     .filter((mount) => mount.Type === "bind")
     .map((mount) =>
@@ -150,7 +151,7 @@ function fromPropagation(propagation: string): MountPropagation {
 }
 
 /** "uid:gid" tells all that the first process got; anything less depends on the image's files. */
-function numericUser(inspect: ContainerInspect | undefined): ProcessIds | undefined {
+export function numericUser(inspect: InspectFacts | undefined): ProcessIds | undefined {
   const [uid = "", gid = ""] = inspect?.Config.User.split(":") ?? [];
   const groups = inspect?.HostConfig.GroupAdd ?? [];
   if (!ID.test(uid) || !ID.test(gid) || !groups.every((group) => ID.test(group))) return undefined;

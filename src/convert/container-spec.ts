@@ -48,7 +48,6 @@ export function toContainerCreate(input: ContainerSpecInput): ContainerCreate {
   const engine = { ...input.engine, editing };
   const context = config.linux?.securityContext;
   const privileged = context?.privileged ?? false;
-  if (config.windows !== undefined) throw invalidArgument("windows: this is a Linux node");
   if (privileged && sandboxConfig.linux?.securityContext?.privileged !== true) {
     throw invalidArgument("privileged: not in a sandbox that is not privileged");
   }
@@ -58,7 +57,13 @@ export function toContainerCreate(input: ContainerSpecInput): ContainerCreate {
   const cgroupParent = toCgroupParent(sandboxConfig.linux?.cgroupParent ?? "", engine);
   const { User, GroupAdd } = toDockerUser(context, input.image);
   const hostConfig: HostConfig = {
-    ...toContainerNamespaces(context?.namespaceOptions, input.sandboxId, engine, privileged),
+    ...toContainerNamespaces(
+      context?.namespaceOptions,
+      input.sandboxId,
+      engine,
+      privileged,
+      sandboxConfig.linux?.securityContext?.namespaceOptions,
+    ),
     ...commonHostConfig(
       input.runtimeHandler,
       input.sandboxName,

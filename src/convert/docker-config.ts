@@ -1,3 +1,4 @@
+import { matchesGlob } from "node:path";
 import { CriError } from "../errors.ts";
 import type { RegistryAuth } from "../engine/image-types.ts";
 import { toRegistryAuth } from "./auth.ts";
@@ -5,21 +6,32 @@ import { toRegistryAuth } from "./auth.ts";
 const HUB_KEYS = ["index.docker.io", "registry-1.docker.io"];
 
 /**
- * Credentials for a repository out of a file in the form of docker's `config.json`: its `auths`, of
- * which the longest that fits counts, as with the kubelet's own file. Undefined when it has none.
+ * Credentials for a repository out of a file in the form of docker's `config.json`. Of its `auths`, the
+ * keys with the longest host and path that fit count, those without a pattern first. As in the kubelet's
+ * own file, each part of a host may be a pattern ("*.azurecr.io"). Undefined when it has none.
  * Messages never quote a value.
  *
  * @param repository in full: "quay.io/org/image"
  * @throws InvalidArgument for a file of another form, or one that leaves this registry to a program
  */
 export function credentialsIn(text: string, repository: string): RegistryAuth | undefined {
-  const config = parse(text);
+  return credentialsOf(parse(text), repository);
+}
+
+/** The same out of a file in the form of the old `.dockercfg`, which is the `auths` alone. */
+export function oldCredentialsIn(text: string, repository: string): RegistryAuth | undefined {
+  return credentialsOf({ auths: parse(text) }, repository);
+}
+
+function credentialsOf(
+  config: Record<string, unknown>,
+  repository: string,
+): RegistryAuth | undefined {
   const auths = record(config["auths"] ?? {}, '"auths"');
-  let best: { length: number; entry: unknown } | undefined;
+  let best: { rank: number; entry: unknown } | undefined;
   for (const [key, entry] of Object.entries(auths)) {
-    const name = nameOf(key);
-    const fits = repository === name || repository.startsWith(`${name}/`);
-    if (fits && name.length > (best?.length ?? -1)) best = { length: name.length, entry };
+    const rank = rankOf(nameOf(key), repository);
+    if (rank > (best?.rank ?? -1)) best = { rank, entry };
   }
   if (best !== undefined) {
     const { auth, username, password, identitytoken, registrytoken } = record(
@@ -60,6 +72,32 @@ function parse(text: string): Record<string, unknown> {
     throw bad("it is not JSON");
   }
   return record(value, "it");
+}
+
+/** -1: the key is for another repository. Any host without a pattern ranks above all that have one. */
+function rankOf(name: string, repository: string): number {
+  if (repository === name || repository.startsWith(`${name}/`)) return 10_000 + name.length;
+  const slash = name.indexOf("/");
+  const pattern = slash < 0 ? name : name.slice(0, slash);
+  if (!/[*?[]/.test(pattern)) return -1;
+  const host = repository.slice(0, repository.indexOf("/"));
+  const path = slash < 0 ? "" : name.slice(slash);
+  const rest = repository.slice(host.length);
+  const below = rest === path || rest.startsWith(`${path}/`);
+  return below && matchesHost(pattern, host) ? name.length : -1;
+}
+
+/** Part by part, so that "*" never stands for several parts; the port has to be the same. */
+function matchesHost(pattern: string, host: string): boolean {
+  const [wanted = "", wantedPort] = pattern.split(":");
+  const [name = "", port] = host.split(":");
+  const parts = name.split(".");
+  const globs = wanted.split(".");
+  return (
+    wantedPort === port &&
+    globs.length === parts.length &&
+    globs.every((glob, at) => glob === parts[at] || matchesGlob(parts[at] ?? "", glob))
+  );
 }
 
 /** "https://index.docker.io/v1/" → "docker.io", "http://host:5000/v2" → "host:5000". */

@@ -15,6 +15,8 @@ export interface EngineFacts {
   readonly apparmorEnabled: boolean;
   /** The kernel has IPv6: /proc/sys/net/ipv6 exists. Undefined is taken for yes. */
   readonly ipv6?: boolean;
+  /** The kernel limits huge pages in cgroups here. Undefined is taken for yes. */
+  readonly hugepages?: boolean;
   /** Names of the daemon's OCI runtimes, and the one it uses when none is named. */
   readonly runtimes: readonly string[];
   readonly defaultRuntime: string;
@@ -43,6 +45,11 @@ export interface EngineFacts {
   /** More json-file options, against the daemon's log-opts of the same names. */
   readonly logOptions?: Readonly<Record<string, string>>;
   readonly dockerRootDir: string;
+  /**
+   * Where the engine itself looks for CDI specifications; empty where it has no CDI (before Docker 25) or has it
+   * switched off (the default before Docker 28.2, and `features.cdi: false`). Undefined is taken for empty.
+   */
+  readonly cdiFolders?: readonly string[];
 }
 
 /** dockline-oci in front of one OCI runtime. */
@@ -68,11 +75,14 @@ export const API = {
   seccompBuiltin: 42,
   /** 24.0: HostConfig.Annotations. */
   annotations: 43,
-  /** 25.0: plain read-only binds became recursive; CDI device requests. */
+  /** 25.0: plain read-only binds became recursive. */
   readOnlyRecursion: 44,
+  /** 25.0: CDI device requests, as far as the engine's configuration has them on. */
   cdi: 44,
   /** The last with which dockerd disables IPv6 in a fresh network namespace (25.0). */
   lastWithoutIpv6: 44,
   /** 28.0: mounts of type image. */
   imageMounts: 48,
+  /** Images in containerd's store say whether they were pulled or built. */
+  imageIdentity: 53,
 } as const;

@@ -30,10 +30,15 @@ export function requireNoNul(field: string, text: string): string {
 
 /** An absolute path of the node or of a container, exactly as given. */
 export function requireAbsolutePath(field: string, path: string): string {
-  requirePlainText(field, path);
+  return requireMountPath(field, requirePlainText(field, path));
+}
+
+/** The same for the paths of a mount, which may hold a newline as on other runtimes. */
+export function requireMountPath(field: string, path: string, maxBytes = MAX_PATH_BYTES): string {
+  requireNoNul(field, path);
   if (path === "") throw invalidArgument(`${field}: must not be empty`);
   if (!path.startsWith("/")) throw invalidArgument(`${field}: ${quoted(path)} is not absolute`);
-  if (Buffer.byteLength(path) >= MAX_PATH_BYTES) throw invalidArgument(`${field}: too long`);
+  if (Buffer.byteLength(path) >= maxBytes) throw invalidArgument(`${field}: too long`);
   return path;
 }
 

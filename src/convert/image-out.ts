@@ -39,3 +39,11 @@ export function listedDigests(repoDigests: readonly string[]): string[] {
 function unique(names: readonly string[]): string[] {
   return [...new Set(names.map(normalizeListed))].sort();
 }
+
+/**
+ * True for what a registry may hold that is no container image (models, charts, modules). Containerd's store takes it
+ * in, of whatever form, but has no files of it to run or to mount: a mount would be an empty folder.
+ */
+export function isArtifact(inspect: Pick<ImageInspect, "Os" | "RootFS">): boolean {
+  return inspect.Os === "" && (inspect.RootFS?.Layers?.length ?? 0) === 0;
+}

@@ -23,17 +23,19 @@ export interface PullTarget {
 
 const HUB = "docker.io";
 const HUB_LIBRARY = "library/";
-const HUB_ALIASES = ["index.docker.io", "registry-1.docker.io"];
+/** As in Docker's own names; "registry-1.docker.io/x" is another name, although the same servers answer. */
+const HUB_ALIAS = "index.docker.io";
 const DEFAULT_TAG = "latest";
 const MAX_NAME_LENGTH = 255;
 const MAX_REFERENCE_LENGTH = 1024;
 
 const HEX64 = /^[0-9a-f]{64}$/;
 const IMAGE_ID = /^sha256:[0-9a-f]{64}$/;
-const HOST = /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?$/;
+const LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+const HOST = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[0-9a-fA-F:.]+\\])(?::[0-9]{1,5})?$`);
 const COMPONENT = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
-const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
+const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$/;
 
 /** The image id ("sha256:…") when the text is one: with its prefix, or 64 bare hex digits. */
 export function parseImageId(image: string): string | undefined {
@@ -142,7 +144,7 @@ function requireReference(image: string): ImageReference {
 /** Somebody's "user:password@host/image" must not reach a log or an event with its password. */
 function withoutUser(image: string): string {
   const at = image.indexOf("@");
-  return at < 0 || /^sha(256|512):/.test(image.slice(at + 1)) ? image : `***${image.slice(at)}`;
+  return at < 0 || /^sha(256|384|512):/.test(image.slice(at + 1)) ? image : `***${image.slice(at)}`;
 }
 
 /** Docker's rule for telling a host from a first path part: a dot, a port, capitals or "localhost". */
@@ -157,7 +159,7 @@ function splitHost(name: string): { host: string; path: string } {
       first.toLowerCase() !== first);
   const host = isHost ? first : HUB;
   const path = isHost ? name.slice(slash + 1) : name;
-  if (host !== HUB && !HUB_ALIASES.includes(host)) return { host, path };
+  if (host !== HUB && host !== HUB_ALIAS) return { host, path };
   // A bare 64-digit name cannot be told from an id; Docker refuses it too.
   if (!path.includes("/") && HEX64.test(path)) return { host: HUB, path: "" };
   return { host: HUB, path: path.includes("/") || path === "" ? path : HUB_LIBRARY + path };

@@ -2,17 +2,20 @@ import { invalidArgument } from "../errors.ts";
 import type { DockerMount } from "../engine/types.ts";
 import { MountPropagation, type Mount } from "../gen/runtime/v1/api_pb.js";
 import { API, type HandlerFacts } from "./engine-facts.ts";
-import { requireAbsolutePath, requirePlainText, unimplemented } from "./field-checks.ts";
+import { quoted, requireMountPath, requirePlainText, unimplemented } from "./field-checks.ts";
 import { lookupReference } from "./image-ref.ts";
+import { effectiveMounts, touchesDataRoot } from "./mount-points.ts";
+import { notEditing } from "./runtime-handler.ts";
 
-type MountFacts = HandlerFacts<"apiMinor">;
+type MountFacts = HandlerFacts<"apiMinor" | "dockerRootDir">;
 
-const NEEDS_EDITS =
-  "not supported on this node: dockline-oci is not registered for this runtime; see dockline install-runtime";
+const NO_PATH = "\0";
+const NEEDS_EDITS = `not supported on this node: ${notEditing}`;
 
 /**
- * CRI mounts → Docker's structured mounts, in the order given. Never string binds: in those a colon
- * in a path would be syntax; what `selinux_relabel` asks is done at the start. A missing host path is Docker's error, as the CRI wants it.
+ * CRI mounts → Docker's structured mounts, in the order given; of several at one mount point the
+ * last, as Docker refuses two. Never string binds: in those a colon in a path would be syntax. What
+ * `selinux_relabel` asks is done at the start.
  *
  * @param imageSources what image mounts are of, by their place in the list: an image id, or on engines
  *   below API 1.48 the path of a copy
@@ -23,9 +26,9 @@ export function toDockerMounts(
   facts: MountFacts,
   imageSources: ReadonlyMap<number, string> = new Map(),
 ): DockerMount[] {
-  return mounts.map((mount, index) => {
+  const translated = mounts.map((mount, index) => {
     const field = `mounts[${index}]`;
-    const target = requireAbsolutePath(`${field}.container_path`, mount.containerPath);
+    const target = requireMountPath(`${field}.container_path`, mount.containerPath);
     if (isRoot(target))
       throw invalidArgument(`${field}.container_path: "/" cannot be a mount point`);
     refuseUnsupported(field, mount, facts);
@@ -37,13 +40,34 @@ export function toDockerMounts(
     }
     return bindMount(field, mount, facts);
   });
+  const effective = new Set(effectiveMounts(mounts));
+  return translated.filter((_, index) => effective.has(mounts[index] as Mount));
+}
+
+/**
+ * Refuses what toDockerMounts refuses of mounts whose host paths are not resolved yet.
+ *
+ * @throws as toDockerMounts
+ */
+export function checkMounts(
+  mounts: readonly Mount[],
+  facts: HandlerFacts<"apiMinor">,
+  imageSources: ReadonlyMap<number, string>,
+): void {
+  // Which source touches the data root shows only when its links are resolved.
+  toDockerMounts(mounts, { ...facts, dockerRootDir: NO_PATH }, imageSources);
 }
 
 function bindMount(field: string, mount: Mount, facts: MountFacts): DockerMount {
-  const source = requireAbsolutePath(`${field}.host_path`, mount.hostPath);
-  const propagation = toPropagation(field, mount.propagation);
-  const recursive = mount.recursiveReadOnly;
-  if (recursive) requireRecursiveReadOnly(field, mount, facts);
+  // How long it may be shows when it is resolved.
+  const source = requireMountPath(`${field}.host_path`, mount.hostPath, Infinity);
+  const asked = toPropagation(mount.propagation);
+  if (mount.recursiveReadOnly) requireRecursiveReadOnly(field, mount, facts);
+  // Docker refuses rprivate for such a source and takes rslave when nothing is said, so that no
+  // container holds on to the mounts of others.
+  const slave = asked === "rprivate" && touchesDataRoot(source, facts.dockerRootDir);
+  // There dockline-oci makes the mount private and recursively read-only.
+  const recursive = mount.recursiveReadOnly && !slave;
   // From API 1.44 on Docker makes plain read-only binds recursive; the CRI's are not, unless asked.
   const ownRecursion = mount.readonly && facts.apiMinor >= API.readOnlyRecursion;
   return {
@@ -52,7 +76,7 @@ function bindMount(field: string, mount: Mount, facts: MountFacts): DockerMount 
     Target: mount.containerPath,
     ReadOnly: mount.readonly,
     BindOptions: {
-      Propagation: propagation,
+      ...(slave ? {} : { Propagation: asked }),
       ...(ownRecursion ? recursionOption(recursive) : {}),
     },
   };
@@ -69,15 +93,24 @@ function requireRecursiveReadOnly(field: string, mount: Mount, facts: MountFacts
   if (mount.propagation !== MountPropagation.PROPAGATION_PRIVATE) {
     throw invalidArgument(`${field}.recursive_read_only: needs private propagation`);
   }
-  if (facts.apiMinor < API.readOnlyRecursion && facts.editing?.recursiveReadOnly !== true) {
-    // The kubelet looks for this word.
+  if (facts.editing?.recursiveReadOnly === true) return;
+  // The kubelet looks for the word RROUnsupported.
+  if (touchesDataRoot(mount.hostPath, facts.dockerRootDir)) {
+    throw invalidArgument(
+      `RROUnsupported: ${field}.recursive_read_only: Docker lets later mounts of the node appear in ${quoted(mount.hostPath)}, as its data root ${quoted(facts.dockerRootDir)} is there; ${NEEDS_EDITS}`,
+    );
+  }
+  if (facts.apiMinor < API.readOnlyRecursion) {
     throw invalidArgument(
       `RROUnsupported: ${field}.recursive_read_only: this Docker Engine has no recursive read-only mounts (API 1.${API.readOnlyRecursion})`,
     );
   }
 }
 
-/** Read-only whatever the mount says: kubelets leave `readonly` unset for images. */
+/**
+ * Read-only whatever the mount says: kubelets leave `readonly` unset for images. Nothing is ever
+ * mounted below an image, so it is read-only throughout, and no propagation has anything to pass on.
+ */
 function imageMount(
   field: string,
   mount: Mount,
@@ -86,12 +119,6 @@ function imageMount(
   found: string | undefined,
 ): DockerMount {
   if (mount.hostPath !== "") throw invalidArgument(`${field}: both host_path and image are set`);
-  if (mount.recursiveReadOnly) {
-    throw invalidArgument(`${field}.recursive_read_only: not for image mounts`);
-  }
-  if (mount.propagation !== MountPropagation.PROPAGATION_PRIVATE) {
-    throw invalidArgument(`${field}.propagation: image mounts are private`);
-  }
   const subPath = requirePlainText(`${field}.image_sub_path`, mount.imageSubPath);
   if (!isLocal(subPath)) throw invalidArgument(`${field}.image_sub_path: leaves the image`);
   const source = found ?? lookupReference(image);
@@ -132,19 +159,21 @@ function refuseUnsupported(field: string, mount: Mount, facts: MountFacts): void
   }
 }
 
+/** True for the CRI's own values; another one is taken for private. */
+export function isKnownPropagation(propagation: MountPropagation): boolean {
+  return (MountPropagation[propagation] as string | undefined) !== undefined;
+}
+
 function toPropagation(
-  field: string,
   propagation: MountPropagation,
 ): NonNullable<NonNullable<DockerMount["BindOptions"]>["Propagation"]> {
   switch (propagation) {
-    case MountPropagation.PROPAGATION_PRIVATE:
-      return "rprivate";
     case MountPropagation.PROPAGATION_HOST_TO_CONTAINER:
       return "rslave";
     case MountPropagation.PROPAGATION_BIDIRECTIONAL:
       return "rshared";
     default:
-      throw invalidArgument(`${field}.propagation: ${String(propagation)} is unknown`);
+      return "rprivate";
   }
 }
 

@@ -1,5 +1,13 @@
 import { invalidArgument } from "../errors.ts";
 
+declare const meaning: unique symbol;
+/** What a pod sandbox is asked for by: its lock, its record and its retries go by this name. */
+export type AskedName = string & { readonly [meaning]: "asked name" };
+/** What Docker calls a container: the asked name, or that with a suffix where a left-over holds it. */
+export type DockerName = string & { readonly [meaning]: "Docker's name" };
+/** Docker's full id of a pause container, which is the pod sandbox's id. */
+export type SandboxId = string & { readonly [meaning]: "sandbox id" };
+
 /** What the CRI's PodSandboxMetadata carries, without the message's own fields. */
 export interface SandboxMetadata {
   readonly name: string;
@@ -33,7 +41,7 @@ const DECIMAL = /^(?:0|[1-9][0-9]{0,9})$/;
 const HEX8 = /^[0-9a-f]{8}$/;
 
 /** `k8s_POD_<name>_<namespace>_<uid>_<attempt>`, as dockershim and cri-dockerd name pause containers. */
-export function sandboxName(metadata: SandboxMetadata | undefined): string {
+export function sandboxName(metadata: SandboxMetadata | undefined): AskedName {
   if (metadata === undefined) throw invalidArgument("sandbox metadata: missing");
   return join([
     SANDBOX_CONTAINER,
@@ -41,8 +49,23 @@ export function sandboxName(metadata: SandboxMetadata | undefined): string {
     field("sandbox metadata.namespace", metadata.namespace),
     field("sandbox metadata.uid", metadata.uid),
     attempt("sandbox metadata.attempt", metadata.attempt),
-  ]);
+  ]) as AskedName;
 }
+
+/** What the sandbox was asked for by that Docker has under this name, with or without a suffix. */
+export function askedNameOf(dockerName: string): AskedName {
+  const parsed = parseName(dockerName);
+  if (parsed?.kind !== "podsandbox") return dockerName as AskedName;
+  try {
+    return sandboxName(parsed.metadata);
+  } catch {
+    // An empty field: nobody can ask for it, so it goes by the name that it has.
+    return dockerName as AskedName;
+  }
+}
+
+/** The name that Docker is asked for at first. */
+export const withoutSuffix = (name: AskedName): DockerName => name as string as DockerName;
 
 /** `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`; the attempt is the container's. */
 export function containerName(
@@ -67,9 +90,9 @@ export function containerName(
 }
 
 /** The variant for a name that a leftover holds and will not give back; eight lower-case hex digits. */
-export function withRandomSuffix(name: string, hex8: string): string {
+export function withRandomSuffix(name: string, hex8: string): DockerName {
   if (!HEX8.test(hex8)) throw new TypeError("a name suffix is eight lower-case hex digits");
-  return `${name}_${hex8}`;
+  return `${name}_${hex8}` as DockerName;
 }
 
 /**

@@ -3,6 +3,7 @@ import type { HostConfig } from "../engine/types.ts";
 import { NamespaceMode, type NamespaceOption } from "../gen/runtime/v1/api_pb.js";
 import type { HandlerFacts } from "./engine-facts.ts";
 import { quoted } from "./field-checks.ts";
+import { notEditing } from "./runtime-handler.ts";
 import { toPodIds } from "./user-namespace.ts";
 
 type NamespaceFields = Pick<
@@ -17,50 +18,45 @@ export function isHostNetwork(options: NamespaceOption | undefined): boolean {
   return options?.network === NamespaceMode.NODE;
 }
 
-/** Namespaces of the pause container; members join those that are not their own or the node's. */
+/**
+ * Namespaces of the pause container; members join those that are not their own or the node's. Every
+ * mode but NODE means the pod, also one that has no meaning here, as on other runtimes.
+ */
 export function toSandboxNamespaces(
   options: NamespaceOption | undefined,
   facts: NamespaceFacts,
   privileged: boolean,
 ): NamespaceFields {
-  const network = options?.network ?? NamespaceMode.POD;
-  const pid = options?.pid ?? NamespaceMode.POD;
-  const ipc = options?.ipc ?? NamespaceMode.POD;
-  requireMode("network", network, [NamespaceMode.POD, NamespaceMode.NODE]);
-  // CONTAINER is what the kubelet sends for ordinary pods: members have pid namespaces of their own.
-  requireMode("pid", pid, [NamespaceMode.POD, NamespaceMode.CONTAINER, NamespaceMode.NODE]);
-  requireMode("ipc", ipc, [NamespaceMode.POD, NamespaceMode.CONTAINER, NamespaceMode.NODE]);
   return {
-    NetworkMode: network === NamespaceMode.NODE ? "host" : "none",
-    IpcMode: ipc === NamespaceMode.NODE ? "host" : "shareable",
-    ...(pid === NamespaceMode.NODE ? { PidMode: "host" } : {}),
+    NetworkMode: isHostNetwork(options) ? "host" : "none",
+    IpcMode: options?.ipc === NamespaceMode.NODE ? "host" : "shareable",
+    ...(options?.pid === NamespaceMode.NODE ? { PidMode: "host" } : {}),
     ...alwaysSet(options, facts, privileged),
   };
 }
 
 /**
- * Namespaces of a workload container. Network always comes from the pause container, on the host's
- * network too, where the UTS namespace is the host's as well.
+ * Namespaces of a workload container. Network and IPC are always the pod's, whatever the container's
+ * own options say, as on other runtimes. In a pod on the node's network, and for a container that asks
+ * for it, the UTS namespace is the node's.
+ *
+ * @param sandboxOptions the pod's own options
  */
 export function toContainerNamespaces(
   options: NamespaceOption | undefined,
   sandboxId: string,
   facts: NamespaceFacts,
   privileged: boolean,
+  sandboxOptions?: NamespaceOption,
 ): NamespaceFields {
-  const network = options?.network ?? NamespaceMode.POD;
-  const pid = options?.pid ?? NamespaceMode.POD;
-  const ipc = options?.ipc ?? NamespaceMode.POD;
-  requireMode("network", network, [NamespaceMode.POD, NamespaceMode.NODE]);
-  requireMode("ipc", ipc, [NamespaceMode.POD, NamespaceMode.CONTAINER, NamespaceMode.NODE]);
   const sandbox = `container:${sandboxId}`;
-  const pidMode = toPidMode(pid, options?.targetId ?? "", sandbox);
+  const pidMode = toPidMode(options?.pid ?? NamespaceMode.POD, options?.targetId ?? "", sandbox);
   return {
     NetworkMode: sandbox,
-    IpcMode:
-      ipc === NamespaceMode.NODE ? "host" : ipc === NamespaceMode.CONTAINER ? "private" : sandbox,
+    // Docker's own word for it where the pod has the node's: joining pause would not say so.
+    IpcMode: sandboxOptions?.ipc === NamespaceMode.NODE ? "host" : sandbox,
     ...(pidMode === undefined ? {} : { PidMode: pidMode }),
-    ...(network === NamespaceMode.NODE ? { UTSMode: "host" } : {}),
+    ...(isHostNetwork(options) || isHostNetwork(sandboxOptions) ? { UTSMode: "host" } : {}),
     ...alwaysSet(options, facts, privileged),
   };
 }
@@ -71,8 +67,6 @@ function toPidMode(pid: NamespaceMode, targetId: string, sandbox: string): strin
       return sandbox;
     case NamespaceMode.NODE:
       return "host";
-    case NamespaceMode.CONTAINER:
-      return undefined;
     case NamespaceMode.TARGET:
       if (!CONTAINER_ID.test(targetId)) {
         throw invalidArgument(
@@ -81,7 +75,8 @@ function toPidMode(pid: NamespaceMode, targetId: string, sandbox: string): strin
       }
       return `container:${targetId}`;
     default:
-      throw invalidArgument(`namespace_options.pid: mode ${String(pid)} is unknown`);
+      // CONTAINER, and a mode that nobody knows yet: the one that shows a container the least.
+      return undefined;
   }
 }
 
@@ -103,17 +98,10 @@ function requireUserNamespaces(facts: NamespaceFacts): void {
   const reason = facts.usernsRemap
     ? "the engine's userns-remap gives image files owners of its own"
     : facts.editing === undefined
-      ? "dockline-oci is not registered for this runtime; see dockline install-runtime"
+      ? notEditing
       : facts.editing.noUserNamespaces;
   if (reason === undefined) return;
   throw invalidArgument(
     `namespace_options.userns_options: user namespaces are not supported on this node: ${reason}`,
   );
-}
-
-function requireMode(field: string, mode: NamespaceMode, allowed: NamespaceMode[]): void {
-  if (!allowed.includes(mode)) {
-    const name = NamespaceMode[mode] as string | undefined;
-    throw invalidArgument(`namespace_options.${field}: ${name ?? String(mode)} is not supported`);
-  }
 }

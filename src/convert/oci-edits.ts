@@ -1,8 +1,8 @@
-import { posix } from "node:path";
 import { invalidArgument } from "../errors.ts";
 import type { Mount } from "../gen/runtime/v1/api_pb.js";
 import type { CgroupWrite } from "./cgroup-writes.ts";
 import { emptyRecord, quoted } from "./field-checks.ts";
+import { effectiveMounts, mountPoint, touchesDataRoot } from "./mount-points.ts";
 import { isPodMapping, type PodIds } from "./user-namespace.ts";
 
 /** One change of the OCI spec; paths are JSON pointers. The program's README has the meanings. */
@@ -46,8 +46,11 @@ export interface OciEditsInput {
   /** What Docker's API cannot say of resources, from planResources. */
   readonly hostWrites: readonly CgroupWrite[];
   readonly mounts: readonly Mount[];
-  /** The engine cannot make read-only mounts recursive itself (API below 1.44). */
-  readonly recursiveReadOnly: boolean;
+  /**
+   * Whose recursive read-only mounts the edits make: all on engines that cannot (API below 1.44),
+   * else those that Docker does not make private, because its data root is in them.
+   */
+  readonly recursiveReadOnly: "all" | { readonly dataRoot: string };
   /** With or without "CAP_". */
   readonly ambientCapabilities: readonly string[];
   /** From cdiOperations, on engines without CDI. */
@@ -55,6 +58,11 @@ export interface OciEditsInput {
   readonly podIds: PodIds | undefined;
   /** Undefined for the pause container itself, which gets a new namespace. */
   readonly join: PauseProcess | undefined;
+  /**
+   * Mount points of the volumes that the image declares: Docker fills them with the image's files,
+   * whose owners are ids of the container.
+   */
+  readonly volumes: readonly string[];
 }
 
 /** Flags of a bind mount that a request may name, and what each takes the place of. */
@@ -140,6 +148,7 @@ export function writesAfterStart(hostWrites: readonly CgroupWrite[]): CgroupWrit
 }
 
 function mountOperations(input: OciEditsInput): OciOperation[] {
+  const effective = new Set(effectiveMounts(input.mounts));
   return input.mounts.flatMap((mount, index): OciOperation[] => {
     const options = mount.mountOptions.map((option) => {
       if (MOUNT_OPTIONS.has(option)) return option;
@@ -150,11 +159,19 @@ function mountOperations(input: OciEditsInput): OciOperation[] {
         throw invalidArgument(`mounts[${index}].mount_options: ${quoted(option)} and its opposite`);
       }
     }
-    const recursive = mount.recursiveReadOnly && input.recursiveReadOnly;
-    const add = [...new Set(recursive ? [...options, "rro"] : options)];
+    if (!effective.has(mount)) return [];
+    const { recursiveReadOnly: made } = input;
+    // An image has no mounts below it.
+    const recursive =
+      mount.recursiveReadOnly &&
+      mount.image === undefined &&
+      (made === "all" || touchesDataRoot(mount.hostPath, made.dataRoot));
+    // Private, so that no writable mount of the node appears in it later.
+    const add = [...new Set(recursive ? [...options, "rro", "rprivate"] : options)];
     if (add.length === 0) return [];
     const remove = add.flatMap((option) => MOUNT_OPTIONS.get(option) ?? []);
-    return [{ op: "mountOptions", destination: cleanPath(mount), add, remove }];
+    if (recursive) remove.push("rslave");
+    return [{ op: "mountOptions", destination: mountPoint(mount.containerPath), add, remove }];
   });
 }
 
@@ -173,6 +190,7 @@ function ambient(input: OciEditsInput): OciOperation[] {
 
 function namespaceEdits(input: OciEditsInput): OciEdits["userNamespace"] {
   const { podIds, join, mounts } = input;
+  const effective = new Set(effectiveMounts(mounts));
   const mapped = mounts.filter((mount, index) => {
     const wanted = mount.uidMappings.length > 0 || mount.gidMappings.length > 0;
     if (!wanted) return false;
@@ -181,26 +199,19 @@ function namespaceEdits(input: OciEditsInput): OciEdits["userNamespace"] {
         `mounts[${index}]: uidMappings and gidMappings must be those of the pod's user namespace`,
       );
     }
-    return true;
+    return effective.has(mount);
   });
   if (podIds === undefined) return undefined;
   if (join === undefined) return podIds;
-  const destinations = mounts.map(cleanPath);
+  const destinations = mounts.map(({ containerPath }) => mountPoint(containerPath));
   return {
     ...podIds,
     join,
     idmapMounts: [
-      ...mapped.map((mount) => ({ destination: cleanPath(mount) })),
-      ...ENGINE_FILES.filter((file) => !destinations.includes(file)).map((destination) => ({
-        destination,
-        optional: true,
-      })),
+      ...mapped.map((mount) => ({ destination: mountPoint(mount.containerPath) })),
+      ...[...ENGINE_FILES, ...input.volumes]
+        .filter((path) => !destinations.includes(path))
+        .map((destination) => ({ destination, optional: true })),
     ],
   };
-}
-
-/** As Docker writes it into the spec. */
-function cleanPath(mount: Mount): string {
-  const path = posix.normalize(mount.containerPath);
-  return path.endsWith("/") && path !== "/" ? path.slice(0, -1) : path;
 }

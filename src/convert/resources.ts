@@ -1,6 +1,6 @@
 import { clone, create } from "@bufbuild/protobuf";
 import { invalidArgument } from "../errors.ts";
-import type { HostConfig, ResourceConfig } from "../engine/types.ts";
+import type { ResourceConfig } from "../engine/types.ts";
 import {
   HugepageLimitSchema,
   LinuxContainerResourcesSchema,
@@ -9,6 +9,7 @@ import {
 import { cgroupWrite, checkUnified, hugepageWrites, type CgroupWrite } from "./cgroup-writes.ts";
 import type { EngineFacts } from "./engine-facts.ts";
 import { copyRecord, requireSafeInteger } from "./field-checks.ts";
+import type { InspectFacts } from "./inspect-facts.ts";
 import {
   DOCKER_MIN_MEMORY,
   parseUnifiedBytes,
@@ -25,7 +26,7 @@ export interface ResourcePlan {
   readonly hostWrites: CgroupWrite[];
 }
 
-export type ResourceFacts = Pick<EngineFacts, "cgroupVersion" | "oomScoreFloor">;
+export type ResourceFacts = Pick<EngineFacts, "cgroupVersion" | "oomScoreFloor" | "hugepages">;
 
 const CPUSET = /^[0-9][0-9,-]{0,4095}$/;
 const PIDS = /^(?:max|[0-9]{1,10})$/;
@@ -34,8 +35,10 @@ const MIN_QUOTA_US = 1000n;
 const MAX_SHARES = 262_144n;
 const MAX_QUOTA_US = (1n << 44n) - 1n;
 const MAX_PERIOD_US = 1_000_000n;
+/** Docker's and the kernel's, where none is asked for. */
+const DEFAULT_PERIOD_US = 100_000;
 
-/** The keys of `unified` that Docker's own fields express. */
+/** The keys of `unified` that Docker's own fields express, pids.max but for 0. */
 const DOCKER_KEYS = ["memory.max", "memory.swap.max", "cpuset.cpus", "cpuset.mems", "pids.max"];
 
 /**
@@ -55,7 +58,8 @@ export function planResources(
   const { unified } = resources;
   const cpus = cpuset("cpuset_cpus", unified["cpuset.cpus"] ?? resources.cpusetCpus);
   const mems = cpuset("cpuset_mems", unified["cpuset.mems"] ?? resources.cpusetMems);
-  const rest: CgroupWrite[] = [];
+  const hugepages = hugepageWrites(resources.hugepageLimits, facts.cgroupVersion);
+  const { docker: pidsLimit, hostWrites: rest } = pids(unified["pids.max"]);
   let reservation: number | undefined;
   for (const key of Object.keys(unified)) {
     const value = unified[key] ?? "";
@@ -66,18 +70,19 @@ export function planResources(
   }
   return {
     docker: {
-      ...cpu(resources),
+      ...cpu(resources, update),
       ...memory.docker,
       ...(cpus === "" ? {} : { CpusetCpus: cpus }),
       ...(mems === "" ? {} : { CpusetMems: mems }),
       ...(reservation === undefined ? {} : { MemoryReservation: reservation }),
-      ...pids(unified["pids.max"]),
+      ...pidsLimit,
     },
     oomScoreAdj: oomScoreAdj(resources.oomScoreAdj, facts),
     hostWrites: [
       ...memory.hostWrites,
       ...rest,
-      ...hugepageWrites(resources.hugepageLimits, facts.cgroupVersion),
+      // Checked in any case; without the controller there is no file that could hold them.
+      ...(facts.hugepages === false ? [] : hugepages),
     ],
   };
 }
@@ -118,7 +123,7 @@ export function mergeResources(
  * containers) Docker's fields are all there is.
  */
 export function fromHostConfig(
-  hostConfig: HostConfig,
+  hostConfig: InspectFacts["HostConfig"],
   requested: LinuxContainerResources | undefined,
   facts: ResourceFacts,
 ): LinuxContainerResources {
@@ -148,7 +153,7 @@ export function fromHostConfig(
 }
 
 /** Kernels without swap accounting make Docker replace the swap limit by -1. */
-function swapChanged(hostConfig: HostConfig, expected: ResourceConfig): boolean {
+function swapChanged(hostConfig: InspectFacts["HostConfig"], expected: ResourceConfig): boolean {
   const swap = hostConfig.MemorySwap ?? 0;
   return swap !== -1 && swap !== (expected.MemorySwap ?? 0);
 }
@@ -171,17 +176,23 @@ function oomScoreAdj(value: bigint, facts: ResourceFacts): number | undefined {
   return score === 0 ? undefined : Math.max(score, facts.oomScoreFloor);
 }
 
-function cpu(resources: LinuxContainerResources): ResourceConfig {
+function cpu(resources: LinuxContainerResources, update: boolean): ResourceConfig {
   let shares = requireSafeInteger("resources.cpu_shares", resources.cpuShares, 0n, MAX_SHARES);
   // What the kernel makes of it; runc compares and takes the difference for a failure.
   if (shares === 1) shares = 2;
-  const period = requireSafeInteger("resources.cpu_period", resources.cpuPeriod, 0n, MAX_PERIOD_US);
+  let period = requireSafeInteger("resources.cpu_period", resources.cpuPeriod, 0n, MAX_PERIOD_US);
   if (period !== 0 && period < MIN_QUOTA_US) {
     throw invalidArgument(`resources.cpu_period: ${period} is below 1000 µs`);
   }
   let quota = requireSafeInteger("resources.cpu_quota", resources.cpuQuota, -1n, MAX_QUOTA_US);
-  // Docker refuses less than 1 ms per period; the kubelet's smallest request is below that.
-  if (quota > 0 && quota < MIN_QUOTA_US) quota = Number(MIN_QUOTA_US);
+  if (quota > 0 && quota < MIN_QUOTA_US) {
+    // Docker and the kernel refuse less than 1 ms in a period: a longer period keeps the share. Without a
+    // period in an update the container's own is unknown here.
+    if (period === 0 && !update) period = DEFAULT_PERIOD_US;
+    const scale = Number(MIN_QUOTA_US) / quota;
+    if (period !== 0) period = Math.min(Math.round(period * scale), Number(MAX_PERIOD_US));
+    quota = Number(MIN_QUOTA_US);
+  }
   return {
     ...(shares === 0 ? {} : { CpuShares: shares }),
     ...(period === 0 ? {} : { CpuPeriod: period }),
@@ -196,11 +207,13 @@ function cpuset(field: string, value: string): string {
   return value;
 }
 
-function pids(value: string | undefined): ResourceConfig {
-  if (value === undefined) return {};
+function pids(value: string | undefined): Pick<ResourcePlan, "docker" | "hostWrites"> {
+  if (value === undefined) return { docker: {}, hostWrites: [] };
   if (!PIDS.test(value))
     throw invalidArgument('resources.unified["pids.max"]: not a number or "max"');
-  return { PidsLimit: value === "max" ? -1 : Number(value) };
+  // Docker's 0 is no limit; the kernel's lets nothing fork.
+  if (Number(value) === 0) return { docker: {}, hostWrites: [cgroupWrite("pids.max", value)] };
+  return { docker: { PidsLimit: value === "max" ? -1 : Number(value) }, hostWrites: [] };
 }
 
 /** memory.low as Docker's reservation, where Docker accepts it; else undefined: a cgroup write. */

@@ -2,6 +2,10 @@ import { invalidArgument } from "../errors.ts";
 import { API, type EditingRuntime, type EngineFacts } from "./engine-facts.ts";
 import { quoted } from "./field-checks.ts";
 
+/** Why what only edits of the OCI spec can give is refused. */
+export const notEditing =
+  "dockline-oci is not registered for this runtime; see dockline install-runtime";
+
 type RuntimeFacts = Pick<
   EngineFacts,
   "runtimes" | "defaultRuntime" | "apiMinor" | "editingRuntimes"
@@ -47,6 +51,15 @@ export function toDockerRuntime(handler: string, facts: RuntimeFacts): string | 
   throw invalidArgument(
     `runtime_handler: ${quoted(handler)} is not a runtime of this Docker Engine`,
   );
+}
+
+/**
+ * True for runtimes that put a container's processes into the container's own cgroup. Others may run them
+ * in a sandbox of the pod, as gVisor does, whose process is what Docker shows.
+ */
+export function hasOwnCgroups(handler: string, facts: RuntimeFacts): boolean {
+  const runtime = toDockerRuntime(handler, facts) ?? facts.defaultRuntime;
+  return [...GROUPED, ...RUNC_NAMES].includes(runtime) || isEditingRuntime(runtime);
 }
 
 /**

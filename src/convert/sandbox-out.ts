@@ -1,5 +1,4 @@
 import { create } from "@bufbuild/protobuf";
-import type { ContainerInspect } from "../engine/types.ts";
 import {
   NamespaceMode,
   NamespaceOptionSchema,
@@ -32,7 +31,7 @@ export function toPodSandbox(
   return create(PodSandboxSchema, {
     id: facts.id,
     metadata: { ...identity.metadata },
-    state: stateOf(facts, network),
+    state: podSandboxState(facts, network),
     createdAt: facts.createdAtNs,
     labels: identity.labels,
     annotations: identity.annotations,
@@ -66,16 +65,22 @@ export function storedSandboxSpec(facts: SandboxFacts): PodSandboxConfig | undef
   return decodeSandboxSpec(facts.identity.extra.spec);
 }
 
-function stateOf(facts: SandboxFacts, network: Pick<SandboxNetwork, "ready">): PodSandboxState {
+/** READY while the pause container runs and the network is there. */
+export function podSandboxState(
+  facts: SandboxFacts,
+  network: Pick<SandboxNetwork, "ready">,
+): PodSandboxState {
   return network.ready ? sandboxStateOf(facts.state.Status) : PodSandboxState.SANDBOX_NOTREADY;
 }
 
-/** As asked; for legacy sandboxes, or without a request's options, as Docker has them. */
+/** As asked, where unset means the pod's; for legacy sandboxes as Docker has them. */
 function namespacesOf(facts: SandboxFacts): NamespaceOption {
-  const asked = storedSandboxSpec(facts)?.linux?.securityContext?.namespaceOptions;
-  if (asked !== undefined) return asked;
+  const spec = storedSandboxSpec(facts);
+  if (spec !== undefined) {
+    return spec.linux?.securityContext?.namespaceOptions ?? create(NamespaceOptionSchema);
+  }
   const host = facts.inspect?.HostConfig;
-  const mode = (own: ContainerInspect["HostConfig"]["NetworkMode"]): NamespaceMode =>
+  const mode = (own: string | undefined): NamespaceMode =>
     own === "host" ? NamespaceMode.NODE : NamespaceMode.POD;
   return create(NamespaceOptionSchema, {
     network: mode(host?.NetworkMode),

@@ -1,6 +1,6 @@
 import { invalidArgument } from "../errors.ts";
 import type { ContainerCreate, HostConfig } from "../engine/types.ts";
-import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
+import type { LinuxSandboxSecurityContext, PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
 import { toCgroupParent } from "./cgroup-parent.ts";
 import type { EditingRuntime, EngineFacts } from "./engine-facts.ts";
 import { quoted, requirePlainText } from "./field-checks.ts";
@@ -42,7 +42,6 @@ export function toSandboxCreate(input: SandboxSpecInput): ContainerCreate {
   const { config, engine } = input;
   const context = config.linux?.securityContext;
   const options = context?.namespaceOptions;
-  if (config.windows !== undefined) throw invalidArgument("windows: this is a Linux node");
   const editing = editingRuntime(input.runtimeHandler, engine);
   const namespaces = toSandboxNamespaces(
     options,
@@ -51,7 +50,7 @@ export function toSandboxCreate(input: SandboxSpecInput): ContainerCreate {
   );
   const edited = toPodIds(options) === undefined ? undefined : editing;
   const cgroupParent = toCgroupParent(config.linux?.cgroupParent ?? "", engine);
-  const { User, GroupAdd } = toDockerUser(context, {
+  const { User, GroupAdd } = toDockerUser(withoutLoneGroup(context), {
     // The pause image has no users: whatever the policy, only the listed groups apply.
     user: "0",
     accounts: { passwd: "", group: "" },
@@ -125,4 +124,15 @@ function checkHostname(hostname: string): string {
     );
   }
   return hostname;
+}
+
+/**
+ * The kubelet copies a pod's runAsGroup here also where the pod names no user. The group is for the
+ * containers, each of which names a user or is refused; pause, which opens nothing, does without.
+ */
+function withoutLoneGroup(
+  context: LinuxSandboxSecurityContext | undefined,
+): LinuxSandboxSecurityContext | undefined {
+  if (context?.runAsGroup === undefined || context.runAsUser !== undefined) return context;
+  return { ...context, runAsGroup: undefined };
 }

@@ -66,6 +66,10 @@ function localhostPath(ref: string): string {
   return requireAbsolutePath("seccomp.localhost_ref", path);
 }
 
+/**
+ * The profile's own text without its white space. It is parsed only to be checked: arguments are
+ * 64-bit numbers, which JSON.parse would round.
+ */
 function compactProfile(path: string, text: string): string {
   let profile: unknown;
   try {
@@ -76,5 +80,6 @@ function compactProfile(path: string, text: string): string {
   if (typeof profile !== "object" || profile === null || Array.isArray(profile)) {
     throw invalidArgument(`seccomp: the profile ${quoted(path)} is not a JSON object`);
   }
-  return JSON.stringify(profile);
+  // Strings are matched whole, so that the white space in them stays.
+  return text.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, "$1");
 }

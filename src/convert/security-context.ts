@@ -9,6 +9,7 @@ import { API } from "./engine-facts.ts";
 import type { HandlerFacts } from "./engine-facts.ts";
 import { quoted, requireAbsolutePath } from "./field-checks.ts";
 import { toAppArmorOption } from "./apparmor.ts";
+import { notEditing } from "./runtime-handler.ts";
 import { toSeccompOption } from "./seccomp.ts";
 import { toSelinuxOptions } from "./selinux.ts";
 
@@ -126,7 +127,7 @@ function toCapabilities(
   const ambient = capabilities?.addAmbientCapabilities ?? [];
   if (ambient.length > 0 && facts.editing === undefined) {
     throw invalidArgument(
-      "capabilities.add_ambient_capabilities: not supported on this node: dockline-oci is not registered for this runtime; see dockline install-runtime",
+      `capabilities.add_ambient_capabilities: not supported on this node: ${notEditing}`,
     );
   }
   const added = checked("add_capabilities", capabilities?.addCapabilities ?? []);
@@ -143,9 +144,12 @@ function toCapabilities(
   };
 }
 
+/** Younger than Docker 20.10, which gives them to nobody and refuses their names. */
+const unknownTo2010 = ["PERFMON", "BPF", "CHECKPOINT_RESTORE"];
+
 /**
  * What the node itself lacks is dropped already: engines from 23.0 on refuse to be told so, while
- * 20.10 would give "ALL" of them and fail the start.
+ * 20.10 would give "ALL" of them and fail the start. What an engine does not know nobody has.
  */
 function availableDrops(
   added: readonly string[],
@@ -153,11 +157,13 @@ function availableDrops(
   facts: SecurityFacts,
 ): string[] {
   const missing = facts.missingCapabilities ?? [];
+  const without = (names: readonly string[], left: readonly string[]): string[] =>
+    names.filter((name) => !left.includes(name.toUpperCase().replace(/^CAP_/, "")));
   if (facts.apiMinor <= API.lastWithoutCapabilityCheck) {
     const everything = added.some((name) => name.toUpperCase() === "ALL");
-    return [...new Set([...dropped, ...(everything ? missing : [])])];
+    return without([...new Set([...dropped, ...(everything ? missing : [])])], unknownTo2010);
   }
-  return dropped.filter((name) => !missing.includes(name.toUpperCase().replace(/^CAP_/, "")));
+  return without(dropped, missing);
 }
 
 function checked(field: string, names: readonly string[]): string[] {

@@ -6,8 +6,8 @@ const NAME = /^[A-Za-z0-9_.-]{1,255}$/;
 const LEVEL = /^s[0-9]{1,5}(?:[A-Za-z0-9_.:,-]{0,255})$/;
 
 /**
- * Docker's label options. Only their form is checked here; whether the node's policy knows the
- * context is asked of the kernel. On a node without SELinux they have no effect, as in containerd.
+ * Docker's label options. Only their form is checked; a context that the node's policy does not know
+ * fails the start. On a node without SELinux they have no effect, as in containerd.
  */
 export function toSelinuxOptions(
   options: SELinuxOption | undefined,

@@ -39,15 +39,8 @@ export function containerStateOf(status: DockerState["Status"]): ContainerState 
 /**
  * Docker's inspected state → what the CRI reports. A failed start leaves Docker's container
  * "created" with an exit code: to the kubelet that container has exited, at the time it was made.
- *
- * @param oomEvidence the caller saw an OOM kill of this container (event, memory.events) that
- *   Docker's own flag may have missed; it counts only for a non-zero exit.
  */
-export function containerRun(
-  state: DockerState,
-  createdAtNs: bigint,
-  oomEvidence = false,
-): ContainerRun {
+export function containerRun(state: DockerState, createdAtNs: bigint): ContainerRun {
   const startedAtNs = parseTimeNs(state.StartedAt);
   const finishedAtNs = parseTimeNs(state.FinishedAt);
   if (state.Status === "created" && (state.ExitCode !== 0 || state.Error !== "")) {
@@ -70,7 +63,7 @@ export function containerRun(
       startedAtNs: startedAtNs > endedAtNs ? endedAtNs : startedAtNs,
       finishedAtNs: endedAtNs,
       exitCode: state.ExitCode,
-      reason: exitReason(state, oomEvidence),
+      reason: exitReason(state),
       message: state.Error,
     };
   }
@@ -92,8 +85,8 @@ export function sandboxStateOf(status: DockerState["Status"]): PodSandboxState {
     : PodSandboxState.SANDBOX_NOTREADY;
 }
 
-function exitReason(state: DockerState, oomEvidence: boolean): string {
+function exitReason(state: DockerState): string {
   if (state.ExitCode === 0) return REASON_COMPLETED;
   // Docker keeps the flag when a child was killed and the main process ended well.
-  return state.OOMKilled || oomEvidence ? REASON_OOM : REASON_ERROR;
+  return state.OOMKilled ? REASON_OOM : REASON_ERROR;
 }

@@ -1,6 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   ContainerConfigSchema,
+  NamespaceMode,
   PodSandboxConfigSchema,
   type ContainerConfig,
   type PodSandboxConfig,
@@ -9,24 +10,29 @@ import {
 /**
  * What Docker cannot hold of a container's request but ContainerStatus must give back: mounts and
  * image as asked, requested resources, stop signal; and what the edits of its OCI spec are made of
- * at each start: ambient capabilities, and CDI devices where the engine has no CDI. Kept in the authoritative label as base64 of
- * a ContainerConfig with only these fields, so that not a byte of them is lost.
+ * at each start: ambient capabilities, and CDI devices where the engine has no CDI; and the container to
+ * debug, which is checked again at the start. Kept in the authoritative label as base64 of a
+ * ContainerConfig with only these fields, so that not a byte of them is lost.
  */
 export function encodeContainerSpec(config: ContainerConfig, engineHasCdi = true): string {
   const ambient = config.linux?.securityContext?.capabilities?.addAmbientCapabilities ?? [];
+  const { pid, targetId = "" } = config.linux?.securityContext?.namespaceOptions ?? {};
+  const securityContext = {
+    ...(ambient.length === 0 ? {} : { capabilities: { addAmbientCapabilities: ambient } }),
+    ...(pid === NamespaceMode.TARGET ? { namespaceOptions: { pid, targetId } } : {}),
+  };
+  const hasSecurity = Object.keys(securityContext).length > 0;
   const kept = create(ContainerConfigSchema, {
     mounts: config.mounts,
     stopSignal: config.stopSignal,
     ...(config.image === undefined ? {} : { image: config.image }),
     ...(engineHasCdi ? {} : { CDIDevices: config.CDIDevices }),
-    ...(config.linux?.resources === undefined && ambient.length === 0
+    ...(config.linux?.resources === undefined && !hasSecurity
       ? {}
       : {
           linux: {
             ...(config.linux?.resources === undefined ? {} : { resources: config.linux.resources }),
-            ...(ambient.length === 0
-              ? {}
-              : { securityContext: { capabilities: { addAmbientCapabilities: ambient } } }),
+            ...(hasSecurity ? { securityContext } : {}),
           },
         }),
   });
@@ -43,7 +49,7 @@ export function encodeSandboxSpec(config: PodSandboxConfig): string {
   const kept = create(PodSandboxConfigSchema, {
     logDirectory: config.logDirectory,
     hostname: config.hostname,
-    portMappings: config.portMappings.filter(({ hostPort }) => hostPort !== 0),
+    portMappings: config.portMappings.filter(({ hostPort }) => hostPort > 0),
     linux: {
       cgroupParent: linux?.cgroupParent ?? "",
       ...(namespaceOptions === undefined ? {} : { securityContext: { namespaceOptions } }),

@@ -1,6 +1,6 @@
 import { invalidArgument } from "../errors.ts";
 import { API, type EngineFacts } from "./engine-facts.ts";
-import { emptyRecord, quoted, requirePlainText } from "./field-checks.ts";
+import { emptyRecord, quoted, requireNoNul } from "./field-checks.ts";
 
 const NAME = /^[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*$/;
 /** Sysctls of the IPC namespace, exact or by prefix. */
@@ -17,6 +17,8 @@ const IPC_NAMES = [
 const IPC_PREFIX = "fs.mqueue.";
 const NET_PREFIX = "net.";
 const UTS_NAME = "kernel.domainname";
+/** Of one network interface; those that every namespace has from the start are none. */
+const INTERFACE = /^net\.[^.]+\.(?:conf|neigh)\.(?!(?:all|default|lo)\.)[^.]+\./;
 
 export interface SysctlScope {
   readonly hostNetwork: boolean;
@@ -24,8 +26,9 @@ export interface SysctlScope {
 }
 
 /**
- * Sysctls of a pod, checked: only those of a namespace that the pod owns, since any other is the
- * node's. Engines up to 25.0 disable IPv6 in a fresh network namespace, which a CNI plugin's IPv6
+ * Sysctls of a pod for its pause container, checked: only those of a namespace that the pod owns, since any other is the
+ * node's. Without those of one interface, which CNI makes later (interfaceSysctls). Values are written as
+ * they are: the kernel judges them, and prints some with tabs and a newline itself. Engines up to 25.0 disable IPv6 in a fresh network namespace, which a CNI plugin's IPv6
  * address would not survive; there it is enabled again, unless the pod says otherwise.
  */
 export function toSysctls(
@@ -51,9 +54,22 @@ export function toSysctls(
     } else {
       throw invalidArgument(`${field}: not of a namespace of the pod`);
     }
-    sysctls[name] = requirePlainText(field, requested[key] ?? "");
+    const value = requireNoNul(field, requested[key] ?? "");
+    if (!INTERFACE.test(name)) sysctls[name] = value;
   }
   return sysctls;
+}
+
+/** Of what toSysctls takes, the sysctls of one interface: files below /proc/sys and their values. */
+export function interfaceSysctls(
+  requested: Readonly<Record<string, string>>,
+): { file: string; value: string }[] {
+  return Object.keys(requested).flatMap((key) => {
+    const name = normalize(key);
+    if (!INTERFACE.test(name)) return [];
+    const file = name.replaceAll(/[./]/g, (separator) => (separator === "." ? "/" : "."));
+    return [{ file, value: requested[key] ?? "" }];
+  });
 }
 
 /** sysctl(8) takes "net/ipv4/x" for "net.ipv4.x": whichever separator comes first decides. */

@@ -47,6 +47,13 @@ export function toPodIds(options: NamespaceOption | undefined): PodIds | undefin
   return uids;
 }
 
+/** What an operator should know of a mapping that is carried out all the same; "" for nothing. */
+export function mappingWarning(ids: PodIds | undefined): string {
+  if (ids === undefined || ids.hostId >= FIRST_POD_ID) return "";
+  const root = ids.hostId === 0 ? ", its root being the node's root" : "";
+  return `the pod's user namespace holds ids of the node's own users, from ${ids.hostId} on${root}`;
+}
+
 /** @throws InvalidArgument when a container asks for other ids than its pod has */
 export function requireSamePodIds(container: PodIds | undefined, pod: PodIds | undefined): void {
   if (container?.hostId !== pod?.hostId || container?.size !== pod?.size) {
@@ -72,7 +79,6 @@ function onlyMapping(field: "uids" | "gids", mappings: readonly IDMapping[]): Po
   }
   const { containerId, hostId, length } = mapping;
   if (containerId !== 0) throw refusal(`${field}: id 0 of the container is not mapped`);
-  if (hostId < FIRST_POD_ID) throw refusal(`${field}: host ids below ${FIRST_POD_ID}`);
   if (length === 0 || length > END_OF_IDS - hostId) {
     throw refusal(`${field}: length ${length} is 0 or leaves the 32-bit ids`);
   }

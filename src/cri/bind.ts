@@ -33,8 +33,11 @@ export interface CallContext {
 /** A response whose bytes are ready (the index's joined fragments): sent as they are. */
 export class Encoded {
   readonly bytes: Uint8Array;
-  constructor(bytes: Uint8Array) {
+  /** What they were made of, where that is at hand. */
+  readonly message: object | undefined;
+  constructor(bytes: Uint8Array, message?: object) {
     this.bytes = bytes;
+    this.message = message;
   }
 }
 
@@ -113,14 +116,19 @@ function methodDefinition(
     responseStream: method.methodKind === "server_streaming",
     requestSerialize: (value) => view(toBinary(method.input, value as never)),
     requestDeserialize: (bytes) => fromBinary(method.input, bytes),
-    responseSerialize: (value) =>
-      view(
-        value instanceof Encoded
-          ? value.bytes
-          : toBinary(method.output, create(method.output, value as never)),
-      ),
+    // Handlers' answers are bytes by then (`encode`).
+    responseSerialize: (value) => view((value as Encoded).bytes),
     responseDeserialize: (bytes) => fromBinary(method.output, bytes),
   };
+}
+
+/**
+ * The bytes of an answer, made where a failure still counts as the call's: grpc-js would answer
+ * INTERNAL by itself, after the call was logged and counted as OK.
+ */
+function encode(method: DescMethod, answer: object): Encoded {
+  if (answer instanceof Encoded) return answer;
+  return new Encoded(toBinary(method.output, create(method.output, answer as never)), answer);
 }
 
 /** A Buffer over the same memory: a list of 500 containers is not copied once more. */
@@ -146,20 +154,20 @@ function unaryCall(
     options
       .observe(observed(method, call.request, context), async () => {
         if (handler === undefined) throw unimplemented(method);
-        return (await handler(call.request, context)) as object;
+        return encode(method, (await handler(call.request, context)) as object);
       })
       .then(
-        (response) => {
+        (encoded) => {
           release();
-          if (!call.cancelled) reply(null, response);
+          if (!call.cancelled) reply(null, encoded);
         },
         (error: unknown) => {
           release();
-          if (!call.cancelled) reply(toStatusObject(error));
+          if (!call.cancelled) reply(toStatusObject(error, method.name));
         },
       )
       .catch((err: unknown) => {
-        // Encoding the answer failed: the caller still gets one.
+        // The details of the status could not be sent: the caller still gets one.
         options.log.error({ err, rpc: method.name }, "reply failed");
         if (!call.cancelled) reply({ code: GrpcCode.INTERNAL, details: "reply failed" });
       });
@@ -178,7 +186,7 @@ function streamCall(
         if (handler === undefined) throw unimplemented(method);
         for await (const message of handler(call.request, context) as AsyncIterable<object>) {
           if (context.signal.aborted) break;
-          if (!call.write(message)) await drained(call, context.signal);
+          if (!call.write(encode(method, message))) await drained(call, context.signal);
         }
       })
       .then(
@@ -188,7 +196,7 @@ function streamCall(
         },
         (error: unknown) => {
           release();
-          if (!call.cancelled) call.emit("error", toStatusObject(error));
+          if (!call.cancelled) call.emit("error", toStatusObject(error, method.name));
         },
       )
       .catch((err: unknown) => {

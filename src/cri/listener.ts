@@ -24,7 +24,8 @@ export function createGrpcServer(): Server {
   return new Server({
     "grpc.max_receive_message_length": messageLimit,
     "grpc.max_send_message_length": -1,
-    "grpc.max_concurrent_streams": 250,
+    // No limit of concurrent streams, as with containerd and CRI-O: the kubelet has one connection, on
+    // which each stop holds a stream for its grace period, and Status must not wait for one of them.
     // Statistics of every call that nobody reads.
     "grpc.enable_channelz": 0,
   });
@@ -90,15 +91,18 @@ async function startListening(net: NetServer, endpoint: string): Promise<string 
   const path = unixPath(endpoint);
   prepareFolder(dirname(path));
   await removeStale(path);
+  const listening = new Promise<void>((resolve, reject) => {
+    net.once("error", reject);
+    net.once("listening", resolve);
+  });
+  // The file is made within `listen`; a umask kept for longer would be that of other parts' folders too.
   const previous = process.umask(0o117);
   try {
-    await new Promise<void>((resolve, reject) => {
-      net.once("error", reject);
-      net.listen({ path }, resolve);
-    });
+    net.listen({ path });
   } finally {
     process.umask(previous);
   }
+  await listening;
   chmodSync(path, 0o660);
   return path;
 }

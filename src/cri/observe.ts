@@ -1,3 +1,4 @@
+import { Encoded } from "./bind.ts";
 import type { Observer, ObservedCall } from "./bind.ts";
 import type { Logger } from "../log.ts";
 import { codeName, kindOf } from "./status.ts";
@@ -43,7 +44,7 @@ export function createObserver(options: {
     let failure: { error: unknown } | undefined;
     try {
       const answer = await withCallTrace(trace, work);
-      if (trace.target !== undefined) addAnswer(trace.target, answer);
+      if (trace.target !== undefined) addAnswer(trace.target, messageOf(answer));
       return answer;
     } catch (error) {
       failure = { error };
@@ -59,6 +60,10 @@ export function createObserver(options: {
     }
   };
   return { observe, inFlight: () => running };
+}
+
+function messageOf(answer: unknown): unknown {
+  return answer instanceof Encoded ? answer.message : answer;
 }
 
 function traceOf({ rpc, service, request, context }: ObservedCall, startedAtMs: number): CallTrace {

@@ -28,12 +28,20 @@ export function kindOf(error: unknown): ErrorKind {
   return exhausted.has(errnoOf(error) ?? "") ? "ResourceExhausted" : "Internal";
 }
 
-/** The one place where an error becomes what a gRPC caller sees. Details stay under 4 KiB. */
-export function toStatusObject(error: unknown): { code: GrpcCode; details: string } {
-  const details = errorText(error);
+/**
+ * The one place where an error becomes what a gRPC caller sees. Details stay under 4 KiB. What was not
+ * written for the caller (a file that could not be read) begins with the RPC, so that it says what failed.
+ */
+export function toStatusObject(error: unknown, rpc: string): { code: GrpcCode; details: string } {
+  const written = error instanceof CriError || isEngineShaped(error);
+  const details = written ? errorText(error) : `${rpc}: ${errorText(error)}`;
   return {
     code: codeOfKind[kindOf(error)],
-    details: details.length > 4096 ? `${details.slice(0, 4093)}...` : details,
+    // Half a surrogate pair, of a cut or from outside, could not be sent at all.
+    details: (details.length > 4096 ? `${details.slice(0, 4093)}...` : details).replace(
+      /\p{Cs}/gu,
+      "\ufffd",
+    ),
   };
 }
 
@@ -55,10 +63,12 @@ function isEngineShaped(error: unknown): error is EngineShaped {
 
 function kindOfEngine(error: EngineShaped): ErrorKind {
   switch (error.failure) {
+    // A slow engine is one that is not available. DEADLINE_EXCEEDED has a meaning of its own: the
+    // kubelet takes it for a command that ran too long, and counts the probe as failed.
     case "unreachable":
-      return "Unavailable";
     case "timeout":
-      return "DeadlineExceeded";
+    case "busy":
+      return "Unavailable";
     case "aborted":
       return "Cancelled";
     case "status":

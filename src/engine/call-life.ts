@@ -1,5 +1,6 @@
 import type { EngineCall } from "./call.ts";
 import { EngineError } from "./errors.ts";
+import type { EngineFailure } from "./errors.ts";
 
 /** A longer Node timer would fire at once. */
 const longestTimerMs = 2 ** 31 - 1;
@@ -12,10 +13,13 @@ export class CallLife {
   readonly #controller = new AbortController();
   readonly #sources: AbortSignal[];
   readonly #onAbort: () => void;
+  readonly #call: EngineCall;
   #timer: NodeJS.Timeout | undefined;
+  #sent = false;
 
   constructor(call: EngineCall, closed: AbortSignal) {
-    const { operation, timeoutMs } = call;
+    const { operation } = call;
+    this.#call = call;
     this.#onAbort = () => {
       const who = closed.aborted ? "the engine client was closed" : "given up by its caller";
       const message = `${operation}: ${who}`;
@@ -26,15 +30,36 @@ export class CallLife {
       if (source.aborted) this.#onAbort();
       else source.addEventListener("abort", this.#onAbort, { once: true });
     }
-    if (timeoutMs !== undefined) {
-      this.#timer = setTimeout(
-        () => {
-          const message = `${operation}: no answer from docker within ${timeoutMs} ms`;
-          this.#controller.abort(new EngineError({ failure: "timeout", operation, message }));
-        },
-        Math.min(timeoutMs, longestTimerMs),
-      );
+  }
+
+  /** Waits for a place at the engine, which has a limit of its own: the budget is Docker's. */
+  async inQueue<T>(limitMs: number, work: () => Promise<T>): Promise<T> {
+    const { operation, lane } = this.#call;
+    this.#after(limitMs, "busy", `${operation}: no place for it in the lane "${lane}" of docker`);
+    try {
+      return await work();
+    } finally {
+      this.dropDeadline();
     }
+  }
+
+  /** The request goes out now: its budget begins. A repetition is part of the same budget. */
+  sending(): void {
+    const { operation, timeoutMs } = this.#call;
+    if (this.#sent || timeoutMs === undefined) return;
+    this.#sent = true;
+    this.#after(timeoutMs, "timeout", `${operation}: no answer from docker`);
+  }
+
+  #after(ms: number, failure: EngineFailure, what: string): void {
+    const { operation } = this.#call;
+    this.#timer = setTimeout(
+      () => {
+        const message = `${what} within ${Math.round(ms)} ms`;
+        this.#controller.abort(new EngineError({ failure, operation, message }));
+      },
+      Math.min(ms, longestTimerMs),
+    );
   }
 
   get signal(): AbortSignal {

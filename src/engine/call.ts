@@ -1,19 +1,40 @@
 import type { EngineFailure } from "./errors.ts";
 
 /**
- * Which queue a request waits in when the engine is slow. Lanes never wait for each other: hung
- * inspects must not delay lists, nor stops that wait out their grace period the reads.
- * "long" (hijacks, pulls, events, waits) has a socket of its own for each request and no cap;
- * "probe" is the ping, which must tell a frozen engine however full the others are.
+ * How many requests of one purpose may be at the engine at once. Lanes never wait for each other, so
+ * that requests that hang (starts on a dead network file system, inspects of a locked container)
+ * delay only their own kind. The numbers bound the sockets that an engine without answers can hold.
  */
-export type Lane = "inspect" | "read" | "write" | "long" | "probe";
+export const laneLimits = {
+  kill: 256,
+  start: 256,
+  create: 256,
+  /** Creates and resizes execs; a node of 500 containers may probe all of them at once. */
+  exec: 256,
+  /** Removes and updates. */
+  change: 256,
+  inspectContainer: 64,
+  inspectExec: 256,
+  image: 64,
+  list: 64,
+} as const;
+
+/**
+ * The lane of a request. Three have no limit and a socket of their own for each request: "stop"
+ * (each waits for its container's grace period), "long" (hijacks, pulls, events) and "probe",
+ * the ping, which must find out a frozen engine however full the others are.
+ */
+export type Lane = keyof typeof laneLimits | "stop" | "long" | "probe";
 
 /** One request to the engine, apart from its method, path and body. */
 export interface EngineCall {
   /** In our words, without ids: "inspect container". */
   operation: string;
   lane: Lane;
-  /** Milliseconds for the whole answer, for streams until their headers; undefined: no deadline. */
+  /**
+   * Milliseconds for the whole answer, for streams until their headers, counted from the moment the
+   * request is sent; undefined: no deadline.
+   */
   timeoutMs: number | undefined;
   signal: AbortSignal | undefined;
   /** For the routes to which dockerode gives no query string. */

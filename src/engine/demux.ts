@@ -1,12 +1,14 @@
 import type { Readable, Writable } from "node:stream";
+import { roomIn } from "../sys/room.ts";
 import { EngineError } from "./errors.ts";
 import { oneLine } from "./error-text.ts";
 import { toEngineError } from "./failures.ts";
 
 /** "system" carries an error of the engine itself, after which it closes the stream. */
-export type FrameStream = "stdin" | "stdout" | "stderr" | "system";
+export type FrameStream = "stdout" | "stderr" | "system";
 
-const streamNames: readonly FrameStream[] = ["stdin", "stdout", "stderr", "system"];
+/** By number; what is marked as input is output all the same, as with Docker's own client. */
+const streamNames: readonly FrameStream[] = ["stdout", "stdout", "stderr", "system"];
 const headerBytes = 8;
 /** The engine writes at most some tens of KiB at once; more is not a frame header. */
 const maxFrameBytes = 64 << 20;
@@ -75,6 +77,13 @@ export class FrameDecoder {
   }
 }
 
+export interface CopyOptions {
+  /** Sees everything first. */
+  note?: (stream: FrameStream, bytes: Buffer) => void;
+  /** From its abort on nothing is written any more, and no sink is waited for. */
+  dropped?: AbortSignal;
+}
+
 /**
  * Copies a framed stream to its sinks until it ends, no faster than they take it. A sink that is
  * missing, or gone by then, has its share dropped: a client that left must not stall the process.
@@ -83,6 +92,7 @@ export class FrameDecoder {
 export async function demux(
   source: Readable,
   sinks: { stdout?: Writable | undefined; stderr?: Writable | undefined },
+  { note, dropped }: CopyOptions = {},
 ): Promise<void> {
   const operation = "read container output";
   const full = new Set<Writable>();
@@ -95,8 +105,10 @@ export async function demux(
       systemErrorSize += bytes.length;
       return;
     }
+    note?.(stream, bytes);
     const sink = stream === "stderr" ? sinks.stderr : sinks.stdout;
-    if (sink?.writable === true && !sink.write(bytes)) full.add(sink);
+    if (sink?.writable !== true || dropped?.aborted === true) return;
+    if (!sink.write(bytes)) full.add(sink);
   });
   try {
     for await (const chunk of source) {
@@ -107,7 +119,7 @@ export async function demux(
       } finally {
         for (const sink of corked) sink.uncork();
       }
-      for (const sink of full) await roomIn(sink);
+      for (const sink of full) await roomIn(sink, dropped);
       full.clear();
     }
   } catch (error) {
@@ -118,18 +130,6 @@ export async function demux(
     throw failed(operation, "protocol", oneLine(Buffer.concat(systemError).toString("utf8")));
   }
   if (!decoder.complete) throw failed(operation, "unreachable", "the stream broke off");
-}
-
-/** Resolves when the sink takes more, or will never again. */
-function roomIn(sink: Writable): Promise<void> {
-  if (!sink.writable || !sink.writableNeedDrain) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      for (const event of ["drain", "close", "error", "finish"]) sink.off(event, done);
-      resolve();
-    };
-    for (const event of ["drain", "close", "error", "finish"]) sink.on(event, done);
-  });
 }
 
 function failed(operation: string, failure: "protocol" | "unreachable", what: string): EngineError {

@@ -1,10 +1,10 @@
 import type Docker from "dockerode";
-import type { Engine } from "./engine.ts";
+import type { IncomingMessage } from "node:http";
+import type { ArchiveStream, Engine } from "./engine.ts";
 import { isStatus } from "./errors.ts";
 import { hijackedOf, listOf, objectWith, responseOf } from "./requests.ts";
 import type { Request, Requests } from "./requests.ts";
 import { pathSegment } from "./route.ts";
-import { protocolError } from "./failures.ts";
 import type { ContainerInspect, ContainerSummary } from "./types.ts";
 
 type ContainerCalls = Pick<
@@ -17,7 +17,6 @@ type ContainerCalls = Pick<
   | "inspectContainer"
   | "listContainers"
   | "updateContainer"
-  | "waitContainer"
   | "resizeContainer"
   | "attachContainer"
   | "readArchive"
@@ -48,9 +47,9 @@ export function containerCalls(requests: Requests): ContainerCalls {
         if (Array.isArray(answer?.Warnings)) warnings = answer.Warnings.map(String);
         return objectWith<{ Id: string }>(operation, "Id", answer);
       };
-      const _query = { name, platform: options?.platform };
+      const _query = { name };
       return await requests.run(
-        { operation, lane: "write", budgetMs: startMs, options, parse },
+        { operation, lane: "create", budgetMs: startMs, options, parse },
         async (docker) => {
           const created = await docker.createContainer({
             _query,
@@ -64,7 +63,7 @@ export function containerCalls(requests: Requests): ContainerCalls {
     startContainer: (id, options) =>
       unlessNotModified(
         on(
-          { operation: "start container", lane: "write", budgetMs: startMs, options },
+          { operation: "start container", lane: "start", budgetMs: startMs, options },
           id,
           (container) => container.start(),
         ),
@@ -74,7 +73,7 @@ export function containerCalls(requests: Requests): ContainerCalls {
       const budgetMs = graceSeconds * 1000 + stopSlackMs;
       return unlessNotModified(
         on(
-          { operation: "stop container", lane: "write", budgetMs, options, fixedBudget: true },
+          { operation: "stop container", lane: "stop", budgetMs, options, fixedBudget: true },
           id,
           (container) =>
             container.stop({ _query: { t: graceSeconds } } as Docker.ContainerStopOptions),
@@ -84,7 +83,7 @@ export function containerCalls(requests: Requests): ContainerCalls {
 
     killContainer: async (id, signal, options) => {
       await on(
-        { operation: "kill container", lane: "write", budgetMs: 60_000, options },
+        { operation: "kill container", lane: "kill", budgetMs: 60_000, options },
         id,
         (container) => container.kill({ _query: { signal } }),
       );
@@ -92,7 +91,7 @@ export function containerCalls(requests: Requests): ContainerCalls {
 
     removeContainer: async (id, options) => {
       await on(
-        { operation: "remove container", lane: "write", budgetMs: 120_000, options },
+        { operation: "remove container", lane: "change", budgetMs: 120_000, options },
         id,
         (container) =>
           container.remove({ _query: { force: true, v: true } } as Docker.ContainerRemoveOptions),
@@ -104,7 +103,7 @@ export function containerCalls(requests: Requests): ContainerCalls {
     inspectContainer: (idOrName, options) => {
       const operation = "inspect container";
       return on(
-        { operation, lane: "inspect", budgetMs: 10_000, options },
+        { operation, lane: "inspectContainer", budgetMs: 10_000, options },
         idOrName,
         async (found) => objectWith<ContainerInspect>(operation, "Id", await found.inspect()),
       );
@@ -113,7 +112,7 @@ export function containerCalls(requests: Requests): ContainerCalls {
     listContainers: (labels, options) => {
       const operation = "list containers";
       const filters = labels.length === 0 ? undefined : { label: labels };
-      return requests.run({ operation, lane: "read", budgetMs: 30_000, options }, async (docker) =>
+      return requests.run({ operation, lane: "list", budgetMs: 30_000, options }, async (docker) =>
         listOf<ContainerSummary>(
           operation,
           await docker.listContainers({
@@ -125,31 +124,15 @@ export function containerCalls(requests: Requests): ContainerCalls {
 
     updateContainer: async (id, resources, options) => {
       await on(
-        { operation: "update container", lane: "write", budgetMs: 60_000, options },
+        { operation: "update container", lane: "change", budgetMs: 60_000, options },
         id,
         (container) => container.update({ _body: resources }),
       );
     },
 
-    waitContainer: (id, options) => {
-      const operation = "wait for container";
-      return on(
-        { operation, lane: "long", budgetMs: undefined, options },
-        id,
-        async (container) => {
-          const answer = (await container.wait({
-            _query: { condition: "not-running" },
-          } as unknown as Docker.ContainerWaitOptions)) as { StatusCode?: unknown } | undefined;
-          if (typeof answer?.StatusCode !== "number")
-            throw protocolError(operation, "no StatusCode");
-          return answer.StatusCode;
-        },
-      );
-    },
-
     resizeContainer: async (id, width, height) => {
       await on(
-        { operation: "resize container", lane: "write", budgetMs: 10_000, options: undefined },
+        { operation: "resize container", lane: "exec", budgetMs: 10_000, options: undefined },
         id,
         (container) => container.resize({ _query: { w: width, h: height } }),
       );
@@ -157,8 +140,8 @@ export function containerCalls(requests: Requests): ContainerCalls {
 
     attachContainer: (id, options) => {
       const operation = "attach container";
-      const { stdin, stdout, stderr, detachKeys, logs } = options;
-      const _query = { stream: true, stdin, stdout, stderr, detachKeys, logs: logs ?? false };
+      const { stdin, stdout, stderr, detachKeys } = options;
+      const _query = { stream: true, stdin, stdout, stderr, detachKeys };
       return on({ operation, lane: "long", budgetMs: 60_000, options }, id, async (container) =>
         hijackedOf(
           operation,
@@ -170,7 +153,7 @@ export function containerCalls(requests: Requests): ContainerCalls {
     readArchive: (id, path, options) => {
       const operation = "read container file";
       return on({ operation, lane: "long", budgetMs: 60_000, options }, id, async (container) =>
-        responseOf(operation, await container.getArchive({ _query: { path } })),
+        withLinkTarget(responseOf(operation, await container.getArchive({ _query: { path } }))),
       );
     },
   };
@@ -184,5 +167,19 @@ async function unlessNotModified(request: Promise<unknown>): Promise<boolean> {
   } catch (error) {
     if (isStatus(error, 304)) return false;
     throw error;
+  }
+}
+
+/** What Docker says of the path beside its archive: base64 of a JSON object. */
+function withLinkTarget(response: IncomingMessage): ArchiveStream {
+  const header = response.headers["x-docker-container-path-stat"];
+  try {
+    const text = Buffer.from(String(header), "base64").toString("utf8");
+    const { linkTarget } = JSON.parse(text) as { linkTarget?: unknown };
+    if (typeof linkTarget !== "string" || linkTarget === "") return response;
+    return Object.assign(response, { linkTarget });
+  } catch {
+    // Without it a link counts as what is no file.
+    return response;
   }
 }

@@ -17,7 +17,7 @@ export interface DockerEngineOptions {
   requestTimeoutMs?: number;
   /** Called once for each HTTP request when it is over. */
   onRequest?: (info: RequestInfo) => void;
-  /** Requests at the engine at once in each lane (inspect, read, write). Default 64. */
+  /** Requests at the engine at once in each lane that has a limit. Default: laneLimits. */
   inFlight?: number;
 }
 
@@ -36,7 +36,7 @@ export function createDockerEngine(options: DockerEngineOptions): DockerEngine {
   const requests = new Requests(transport, options.requestTimeoutMs);
   return {
     get connection() {
-      return { connected: transport.connected, apiVersion: transport.versioning.version };
+      return { apiVersion: transport.versioning.version };
     },
     supports,
     ...systemCalls(requests, transport, supports),

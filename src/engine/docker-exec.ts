@@ -12,7 +12,7 @@ export function execCalls(requests: Requests): ExecCalls {
     createExec: (containerId, body, options) => {
       const operation = "create exec";
       return requests.run(
-        { operation, lane: "write", budgetMs: 60_000, options },
+        { operation, lane: "exec", budgetMs: 60_000, options },
         async (docker) => {
           const container = docker.getContainer(pathSegment("container", containerId, operation));
           const exec = await container.exec({ _body: body } as Docker.ExecCreateOptions);
@@ -36,7 +36,7 @@ export function execCalls(requests: Requests): ExecCalls {
     inspectExec: (execId, options) => {
       const operation = "inspect exec";
       return requests.run(
-        { operation, lane: "inspect", budgetMs: 10_000, options },
+        { operation, lane: "inspectExec", budgetMs: 10_000, options },
         async (docker) =>
           objectWith<ExecInspect>(
             operation,
@@ -49,7 +49,7 @@ export function execCalls(requests: Requests): ExecCalls {
     resizeExec: async (execId, width, height) => {
       const operation = "resize exec";
       await requests.run(
-        { operation, lane: "write", budgetMs: 10_000, options: undefined },
+        { operation, lane: "exec", budgetMs: 10_000, options: undefined },
         (docker) =>
           docker
             .getExec(pathSegment("exec", execId, operation))

@@ -27,21 +27,19 @@ export function imageCalls(requests: Requests): ImageCalls {
   return {
     listImages: (options) => {
       const operation = "list images";
-      return requests.run({ operation, lane: "read", budgetMs: 30_000, options }, async (docker) =>
+      return requests.run({ operation, lane: "list", budgetMs: 30_000, options }, async (docker) =>
         listOf<ImageSummary>(operation, await docker.listImages({})),
       );
     },
 
     inspectImage: (reference, options) => {
       const operation = "inspect image";
-      return requests.run(
-        { operation, lane: "inspect", budgetMs: 10_000, options },
-        async (docker) =>
-          objectWith<ImageInspect>(
-            operation,
-            "Id",
-            await docker.getImage(pathSegment("image", reference, operation)).inspect(),
-          ),
+      return requests.run({ operation, lane: "image", budgetMs: 10_000, options }, async (docker) =>
+        objectWith<ImageInspect>(
+          operation,
+          "Id",
+          await docker.getImage(pathSegment("image", reference, operation)).inspect(),
+        ),
       );
     },
 
@@ -50,7 +48,7 @@ export function imageCalls(requests: Requests): ImageCalls {
     tagImage: async (reference, repository, tag) => {
       const operation = "tag image";
       await requests.run(
-        { operation, lane: "write", budgetMs: 30_000, options: undefined },
+        { operation, lane: "image", budgetMs: 30_000, options: undefined },
         (docker) =>
           docker
             .getImage(pathSegment("image", reference, operation))
@@ -61,7 +59,7 @@ export function imageCalls(requests: Requests): ImageCalls {
     removeImage: async (reference, options) => {
       const operation = "remove image";
       const _query = { force: options?.force ?? false, noprune: options?.noPrune ?? false };
-      await requests.run({ operation, lane: "write", budgetMs: 120_000, options }, (docker) =>
+      await requests.run({ operation, lane: "image", budgetMs: 120_000, options }, (docker) =>
         docker
           .getImage(pathSegment("image", reference, operation))
           .remove({ _query } as Docker.ImageRemoveOptions),
@@ -99,14 +97,14 @@ export function imageCalls(requests: Requests): ImageCalls {
 
 async function* pull(requests: Requests, options: PullOptions): AsyncGenerator<PullProgress> {
   const operation = "pull image";
-  const { repository, tagOrDigest, auth, platform } = options;
+  const { repository, tagOrDigest, auth } = options;
   // Headers come with the first progress message, which a slow registry may hold back for long;
   // the caller's own progress deadline decides.
   const stream = await requests.run(
     { operation, lane: "long", budgetMs: undefined, options, recordBody: true },
     (docker) =>
       docker.createImage((auth ?? undefined) as object, {
-        _query: { fromImage: repository, tag: tagOrDigest, platform },
+        _query: { fromImage: repository, tag: tagOrDigest },
       }),
   );
   yield* readProgress(operation, responseOf(operation, stream));

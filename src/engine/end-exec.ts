@@ -7,11 +7,24 @@ export interface EndExecDeps {
   engine: Pick<Engine, "inspectExec">;
   clock: Pick<Clock, "sleep">;
   /** SIGKILL to an exec's whole process tree, by host pid; returns how many got it. */
-  killExecTree(pid: number, containerId: string): number;
+  killExecTree(pid: number, containerId: string): Promise<number>;
+  /**
+   * The exec's host pid without Docker's help; "none" when it has none (it has not started, or has ended),
+   * "unknown" when that cannot be found out now.
+   */
+  pidOf?(execId: string, containerId: string): number | "none" | "unknown";
+  /** Told of each exec that has ended, or was never started. */
+  ended?(execId: string): void;
 }
 
 /** Ends an exec that nobody waits for any more. Resolves after the first try; never rejects. */
 export type EndExec = (execId: string, containerId: string) => Promise<void>;
+
+/** Where execs whose end is ours to see to are noted, so that the next process can. */
+export interface ExecNotes {
+  oweExec(execId: string, containerId: string): void;
+  execDone(execId: string): void;
+}
 
 /** Milliseconds between two looks, and how often; some ten minutes in all. */
 const pace: readonly (readonly [pauseMs: number, times: number])[] = [
@@ -19,32 +32,67 @@ const pace: readonly (readonly [pauseMs: number, times: number])[] = [
   [500, 120],
   [5_000, 110],
 ];
+/** An exec that an answering engine has not started for this many looks never reached it. */
+const unstartedLooks = 80;
 
 /**
  * Docker never ends an exec by itself when its client goes (moby runs it to its own end), may not have started it yet, and
  * may not answer just now: the process is looked for until it was killed or is known to have ended.
  */
 export function execEnder(deps: EndExecDeps): EndExec {
-  const endedNow = async (execId: string, containerId: string): Promise<boolean> => {
+  /** Undefined: it could not be tried (no descriptor is free), or broke off half-way. */
+  const kill = async (pid: number, containerId: string): Promise<number | undefined> => {
+    try {
+      return await deps.killExecTree(pid, containerId);
+    } catch {
+      return undefined;
+    }
+  };
+  const pidOf = (execId: string, containerId: string): number | "none" | "unknown" => {
+    try {
+      return deps.pidOf?.(execId, containerId) ?? "none";
+    } catch {
+      // No descriptor is free.
+      return "unknown";
+    }
+  };
+  const look = async (
+    execId: string,
+    containerId: string,
+  ): Promise<"ended" | "not started" | "later"> => {
     try {
       const { Running, ExitCode, Pid } = await deps.engine.inspectExec(execId);
-      if (!Running && ExitCode !== null) return true;
-      return Pid > 0 && deps.killExecTree(Pid, containerId) > 0;
+      if (!Running && ExitCode !== null) return "ended";
+      if (Pid > 0) return ((await kill(Pid, containerId)) ?? 0) > 0 ? "ended" : "later";
+      return Running ? "later" : "not started";
     } catch (error) {
-      // Its container is gone, and its processes with it.
-      return isStatus(error, 404);
+      // A dockerd that was restarted knows of no exec from before, and one that hangs tells of none:
+      // containerd's shim still does.
+      const pid = pidOf(execId, containerId);
+      if (pid === "unknown") return "later";
+      const killed = pid === "none" ? 0 : await kill(pid, containerId);
+      if (killed === undefined) return "later";
+      return killed > 0 || isStatus(error, 404) ? "ended" : "later";
     }
   };
   const endLater = async (execId: string, containerId: string): Promise<void> => {
+    let unstarted = 0;
     for (const [pauseMs, times] of pace) {
-      for (let look = 0; look < times; look += 1) {
+      for (let at = 0; at < times; at += 1) {
         await deps.clock.sleep(pauseMs);
-        if (await endedNow(execId, containerId)) return;
+        const found = await look(execId, containerId);
+        unstarted = found === "not started" ? unstarted + 1 : 0;
+        if (found !== "ended" && unstarted < unstartedLooks) continue;
+        deps.ended?.(execId);
+        return;
       }
     }
   };
   return async (execId, containerId) => {
-    if (await endedNow(execId, containerId)) return;
+    if ((await look(execId, containerId)) === "ended") {
+      deps.ended?.(execId);
+      return;
+    }
     void outsideCall(() => endLater(execId, containerId));
   };
 }

@@ -44,9 +44,8 @@ export interface AttachOptions extends RequestOptions {
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;
-  detachKeys: string;
-  /** Replays the log first. */
-  logs?: boolean;
+  /** As Docker writes them, "ctrl-p,ctrl-q"; as bytes where a key is no text. */
+  detachKeys: string | Uint8Array;
 }
 
 export interface PullOptions extends RequestOptions {
@@ -55,14 +54,23 @@ export interface PullOptions extends RequestOptions {
   /** Always given: no tag would pull every tag. A digest ("sha256:…") goes here as well. */
   tagOrDigest: string;
   auth?: RegistryAuth | undefined;
-  platform?: string;
+}
+
+export interface EventOptions {
+  signal: AbortSignal;
+  onSubscribed: () => void;
+  /** Engine time in nanoseconds since the epoch; undefined: only what is to come. */
+  sinceNs?: bigint | undefined;
 }
 
 export interface EngineConnection {
-  /** True while the last contact with the engine succeeded. */
-  connected: boolean;
   /** Negotiated API version as [major, minor]; undefined until the first connect. */
   apiVersion: readonly [number, number] | undefined;
+}
+
+export interface ArchiveStream extends Readable {
+  /** Of a symbolic link: the path that all links together lead to, inside the container. */
+  readonly linkTarget?: string;
 }
 
 /**
@@ -85,7 +93,7 @@ export interface Engine {
   createContainer(
     name: string,
     body: ContainerCreate,
-    options?: RequestOptions & { platform?: string },
+    options?: RequestOptions,
   ): Promise<{ id: string; warnings: string[] }>;
   /** False when it was running already (304). */
   startContainer(id: string, options?: RequestOptions): Promise<boolean>;
@@ -98,12 +106,10 @@ export interface Engine {
   /** All containers, whatever their state; `labels` are "key" or "key=value", AND-ed. */
   listContainers(labels: string[], options?: RequestOptions): Promise<ContainerSummary[]>;
   updateContainer(id: string, resources: ResourceConfig, options?: RequestOptions): Promise<void>;
-  /** Resolves with the exit code when the container is not running any more. */
-  waitContainer(id: string, options?: RequestOptions): Promise<number>;
   resizeContainer(id: string, width: number, height: number): Promise<void>;
   attachContainer(id: string, options: AttachOptions): Promise<HijackedStream>;
-  /** Tar of one path in the container's file system. */
-  readArchive(id: string, path: string, options?: RequestOptions): Promise<Readable>;
+  /** Tar of one path in the container's file system; a link at its end is not followed. */
+  readArchive(id: string, path: string, options?: RequestOptions): Promise<ArchiveStream>;
 
   createExec(containerId: string, body: ExecCreate, options?: RequestOptions): Promise<string>;
   startExec(execId: string, tty: boolean, options?: RequestOptions): Promise<HijackedStream>;
@@ -126,10 +132,9 @@ export interface Engine {
 
   /**
    * Follows events that match `filters` until the signal aborts or the stream breaks (then it
-   * throws). `onSubscribed` is called once the engine has answered: what happens later is seen.
+   * throws). `onSubscribed` is called once the engine has answered, which is a moment before it
+   * listens to itself: only with `sinceNs` is nothing missed in between. Then the engine first
+   * repeats what it remembers from that time on (of its last 256 events; none from before its start).
    */
-  events(
-    filters: Record<string, string[]>,
-    options: { signal: AbortSignal; onSubscribed: () => void },
-  ): AsyncIterable<EngineEvent>;
+  events(filters: Record<string, string[]>, options: EventOptions): AsyncIterable<EngineEvent>;
 }

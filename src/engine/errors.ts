@@ -6,6 +6,8 @@ export type EngineFailure =
   | "unreachable"
   /** Our own time budget ran out. */
   | "timeout"
+  /** The request was never sent: too many of its kind were at the engine for too long. */
+  | "busy"
   /** The caller's signal aborted the request. */
   | "aborted"
   /** The engine answered, but not with what its API promises (HTML, broken JSON). */
@@ -35,10 +37,17 @@ export function isStatus(error: unknown, status: number): error is EngineError {
   return error instanceof EngineError && error.failure === "status" && error.status === status;
 }
 
-/** True when the request may have had its effect although no answer came (lost answer, timeout). */
+const withoutAnswer: ReadonlySet<EngineFailure> = new Set([
+  "unreachable",
+  "timeout",
+  "busy",
+  "aborted",
+]);
+
+/**
+ * True when the engine has not answered: the request may have had its effect all the same (lost
+ * answer, timeout), and nothing is known of its object.
+ */
 export function isUncertain(error: unknown): error is EngineError {
-  return (
-    error instanceof EngineError &&
-    (error.failure === "unreachable" || error.failure === "timeout" || error.failure === "aborted")
-  );
+  return error instanceof EngineError && withoutAnswer.has(error.failure);
 }

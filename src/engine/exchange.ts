@@ -1,6 +1,7 @@
 import { request } from "node:http";
 import type { Agent, IncomingMessage } from "node:http";
 import type { Duplex, Readable } from "node:stream";
+import { systemClock } from "../sys/clock.ts";
 
 /** What goes over the wire, whole. */
 export interface WireRequest {
@@ -69,6 +70,36 @@ export function exchange(wire: WireRequest, signal: AbortSignal): Promise<WireAn
       req.end(body);
     }
   });
+}
+
+/** A full backlog empties as fast as the engine accepts; the first looks are close together. */
+const acceptPauseMs = [5, 10, 20, 50];
+const longAcceptPauseMs = 100;
+
+/**
+ * As `exchange`, and patient while the socket's backlog is full: hundreds of stops at once meet
+ * engines that listen with room for 128 connections. The kernel says so (EAGAIN) before anything
+ * was sent, so trying again is safe; `signal` ends it.
+ */
+export async function exchangeWhenAccepted(
+  wire: WireRequest,
+  signal: AbortSignal,
+): Promise<WireAnswer> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await exchange(wire, signal);
+    } catch (error) {
+      // A streamed body was ended with its request.
+      if (!isBacklogFull(error) || typeof wire.body === "object") throw error;
+    }
+    await systemClock.sleep(acceptPauseMs[attempt] ?? longAcceptPauseMs, signal);
+  }
+}
+
+function isBacklogFull(error: unknown): boolean {
+  if (!(error instanceof ConnectionFault)) return false;
+  const { code, syscall } = error.cause as NodeJS.ErrnoException;
+  return code === "EAGAIN" && syscall === "connect";
 }
 
 function holdTo(signal: AbortSignal, stream: Readable | Duplex): void {

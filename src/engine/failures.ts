@@ -1,12 +1,23 @@
+import { errorText } from "../errors.ts";
 import { EngineError } from "./errors.ts";
 import { oneLine } from "./error-text.ts";
 
 /** Whatever a request failed with, as the one error that leaves this folder. */
 export function toEngineError(error: unknown, operation: string): EngineError {
   if (error instanceof EngineError) return error;
-  const text = oneLine(error instanceof Error ? error.message : String(error));
+  if (isDefect(error)) {
+    // Ours, and no sign of an engine that is away.
+    const message = `${operation}: ${oneLine(errorText(error))}`;
+    return new EngineError({ failure: "protocol", operation, message }, { cause: error });
+  }
+  const text = oneLine(errorText(error));
   const message = `${operation}: no connection to docker: ${text}`;
   return new EngineError({ failure: "unreachable", operation, message }, { cause: error });
+}
+
+function isDefect(error: unknown): boolean {
+  const defects = [TypeError, RangeError, SyntaxError, ReferenceError];
+  return defects.some((defect) => error instanceof defect);
 }
 
 /** The negotiation's failure as the failure of the request that needed it. */

@@ -53,14 +53,21 @@ export function toWire(dial: DialOptions, call: EngineCall): PreparedRequest {
   return { method: dial.method, path, headers, body, answer };
 }
 
-/** Docker's query values: booleans are 1 and 0, objects (filters) are JSON. */
+/** Docker's query values: booleans are 1 and 0, bytes are themselves, objects (filters) are JSON. */
 function queryString(values: Record<string, unknown>): string {
   const query = new URLSearchParams();
+  const bytes: string[] = [];
   for (const [key, value] of Object.entries(values)) {
     if (value === undefined) continue;
-    if (typeof value === "boolean") query.set(key, value ? "1" : "0");
+    if (value instanceof Uint8Array) bytes.push(`${key}=${percentEncoded(value)}`);
+    else if (typeof value === "boolean") query.set(key, value ? "1" : "0");
     else query.set(key, typeof value === "string" ? value : JSON.stringify(value));
   }
-  const text = query.toString();
+  const text = [query.toString(), ...bytes].filter((part) => part !== "").join("&");
   return text === "" ? "" : `?${text}`;
+}
+
+/** URLSearchParams knows only text. */
+function percentEncoded(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
 }

@@ -1,34 +1,37 @@
 import { Agent } from "node:http";
-import { performance } from "node:perf_hooks";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import Docker from "dockerode";
 import type { Logger } from "../log.ts";
-import { beginStep } from "../sys/call-trace.ts";
+import { Semaphore } from "../sys/mutex.ts";
 import { isVersionRefusal } from "./api-version.ts";
 import { CallLife } from "./call-life.ts";
+import { laneLimits } from "./call.ts";
 import type { EngineCall, Lane, RequestInfo } from "./call.ts";
 import { checkSocketOwner } from "./endpoint.ts";
 import { EngineError } from "./errors.ts";
 import { errorBodyText, maxErrorBodyBytes } from "./error-text.ts";
 import { inTheNameOf, protocolError, toEngineError } from "./failures.ts";
-import { ConnectionFault, exchange, readText } from "./exchange.ts";
+import { ConnectionFault, exchangeWhenAccepted, readText } from "./exchange.ts";
 import type { WireAnswer } from "./exchange.ts";
-import { InFlightCap } from "./in-flight.ts";
 import { toWire } from "./modem-options.ts";
 import type { DialOptions, PreparedRequest } from "./modem-options.ts";
-import { routeOf } from "./route.ts";
+import { beginRecord } from "./request-record.ts";
 import { Versioning } from "./versioning.ts";
 
 export interface TransportOptions {
   socketPath: string;
   log: Logger;
   onRequest?: ((info: RequestInfo) => void) | undefined;
-  /** Requests at the engine at once in each of the lanes inspect, read and write. Default 64. */
+  /** Requests at the engine at once in each lane that has a limit. Default: laneLimits. */
   inFlight?: number;
 }
 
 const pingTimeoutMs = 5_000;
+/** One late ping is an engine that is busy; after this many it hangs. */
+const pingsUntilSilent = 2;
+/** Longest wait for a place in a lane; a request with a shorter budget waits no longer than that. */
+const longestQueueMs = 60_000;
 /** Far above a list of 10 000 containers; a body without end must not take the memory. */
 const maxBodyBytes = 128 << 20;
 
@@ -42,28 +45,24 @@ type DialCallback = (error: Error | null, data?: unknown) => void;
 export class Transport {
   readonly #options: TransportOptions;
   readonly #agent: Agent;
-  readonly #caps: Partial<Record<Lane, InFlightCap>>;
+  readonly #caps: Partial<Record<Lane, Semaphore>>;
   readonly #versioning: Versioning;
   readonly #closed = new AbortController();
-  #connected = false;
-  /** The last ping had no answer in its time: the engine hangs. */
-  #silent = false;
+  /** Pings in a row that had no answer in their time, with no other answer meanwhile. */
+  #unanswered = 0;
+  #answers = 0;
 
   constructor(options: TransportOptions) {
-    const limit = options.inFlight ?? 64;
+    const lanes = Object.keys(laneLimits) as (keyof typeof laneLimits)[];
+    const limits = lanes.map((lane) => [lane, options.inFlight ?? laneLimits[lane]] as const);
     this.#options = options;
     // The caps bound the sockets; a second queue inside the agent would mix the lanes up.
-    this.#agent = new Agent({ keepAlive: true, maxSockets: 3 * limit + 1, maxFreeSockets: 16 });
-    this.#caps = {
-      inspect: new InFlightCap(limit),
-      read: new InFlightCap(limit),
-      write: new InFlightCap(limit),
-    };
+    const maxSockets = limits.reduce((sum, [, limit]) => sum + limit, 1);
+    this.#agent = new Agent({ keepAlive: true, maxSockets, maxFreeSockets: 16 });
+    this.#caps = Object.fromEntries(
+      limits.map(([lane, limit]) => [lane, new Semaphore(limit, "place at the engine")] as const),
+    );
     this.#versioning = new Versioning(() => this.#ping({ signal: undefined }));
-  }
-
-  get connected(): boolean {
-    return this.#connected;
   }
 
   get versioning(): Versioning {
@@ -88,6 +87,12 @@ export class Transport {
     this.#versioning.settle(await this.#ping(options));
   }
 
+  /** The engine said something on a stream that it answered long ago: it is not silent. */
+  heard(): void {
+    this.#answers += 1;
+    this.#unanswered = 0;
+  }
+
   close(): void {
     this.#closed.abort();
     this.#agent.destroy();
@@ -95,7 +100,7 @@ export class Transport {
 
   /** Resolves with parsed JSON, a response stream or a hijacked socket, as the request asks. */
   async send(call: EngineCall, prepared: PreparedRequest): Promise<unknown> {
-    if (this.#silent) {
+    if (this.#unanswered >= pingsUntilSilent) {
       // Requests would only pile up at it, each until its own deadline; the next ping will tell.
       const message = `${call.operation}: docker does not answer its ping`;
       throw new EngineError({ failure: "unreachable", operation: call.operation, message });
@@ -103,7 +108,7 @@ export class Transport {
     const life = new CallLife(call, this.#closed.signal);
     let streaming = false;
     try {
-      const leave = await this.#caps[call.lane]?.enter(life.signal);
+      const leave = await this.#enter(call, life);
       try {
         const result = await this.#withRetry(call, prepared, life);
         if (isStream(result)) {
@@ -123,12 +128,20 @@ export class Transport {
     }
   }
 
+  async #enter(call: EngineCall, life: CallLife): Promise<(() => void) | undefined> {
+    const cap = this.#caps[call.lane];
+    if (cap === undefined) return undefined;
+    const limitMs = Math.min(call.timeoutMs ?? longestQueueMs, longestQueueMs);
+    return await life.inQueue(limitMs, () => cap.enter(life.signal));
+  }
+
   async #withRetry(call: EngineCall, prepared: PreparedRequest, life: CallLife): Promise<unknown> {
     for (let again = false; ; again = true) {
       const [major, minor] = await this.#versioning
         .current(life.signal)
         .catch((error: unknown) => Promise.reject(inTheNameOf(call.operation, error)));
       const path = `/v${major}.${minor}${prepared.path}`;
+      life.sending();
       try {
         return await this.#once(call, { ...prepared, path }, life.signal);
       } catch (error) {
@@ -158,7 +171,9 @@ export class Transport {
     const timeoutMs = options.timeoutMs ?? pingTimeoutMs;
     const call: EngineCall = { operation, lane: "probe", timeoutMs, signal: options.signal };
     const life = new CallLife(call, this.#closed.signal);
+    const answers = this.#answers;
     try {
+      life.sending();
       await checkSocketOwner(this.#options.socketPath, operation);
       let offered: string | undefined;
       await this.#once(
@@ -174,9 +189,8 @@ export class Transport {
     } catch (error) {
       // A ping without answer is the engine's absence, unlike a slow request about one object.
       const failure = toEngineError(error, operation);
-      if (failure.failure === "timeout") {
-        this.#connected = false;
-        this.#silent = true;
+      if (failure.failure === "timeout" && this.#answers === answers) {
+        this.#unanswered += 1;
       }
       throw failure;
     } finally {
@@ -191,21 +205,20 @@ export class Transport {
     signal: AbortSignal,
     onHeaders?: (response: IncomingMessage) => void,
   ): Promise<unknown> {
-    const { record, traceHeaders } = this.#begin(prepared);
+    const { record, traceHeaders } = beginRecord(prepared, this.#options);
     let answer: WireAnswer | undefined;
     try {
-      answer = await exchange(
+      answer = await exchangeWhenAccepted(
         {
           ...prepared,
           socketPath: this.#options.socketPath,
           headers: { ...prepared.headers, ...traceHeaders },
-          agent: call.lane === "long" || call.lane === "probe" ? undefined : this.#agent,
+          agent: this.#caps[call.lane] === undefined ? undefined : this.#agent,
           hijack: prepared.answer === "hijack",
         },
         signal,
       );
-      this.#connected = true;
-      this.#silent = false;
+      this.heard();
       const version = answer.response.headers["api-version"];
       this.#versioning.observe(typeof version === "string" ? version : undefined);
       onHeaders?.(answer.response);
@@ -218,8 +231,7 @@ export class Transport {
     } catch (error) {
       const failure = toEngineError(error, call.operation);
       if (failure.failure === "unreachable") {
-        this.#connected = false;
-        this.#silent = false;
+        this.#unanswered = 0;
         this.#versioning.forget();
       }
       record(answer?.response.statusCode ?? 0, failure);
@@ -257,27 +269,6 @@ export class Transport {
     } catch (cause) {
       throw protocolError(operation, "the answer is not JSON", cause);
     }
-  }
-
-  #begin(prepared: PreparedRequest): {
-    record: (status: number, error?: Error) => void;
-    traceHeaders: Record<string, string>;
-  } {
-    const { method } = prepared;
-    const route = routeOf(prepared.path);
-    const step = beginStep("docker", `${method} ${route}`);
-    const startedAtMs = performance.now();
-    const record = (status: number, error?: Error): void => {
-      step.end(status === 0 ? undefined : status);
-      const failure = error === undefined ? {} : { failure: toEngineError(error, "").failure };
-      const durationMs = performance.now() - startedAtMs;
-      try {
-        this.#options.onRequest?.({ method, route, status, durationMs, ...failure });
-      } catch (err) {
-        this.#options.log.error({ err }, "request observer failed");
-      }
-    };
-    return { record, traceHeaders: step.traceHeaders() };
   }
 }
 

@@ -2,7 +2,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { RegistryAuth } from "../engine/image-types.ts";
 import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import type { FoundCredentials } from "./credential-file.ts";
+import type { Credentials } from "./credential-file.ts";
 import type { Puller } from "./pull.ts";
 
 export interface ImageRequest {
@@ -11,7 +11,7 @@ export interface ImageRequest {
   /** In full, without tag and digest. */
   repository: string;
   tagOrDigest: string;
-  /** The kubelet's; they are for the image's own registry and never go to a mirror. */
+  /** The kubelet's; they are for the image's own registry and never go to a mirror on another one. */
   auth?: RegistryAuth | undefined;
   signal: AbortSignal;
 }
@@ -35,14 +35,15 @@ export function createImagePuller(deps: {
   engine: Pick<Engine, "tagImage">;
   /** The repository's names at its mirrors, in order. */
   mirrorsOf(repository: string): string[];
-  credentials(repository: string): Promise<FoundCredentials>;
+  credentials: Credentials;
   log: Logger;
 }): ImagePuller {
   const { puller, engine, log } = deps;
 
   const fromMirror = async (request: ImageRequest, mirror: string): Promise<string> => {
     const { image, repository, tagOrDigest, signal } = request;
-    const { auth } = await deps.credentials(mirror);
+    const own = request.auth !== undefined && registryOf(mirror) === registryOf(repository);
+    const { auth } = own ? request : await deps.credentials(mirror);
     const deadline = { progressDeadlineMs: mirrorDeadlineMs };
     await puller.pull({ image, repository: mirror, tagOrDigest, auth, signal, ...deadline });
     if (tagOrDigest.includes(":")) return `${mirror}@${tagOrDigest}`;
@@ -85,3 +86,6 @@ export function createImagePuller(deps: {
     },
   };
 }
+
+/** "mirror.example:5000/quay/app" → "mirror.example:5000". */
+const registryOf = (repository: string): string => repository.slice(0, repository.indexOf("/"));

@@ -12,7 +12,6 @@ export interface PullRequest {
   repository: string;
   tagOrDigest: string;
   auth?: RegistryAuth | undefined;
-  platform?: string;
   /** Shortens the puller's own. */
   progressDeadlineMs?: number;
   signal: AbortSignal;
@@ -109,7 +108,6 @@ export function createPuller(deps: {
         tagOrDigest: request.tagOrDigest,
         auth: request.auth,
         signal: controller.signal,
-        ...(request.platform === undefined ? {} : { platform: request.platform }),
       });
       for await (const message of messages) {
         if (advance(message, state, layers)) lastProgressMs = deps.clock.monotonicMs();
@@ -137,12 +135,7 @@ export function createPuller(deps: {
       })),
     pull: async (request) => {
       request.signal.throwIfAborted();
-      const key = JSON.stringify([
-        request.repository,
-        request.tagOrDigest,
-        request.platform ?? "",
-        request.auth ?? null,
-      ]);
+      const key = JSON.stringify([request.repository, request.tagOrDigest, request.auth ?? null]);
       const joined = flights.get(key);
       // Its request to the engine is on the trace of the call that began it.
       const wait = joined === undefined ? undefined : beginStep("wait", "pull under way");
@@ -256,8 +249,13 @@ export function pullError(request: { image: string }, error: unknown): unknown {
   if (signature.test(cause))
     return new CriError("Unknown", `SignatureValidationFailed: ${message}`);
   if (unavailable.test(cause)) return new CriError("Unknown", `RegistryUnavailable: ${message}`);
-  return new CriError("Unknown", message);
+  return new CriError("Unknown", noImage.test(text) ? `${message} (${artifact})` : message);
 }
+
+/** Docker's words for content of a registry that is no container image; 20.10's are the last two. */
+const noImage =
+  /unsupported media type|mismatched image rootfs|invalid rootfs in image|encountered remote "[^"]*"/i;
+const artifact = "it may be an OCI artifact, which is not supported here";
 
 /** Without URLs and without words that hold the image's own name. */
 function withoutNames(text: string, image: string): string {

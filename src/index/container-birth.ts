@@ -1,64 +1,61 @@
-import type { ContainerCreate, ContainerInspect, ContainerSummary } from "../engine/types.ts";
+import type {
+  ContainerCreate,
+  ContainerInspect,
+  ContainerState,
+  ContainerSummary,
+} from "../engine/types.ts";
+import { sharedText } from "../convert/shared-text.ts";
 import type { Mark } from "./container-index.ts";
-import { newRecord, type ContainerRecord, type ReadIdentity } from "./container-record.ts";
+import type { Known } from "./container-merge.ts";
 import { initialState, stateFromSummary } from "./container-state.ts";
 
 /** After an own create, before any inspect: all but the image's id and the exact time are known. */
-export function recordOfCreate(
-  id: string,
-  name: string,
-  create: ContainerCreate,
-  read: ReadIdentity,
-  mark: Mark,
-): ContainerRecord {
-  return newRecord({
-    id,
-    name,
-    read,
-    labels: create.Labels,
-    image: create.Image,
-    imageId: create.Image,
-    createdAtNs: mark.wallNs,
-    state: initialState,
-    order: mark.order,
-  });
+export function knownOfCreate(name: string, create: ContainerCreate, mark: Mark): Known {
+  return born(
+    { name, image: create.Image, imageId: create.Image, createdAtNs: mark.wallNs },
+    initialState,
+    mark.order,
+  );
 }
 
-export function recordOfSummary(
-  summary: ContainerSummary,
-  name: string,
-  read: ReadIdentity,
-  since: Mark,
-): ContainerRecord {
-  return newRecord({
-    id: summary.Id,
-    name,
-    read,
-    labels: summary.Labels ?? {},
-    image: summary.Image,
-    imageId: summary.ImageID,
-    createdAtNs: BigInt(summary.Created) * 1_000_000_000n,
-    state: stateFromSummary(summary),
-    order: since.order,
-  });
+export function knownOfSummary(summary: ContainerSummary, name: string, since: Mark): Known {
+  const createdAtNs = BigInt(summary.Created) * 1_000_000_000n;
+  return born(
+    {
+      name,
+      image: sharedText(summary.Image),
+      imageId: sharedText(summary.ImageID),
+      createdAtNs,
+    },
+    stateFromSummary(summary),
+    since.order,
+  );
 }
 
-/** The record of an inspect that is yet to be merged: it counts as changed just before. */
-export function recordOfInspect(
-  inspect: ContainerInspect,
-  name: string,
-  read: ReadIdentity,
-  since: Mark,
-): ContainerRecord {
-  return newRecord({
-    id: inspect.Id,
-    name,
-    read,
-    labels: inspect.Config.Labels ?? {},
-    image: inspect.Config.Image,
-    imageId: inspect.Image,
-    createdAtNs: since.wallNs,
-    state: inspect.State,
-    order: since.order - 1,
-  });
+/** Of an inspect that is yet to be merged: it counts as changed just before. */
+export function knownOfInspect(inspect: ContainerInspect, name: string, since: Mark): Known {
+  return born(
+    { name, image: inspect.Config.Image, imageId: inspect.Image, createdAtNs: since.wallNs },
+    inspect.State,
+    since.order - 1,
+  );
+}
+
+function born(
+  names: Pick<Known, "name" | "image" | "imageId" | "createdAtNs">,
+  state: ContainerState,
+  order: number,
+): Known {
+  return {
+    ...names,
+    state,
+    inspect: undefined,
+    dirty: true,
+    changedAt: order,
+    stateAt: order,
+    inspected: undefined,
+    stateNs: 0n,
+    exitUnknown: false,
+    oomNs: 0n,
+  };
 }

@@ -7,6 +7,7 @@ import type {
 import type { Engine } from "../engine/engine.ts";
 import type { Logger } from "../log.ts";
 import type { Clock } from "../sys/clock.ts";
+import type { InspectFacts } from "../convert/inspect-facts.ts";
 import type { CriIdentity } from "../convert/labels.ts";
 import type { ImageIndex } from "./image-index.ts";
 
@@ -35,8 +36,8 @@ export interface ContainerEntry {
    * ExitCode 0 and "never" times where the list cannot say.
    */
   readonly state: ContainerState;
-  /** The last inspect with `state` laid over its State; undefined until the first one. */
-  readonly inspect: ContainerInspect | undefined;
+  /** What is kept of the last inspect, with `state` laid over its State; undefined until the first one. */
+  readonly inspect: InspectFacts | undefined;
   /** Grows with each replacement. */
   readonly revision: number;
   /** True while something may have changed after the last inspect began. */
@@ -113,7 +114,7 @@ export interface IndexDeps {
   imageReconcileMs?: number;
   /** Age from which one inspect is renewed at each reconcile, the oldest first (300 000). */
   refreshMs?: number;
-  /** Milliseconds of silence before a ping (5000), and how long it may take (3000). */
+  /** Milliseconds of silence before a ping (5000), and how long each of two may take (2000). */
   pingMs?: number;
   pingTimeoutMs?: number;
   /** How long reads are served from memory after the engine went away (30 000). */

@@ -5,16 +5,19 @@ import type { Logger } from "../log.ts";
 import { outsideCall } from "../sys/call-trace.ts";
 import type { ContainerTable } from "./container-table.ts";
 import type { ImageTable } from "./image-table.ts";
-import { ownName } from "./container-record.ts";
+import { ownName } from "./container-merge.ts";
+import type { Sleeper } from "./sleeper.ts";
 import type { Tick } from "./tick.ts";
 
 const LIST_MS = 20_000;
+const IMAGE_LABELS_MS = 3_000;
 
 export interface ListerDeps {
   engine: Engine;
   log: Logger;
   tick: Tick;
   signal: AbortSignal;
+  sleeper: Sleeper;
   table: ContainerTable;
   images: ImageTable;
   onContact(): void;
@@ -47,13 +50,15 @@ export class ContainerLister {
     const flight = {
       order: mark.order,
       promise: outsideCall(async () => {
-        const { engine, signal, table } = this.#deps;
+        const { engine, signal, table, sleeper } = this.#deps;
         this.#started += 1;
         const summaries = await engine.listContainers([], { timeoutMs: LIST_MS, signal });
         this.#deps.onContact();
-        for (const summary of summaries) {
-          await this.imageLabels(ownName(summary) ?? "", summary.Labels ?? {}, summary.ImageID);
-        }
+        const labels = summaries.map((summary) =>
+          this.imageLabels(ownName(summary) ?? "", summary.Labels ?? {}, summary.ImageID),
+        );
+        // An image store that hangs must not keep the list from coming; the next one asks again.
+        await sleeper.within(Promise.all(labels), IMAGE_LABELS_MS);
         const quiet = this.#first;
         const repairs = table.applyList(summaries, mark, quiet);
         this.#first = false;

@@ -5,28 +5,14 @@ import type {
   EngineEvent,
 } from "../engine/types.ts";
 import type { ContainerEntry, Mark, ObjectKind } from "./container-index.ts";
-import {
-  isLater,
-  mergeEvent,
-  mergeInspect,
-  mergeOomEvidence,
-  mergeSummary,
-  setStatus,
-} from "./container-merge.ts";
-import { recordOfCreate, recordOfInspect, recordOfSummary } from "./container-birth.ts";
-import {
-  nameOf,
-  ownName,
-  readOwn,
-  replaceEntry,
-  type ContainerRecord,
-  type ReadIdentity,
-} from "./container-record.ts";
+import { merge, nameOf, ownName, wantsKillEvidence, type Fact } from "./container-merge.ts";
+import { knownOfCreate, knownOfInspect, knownOfSummary } from "./container-birth.ts";
+import { newRecord, readOwn, type ContainerRecord, type ReadIdentity } from "./container-record.ts";
 import { phaseOf } from "./container-state.ts";
 import { parseName } from "../convert/names.ts";
+import { RecentMap } from "../sys/recent-map.ts";
 import { lifecycleSteps, startedAnew } from "./lifecycle.ts";
-import { byCreation } from "./list-order.ts";
-import { RecentMap } from "./recent-map.ts";
+import { RecordStore } from "./record-store.ts";
 import type { TableHooks } from "./table-hooks.ts";
 import type { Tick } from "./tick.ts";
 
@@ -38,14 +24,13 @@ const TOMBSTONES = 4096;
  * Nothing here waits or asks; an answer counts only if its request began after the last change.
  */
 export class ContainerTable {
-  readonly #records = new Map<string, ContainerRecord>();
+  readonly #records = new RecordStore();
   readonly #tombstones = new RecentMap<number>(TOMBSTONES);
   /** Order of the last event of objects that were not known yet: their inspect may be older. */
   readonly #heard = new RecentMap<number>(TOMBSTONES);
   /** Order of the last gap in the events. */
   #gapAt = 0;
   readonly #dirty = new Set<string>();
-  readonly #listed = new Map<ObjectKind, readonly ContainerEntry[]>();
   readonly #tick: Tick;
   readonly #hooks: TableHooks;
   constructor(tick: Tick, hooks: TableHooks) {
@@ -67,37 +52,24 @@ export class ContainerTable {
 
   /** In the order of their creation, so that a restart or a clock that is set changes no list. */
   list(kind: ObjectKind): readonly ContainerEntry[] {
-    let entries = this.#listed.get(kind);
-    if (entries === undefined) {
-      entries = [...this.#records.values()]
-        .map((record) => record.entry)
-        .filter((entry) => entry.kind === kind)
-        .sort(byCreation);
-      this.#listed.set(kind, entries);
-    }
-    return entries;
+    return this.#records.list(kind);
   }
 
-  byName(name: string): ContainerEntry | undefined {
-    for (const { entry } of this.#records.values()) if (entry.name === name) return entry;
-    return undefined;
+  /** Containers of one sandbox, in the same order. */
+  members(podSandboxId: string): readonly ContainerEntry[] {
+    return this.#records.members(podSandboxId);
   }
+
+  byName = (name: string): ContainerEntry | undefined => this.#records.byName(name);
 
   /** Order of the object's last change; 0 when it is not known. */
   changedAt(id: string): number {
-    return this.#records.get(id)?.changedAt ?? 0;
+    return this.#records.get(id)?.known.changedAt ?? 0;
   }
 
   /** The object whose inspect is the oldest, if it began before this (Clock.monotonicMs()). */
   oldestInspected(beforeMs: number): string | undefined {
-    let oldest: string | undefined;
-    let oldestMs = beforeMs;
-    for (const [id, { inspected }] of this.#records) {
-      if (inspected === undefined || inspected.monotonicMs >= oldestMs) continue;
-      oldest = id;
-      oldestMs = inspected.monotonicMs;
-    }
-    return oldest;
+    return this.#records.oldestInspected(beforeMs);
   }
 
   /** Tells the table which request may answer for the object, so that events can be compared. */
@@ -118,18 +90,19 @@ export class ContainerTable {
       // Only names that can be ours: a busy foreign container must cost nothing.
       if (parseName(event.Actor.Attributes["name"] ?? "") === undefined) return;
       this.#heard.set(id, this.#tick.next());
-      this.#hooks.onUnknown(id);
+      this.#hooks.onUnknown(id, event.Action === "create");
       return;
     }
     if (event.Action === "create") return;
-    if (event.Action === "oom" && event.timeNano > record.oomNs) {
-      record.oomNs = event.timeNano;
-      this.#changed(record, event.timeNano);
-    }
-    const { inspected } = record;
-    if (inspected !== undefined && this.#tick.covers(inspected, event.timeNano)) return;
-    mergeEvent(record, event, this.#tick);
-    this.#changed(record, event.timeNano);
+    const sawIt = (mark: Mark | undefined): boolean =>
+      mark !== undefined && this.#tick.covers(mark, event.timeNano);
+    const seenBy = sawIt(record.known.inspected)
+      ? "inspected"
+      : sawIt(record.flight)
+        ? "flight"
+        : "none";
+    const order = this.#tick.next();
+    this.#merge(record, { kind: "event", event, order, seenBy }, event.timeNano);
   }
 
   /** Returns how many objects were not as the table had them. */
@@ -143,15 +116,17 @@ export class ContainerTable {
         repairs += this.#addSummary(summary, since, quiet) ? 1 : 0;
         continue;
       }
-      if (record.imageLabelsMissing) this.#identify(record, record.entry.name);
-      if (mergeSummary(record, summary, since, this.#tick)) {
-        repairs += 1;
-        this.#changed(record, since.wallNs);
-      } else if (record.dirty) this.#hooks.onDirty(summary.Id, false);
+      if (record.imageLabelsMissing) this.#identify(record, summary.Labels ?? {});
+      record.seenAt = Math.max(record.seenAt, since.order);
+      const fact: Fact = { kind: "list", summary, since, order: this.#tick.next() };
+      if (this.#merge(record, fact, since.wallNs)) repairs += 1;
+      else if (record.known.dirty) this.#hooks.onDirty(summary.Id, false);
     }
-    for (const [id, record] of this.#records) {
+    for (const record of this.#records) {
+      const { id } = record.entry;
       // What changed or was made after the list began is for the next list, or an inspect's 404.
-      if (listed.has(id) || record.changedAt > since.order || record.seenAt > since.order) continue;
+      const { changedAt } = record.known;
+      if (listed.has(id) || changedAt > since.order || record.seenAt > since.order) continue;
       this.remove(id, since.wallNs);
       repairs += 1;
     }
@@ -163,10 +138,13 @@ export class ContainerTable {
     if ((this.#tombstones.get(id) ?? -1) > since.order) return;
     const record = this.#records.get(id) ?? this.#addInspect(inspect, since);
     if (record === undefined) return;
-    if (!mergeInspect(record, inspect, since)) return;
-    const name = nameOf(inspect.Name);
-    if (name !== record.entry.name || record.imageLabelsMissing) {
-      if (!this.#identify(record, name)) {
+    const { legacy } = record.entry.identity;
+    const known = merge(record.known, { kind: "inspect", inspect, since, legacy });
+    if (known === record.known) return;
+    record.known = known;
+    record.seenAt = Math.max(record.seenAt, since.order);
+    if (known.name !== record.entry.name || record.imageLabelsMissing) {
+      if (!this.#identify(record, inspect.Config.Labels ?? {})) {
         // Renamed to what is none of ours: for the CRI it is gone.
         this.remove(id, since.wallNs);
         return;
@@ -177,25 +155,22 @@ export class ContainerTable {
 
   created(id: string, name: string, create: ContainerCreate): void {
     if (this.#tombstones.has(id)) return;
-    if (this.#records.has(id)) {
+    if (this.#records.get(id) !== undefined) {
       this.touched(id);
       return;
     }
     const read = this.#read(name, create.Labels, create.Image);
     if (read === undefined) return;
     const mark = this.#tick.mark();
-    this.#add(recordOfCreate(id, name, create, read, mark), mark.wallNs, false, true);
+    const record = newRecord(id, read, knownOfCreate(name, create, mark));
+    this.#add(record, mark.wallNs, false, true);
   }
 
   touched(id: string, now?: "running" | "exited"): void {
     const record = this.#records.get(id);
     if (record === undefined) return;
     const mark = this.#tick.mark();
-    record.changedAt = mark.order;
-    record.dirty = true;
-    // Only forward: a container that died at once has been heard of before its start's answer.
-    if (now !== undefined && isLater(now, record.state.Status)) setStatus(record, now, mark);
-    this.#changed(record, mark.wallNs);
+    this.#merge(record, { kind: "write", now, mark }, mark.wallNs);
   }
 
   /** All that is derived from the entry is made anew; the engine is not asked. */
@@ -204,23 +179,34 @@ export class ContainerTable {
     if (record !== undefined) this.#changed(record, this.#tick.mark().wallNs);
   }
 
-  /** After a gap in the events nothing but a new inspect says what happened. */
-  touchAll(): void {
-    this.#gapAt = this.#tick.next();
-    for (const record of this.#records.values()) {
-      record.changedAt = this.#gapAt;
-      record.dirty = true;
-      this.#changed(record, 0n);
+  /**
+   * Events before this order may be lost. What had not ended may be another run of it, or have other
+   * limits: only an inspect says so. What had ended is inspected when somebody asks for it (`suspect`).
+   */
+  gap(atOrder: number): void {
+    this.#gapAt = atOrder;
+    for (const record of this.#records) {
+      if (record.phase === "stopped" || !this.suspect(record.entry.id)) continue;
+      this.#merge(record, { kind: "gap", order: atOrder }, 0n);
     }
+  }
+
+  /** Order that an inspect must have begun after to be the last word. */
+  mustBeNewerThan(id: string): number {
+    return Math.max(this.changedAt(id), this.#gapAt);
+  }
+
+  /** True when events may have been lost since the object's last inspect. */
+  suspect(id: string): boolean {
+    return (this.#records.get(id)?.known.inspected?.order ?? 0) < this.#gapAt;
   }
 
   remove(id: string, atNs: bigint): void {
     this.#tombstones.set(id, this.#tick.next());
     const record = this.#records.get(id);
     if (record === undefined) return;
-    this.#records.delete(id);
+    this.#records.remove(record);
     this.#dirty.delete(id);
-    this.#listed.delete(record.entry.kind);
     for (const kind of lifecycleSteps(record.phase, "deleted")) {
       this.#hooks.onChange({ kind, entry: record.entry, atNs });
     }
@@ -232,7 +218,11 @@ export class ContainerTable {
     if (name === undefined) return false;
     const read = this.#read(name, summary.Labels ?? {}, summary.ImageID);
     if (read === undefined) return false;
-    this.#add(recordOfSummary(summary, name, read, since), since.wallNs, quiet);
+    this.#add(
+      newRecord(summary.Id, read, knownOfSummary(summary, name, since)),
+      since.wallNs,
+      quiet,
+    );
     return true;
   }
 
@@ -240,9 +230,10 @@ export class ContainerTable {
     const name = nameOf(inspect.Name);
     const read = this.#read(name, inspect.Config.Labels ?? {}, inspect.Image);
     if (read === undefined) return undefined;
-    const record = recordOfInspect(inspect, name, read, since);
-    const { changedAt } = record;
-    record.changedAt = Math.max(changedAt, this.#heard.get(inspect.Id) ?? 0, this.#gapAt);
+    const known = knownOfInspect(inspect, name, since);
+    const heardAt = this.#heard.get(inspect.Id) ?? 0;
+    const changedAt = Math.max(known.changedAt, heardAt, this.#gapAt);
+    const record = newRecord(inspect.Id, read, { ...known, changedAt });
     this.#add(record, since.wallNs, false);
     return record;
   }
@@ -251,21 +242,20 @@ export class ContainerTable {
     return readOwn(name, labels, () => this.#hooks.imageLabels(imageId));
   }
 
-  /** False when the object, under this name, is not ours. */
-  #identify(record: ContainerRecord, name: string): boolean {
-    const imageId = record.inspect?.Image ?? record.entry.imageId;
-    const read = this.#read(name, record.labels, imageId);
+  /** False when the object, under the name that it has now, is not ours. */
+  #identify(record: ContainerRecord, labels: Record<string, string>): boolean {
+    const { name, imageId } = record.known;
+    const read = this.#read(name, labels, imageId);
     if (read === undefined) return false;
     record.imageLabelsMissing = read.imageLabelsMissing;
-    replaceEntry(record, read.identity);
+    this.#records.replace(record, read.identity);
     return true;
   }
 
   #add(record: ContainerRecord, atNs: bigint, quiet: boolean, born = false): void {
     const { id } = record.entry;
     this.#tombstones.delete(id);
-    this.#records.set(id, record);
-    this.#listed.delete(record.entry.kind);
+    this.#records.add(record);
     this.#markDirty(record, born);
     if (quiet) return;
     for (const kind of lifecycleSteps(undefined, record.phase)) {
@@ -273,20 +263,32 @@ export class ContainerTable {
     }
   }
 
+  /** False when the fact tells nothing new. */
+  #merge(record: ContainerRecord, fact: Fact, atNs: bigint): boolean {
+    const known = merge(record.known, fact);
+    if (known === record.known) return false;
+    record.known = known;
+    this.#changed(record, atNs);
+    return true;
+  }
+
   #changed(record: ContainerRecord, atNs: bigint): void {
-    const before = record.entry.state;
-    mergeOomEvidence(record, this.#hooks);
-    replaceEntry(record);
-    this.#listed.delete(record.entry.kind);
+    const before = record.entry;
+    // The engine tells of a kill late, or never when the life was short: there is other evidence.
+    if (wantsKillEvidence(record.known) && this.#hooks.oomKilled(before.id)) {
+      record.known = merge(record.known, { kind: "killed" });
+    }
+    this.#records.replace(record);
     this.#markDirty(record);
-    const phase = phaseOf(record.state);
-    const steps = lifecycleSteps(record.phase, phase, startedAnew(before, record.state));
+    const phase = phaseOf(record.known.state);
+    const again = startedAnew(before.state, record.known.state);
+    const steps = lifecycleSteps(record.phase, phase, again);
     record.phase = phase;
     for (const kind of steps) this.#hooks.onChange({ kind, entry: record.entry, atNs });
   }
 
-  #markDirty({ entry: { id }, dirty }: ContainerRecord, born = false): void {
-    if (!dirty) this.#dirty.delete(id);
+  #markDirty({ entry: { id }, known }: ContainerRecord, born = false): void {
+    if (!known.dirty) this.#dirty.delete(id);
     else {
       this.#dirty.add(id);
       this.#hooks.onDirty(id, born);

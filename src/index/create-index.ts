@@ -16,7 +16,6 @@ import { EngineFollower } from "./engine-follower.ts";
 import { ImageTable } from "./image-table.ts";
 import { Inspector } from "./inspector.ts";
 import { Listeners } from "./listeners.ts";
-import { Members } from "./members.ts";
 import { ReadPath } from "./read-path.ts";
 import { Sleeper } from "./sleeper.ts";
 import { Tick } from "./tick.ts";
@@ -36,7 +35,6 @@ class LiveIndex implements ContainerIndex {
   readonly images: ImageTable;
   readonly #deps: IndexDeps;
   readonly #tick: Tick;
-  readonly #members = new Members();
   readonly #sleeper: Sleeper;
   readonly #closing = new AbortController();
   readonly #table: ContainerTable;
@@ -64,6 +62,7 @@ class LiveIndex implements ContainerIndex {
     this.images = new ImageTable({
       ...shared,
       source: () => this.#reads.source(),
+      followed: () => this.#follower.live,
       aliases: deps.imageAliases ?? (() => []),
     });
     this.#table = new ContainerTable(this.#tick, {
@@ -71,8 +70,9 @@ class LiveIndex implements ContainerIndex {
         if (born) this.#inspector.want(id, BORN_DELAY_MS);
         else this.#inspector.want(id);
       },
-      onUnknown: (id) => {
-        this.#look(id);
+      onUnknown: (id, born) => {
+        // The engine tells of a create before it answers the request, on another connection.
+        this.#look(id, born ? BORN_DELAY_MS : undefined);
       },
       onChange: (change) => {
         this.#changes.tell(change);
@@ -100,6 +100,7 @@ class LiveIndex implements ContainerIndex {
         this.#table.inFlight(id, mark);
       },
       onAnswer: async (inspect, mark) => {
+        this.#follower.contact();
         await this.#lister.imageLabels(inspect.Name, inspect.Config.Labels ?? {}, inspect.Image);
         this.#table.applyInspect(inspect, mark);
       },
@@ -111,16 +112,16 @@ class LiveIndex implements ContainerIndex {
     this.#follower = new EngineFollower({
       ...shared,
       pingMs: deps.pingMs ?? 5_000,
-      pingTimeoutMs: deps.pingTimeoutMs ?? 3_000,
+      pingTimeoutMs: deps.pingTimeoutMs ?? 2_000,
       reconcileMs: deps.reconcileMs ?? 7_500,
       onEvent: (event) => {
         this.#onEvent(event);
       },
-      resync: async () => {
-        // What happened in the gap is only seen by inspects that begin now.
-        this.#table.touchAll();
+      resync: async (gapAt) => {
         this.images.touched();
         await this.#lister.list(this.#tick.next());
+        const at = await gapAt();
+        if (at !== undefined) this.#table.gap(at);
       },
       reconcile: async () => {
         // What no list shows (limits changed by another client, the event lost) heals by and by.
@@ -193,8 +194,8 @@ class LiveIndex implements ContainerIndex {
   }
 
   async membersOf(podSandboxId: string): Promise<readonly ContainerEntry[]> {
-    const containers = await this.#reads.list("container", isMemberOf(podSandboxId));
-    return this.#members.of(podSandboxId, containers);
+    await this.#reads.settleAll("container", isMemberOf(podSandboxId));
+    return this.#table.members(podSandboxId);
   }
 
   async byName(name: string): Promise<ContainerEntry | undefined> {
@@ -219,7 +220,7 @@ class LiveIndex implements ContainerIndex {
   }
 
   peekMembers(podSandboxId: string): readonly ContainerEntry[] {
-    return this.#members.of(podSandboxId, this.#table.list("container"));
+    return this.#table.members(podSandboxId);
   }
 
   mark(): Mark {
@@ -265,9 +266,9 @@ class LiveIndex implements ContainerIndex {
     this.#events.tell(event);
   }
 
-  #look(id: string): void {
+  #look(id: string, delayMs?: number): void {
     this.#lookOnce.add(id);
-    this.#inspector.want(id);
+    this.#inspector.want(id, delayMs);
   }
 
   #lookAtImagesLater(): void {

@@ -4,7 +4,10 @@ import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { outsideCall } from "../sys/call-trace.ts";
 import type { Clock } from "../sys/clock.ts";
+import { EventGap } from "./event-gap.ts";
+import { ReconcilePeriod } from "./reconcile-period.ts";
 import type { Sleeper } from "./sleeper.ts";
+import type { Tick } from "./tick.ts";
 
 /** Without the actions that every exec probe and health check would cause. */
 const EVENT_FILTERS = {
@@ -17,6 +20,14 @@ const EVENT_FILTERS = {
   ],
 };
 const DOWN_POLL_MS = 1_000;
+/** Pings without an answer until the engine counts as away; a busy one may miss one of them. */
+const PINGS_UNTIL_AWAY = 2;
+const PING_AGAIN_MS = 500;
+/**
+ * So much more of the past is asked for than was heard: what the engine does while it subscribes us,
+ * tells in another order than its times, or dates back because its clock was set.
+ */
+const LOOK_BACK_NS = 2_000_000_000n;
 const RESUBSCRIBE_FIRST_MS = 50;
 const RESUBSCRIBE_LAST_MS = 5_000;
 const RESYNC_RETRY_MS = 1_000;
@@ -27,12 +38,16 @@ export interface FollowerDeps {
   log: Logger;
   sleeper: Sleeper;
   signal: AbortSignal;
+  tick: Tick;
   pingMs: number;
   pingTimeoutMs: number;
   reconcileMs: number;
   onEvent(event: EngineEvent): void;
-  /** Brings everything up to date by requests that begin after the call. */
-  resync(): Promise<void>;
+  /**
+   * Brings everything up to date by requests that begin after the call. `gapAt`, asked when the list
+   * is there: the order before which events may be lost; undefined when none are.
+   */
+  resync(gapAt: () => Promise<number | undefined>): Promise<void>;
   /** One cheap look; tells how much the events had not told. */
   reconcile(): Promise<number>;
   /** The engine answers again after it had not. */
@@ -50,6 +65,13 @@ export class EngineFollower {
   #lastContactMs = 0;
   #eventsSinceLook = 0;
   #silentRepairs = 0;
+  #contacts = 0;
+  #unanswered = 0;
+  /** The stream that the engine has answered, while it is open. */
+  #open: AbortSignal | undefined;
+  #resyncing = false;
+  #lastNs: bigint | undefined;
+  readonly #gap: EventGap;
   #cutStream: () => void = () => undefined;
   #wakePing: () => void = () => undefined;
   #wakeStream: () => void = () => undefined;
@@ -57,6 +79,7 @@ export class EngineFollower {
   resyncs = 0;
   constructor(deps: FollowerDeps) {
     this.#deps = deps;
+    this.#gap = new EventGap(deps.sleeper);
     this.#lastContactMs = deps.clock.monotonicMs();
   }
 
@@ -101,21 +124,27 @@ export class EngineFollower {
   /** The engine answered a request of ours. */
   contact(): void {
     this.#lastContactMs = this.#deps.clock.monotonicMs();
+    this.#contacts += 1;
+    this.#unanswered = 0;
     if (this.#reachable === true) return;
     this.#reachable = true;
     this.#deps.log.info({}, "the engine answers");
     this.#wakeStream();
     this.#deps.onReturn();
+    // The stream held: it lost nothing, and a list tells what came late.
+    if (this.#open !== undefined) void this.#resync(this.#open);
   }
 
   async #pingLoop(): Promise<void> {
     const { engine, signal, pingTimeoutMs } = this.#deps;
     while (!this.#ended()) {
+      const contacts = this.#contacts;
       try {
         await engine.ping({ timeoutMs: pingTimeoutMs, signal });
         this.contact();
       } catch (error) {
-        if (!this.#ended()) this.#lost(error);
+        // An answer that came meanwhile is the newer word.
+        if (!this.#ended() && this.#contacts === contacts) this.#missedPing(error);
       }
       await this.#untilNextPing();
     }
@@ -124,6 +153,10 @@ export class EngineFollower {
   /** Any answer of the engine puts the next ping off; `#wakePing` brings it on. */
   async #untilNextPing(): Promise<void> {
     const { clock, pingMs, sleeper } = this.#deps;
+    if (this.#reachable === true && this.#unanswered > 0) {
+      await sleeper.pause(PING_AGAIN_MS);
+      return;
+    }
     const wanted = { now: false };
     while (!this.#ended() && !wanted.now) {
       const up = this.#reachable === true;
@@ -140,7 +173,7 @@ export class EngineFollower {
   }
 
   async #streamLoop(): Promise<void> {
-    const { engine, sleeper, log } = this.#deps;
+    const { engine, sleeper, log, clock } = this.#deps;
     let backoffMs = RESUBSCRIBE_FIRST_MS;
     while (!this.#ended()) {
       if (this.#reachable === false) {
@@ -151,24 +184,35 @@ export class EngineFollower {
       this.#cutStream = () => {
         stream.abort();
       };
+      const nowNs = clock.nowNs();
+      const lastNs = this.#lastNs ?? nowNs;
+      const sinceNs = (lastNs < nowNs ? lastNs : nowNs) - LOOK_BACK_NS;
       try {
         const onSubscribed = (): void => {
           backoffMs = RESUBSCRIBE_FIRST_MS;
+          this.#gap.begins(this.#deps.tick.next());
+          this.#open = stream.signal;
           void this.#resync(stream.signal);
         };
         for await (const event of engine.events(EVENT_FILTERS, {
           signal: stream.signal,
           onSubscribed,
+          sinceNs,
         })) {
           if (isAborted(stream.signal)) break;
+          if (this.#gap.isRepeated(event)) continue;
+          this.#lastNs = event.timeNano;
           this.events += 1;
           this.#eventsSinceLook += 1;
+          this.contact();
           this.#deps.onEvent(event);
         }
       } catch (error) {
         if (!this.#ended()) log.warn({ error: errorText(error) }, "the event stream ended");
       }
       stream.abort();
+      this.#open = undefined;
+      this.#gap.streamEnded();
       this.#notLive();
       // The fastest way to learn whether the engine itself is gone.
       this.#wakePing();
@@ -178,36 +222,46 @@ export class EngineFollower {
   }
 
   async #resync(stream: AbortSignal): Promise<void> {
+    if (this.#resyncing) return;
+    this.#resyncing = true;
     const { sleeper, log } = this.#deps;
     while (!isAborted(stream)) {
       try {
-        await this.#deps.resync();
-        if (isAborted(stream)) return;
+        await this.#deps.resync(() => this.#gap.owed());
+        if (isAborted(stream)) break;
+        this.#gap.settled();
         this.#live = true;
         this.#everLive = true;
         this.#silentRepairs = 0;
         this.resyncs += 1;
-        log.info({}, "in step with the engine");
-        return;
+        log.info({}, "the index is in step with Docker");
+        break;
       } catch (error) {
         log.warn({ error: errorText(error) }, "resync failed, will be repeated");
       }
       await sleeper.pause(RESYNC_RETRY_MS);
     }
+    this.#resyncing = false;
+    // Another stream began meanwhile, and found this one at work.
+    const open = this.#open;
+    if (open !== undefined && open !== stream && !isAborted(open)) void this.#resync(open);
   }
 
   async #reconcileLoop(): Promise<void> {
-    const { sleeper, log, reconcileMs } = this.#deps;
+    const { sleeper, log, reconcileMs, clock } = this.#deps;
+    const period = new ReconcilePeriod(reconcileMs);
     while (!this.#ended()) {
-      await sleeper.pause(reconcileMs);
+      await sleeper.pause(period.ms);
       if (this.#ended() || !this.#live) continue;
       try {
+        const startedMs = clock.monotonicMs();
         const repairs = await this.#deps.reconcile();
+        period.took(clock.monotonicMs() - startedMs);
         // Changes without a single event, twice: the stream is open and dead.
         const silent = repairs > 0 && this.#eventsSinceLook === 0;
         this.#silentRepairs = silent ? this.#silentRepairs + 1 : 0;
         this.#eventsSinceLook = 0;
-        if (repairs > 0) log.info({ repairs }, "the list knew more than the events");
+        if (repairs > 0) log.info({ repairs }, "the list showed changes that no event had told");
         if (this.#silentRepairs >= 2) this.#cutStream();
       } catch (error) {
         if (!this.#ended()) log.warn({ error: errorText(error) }, "the reconcile list failed");
@@ -219,14 +273,16 @@ export class EngineFollower {
     return isAborted(this.#deps.signal);
   }
 
-  #lost(error: unknown): void {
+  #missedPing(error: unknown): void {
+    this.#unanswered += 1;
+    const ready = this.#reachable === true;
+    if (ready && this.#unanswered < PINGS_UNTIL_AWAY) return;
     this.#reason = errorText(error);
     if (this.#reachable !== false) {
       this.#deps.log.warn({ error: this.#reason }, "the engine does not answer");
     }
     this.#reachable = false;
-    // Whatever the stream still gives has a gap: it is followed by a resync in any case.
-    this.#cutStream();
+    // The stream is left alone: the engine closes it, or goes on with it and has lost nothing.
     this.#notLive();
   }
 

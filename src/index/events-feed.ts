@@ -1,8 +1,8 @@
 import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { outsideCall } from "../sys/call-trace.ts";
+import { RecentMap } from "../sys/recent-map.ts";
 import type { Change, ContainerEntry, ContainerIndex } from "./container-index.ts";
-import { RecentMap } from "./recent-map.ts";
 
 /** What one ContainerEventResponse is made of. */
 export interface FeedItem extends Change {

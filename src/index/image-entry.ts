@@ -15,6 +15,7 @@ export function toEntry(
     id: inspect.Id,
     summary,
     inspect,
+    inspected: true,
     repoTags: names(inspect.RepoTags ?? summary?.RepoTags),
     repoDigests: names(inspect.RepoDigests ?? summary?.RepoDigests),
     revision,
@@ -34,8 +35,30 @@ export function sameSummary(a: ImageSummary, b: ImageSummary): boolean {
   );
 }
 
-/** What a list knows, where the inspect fails. */
-export function inspectFromSummary(summary: ImageSummary): ImageInspect {
+export function haveSameSummary(a: ImageEntry | undefined, b: ImageEntry): boolean {
+  if (a?.summary === undefined || b.summary === undefined) return a?.summary === b.summary;
+  return sameSummary(a.summary, b.summary);
+}
+
+/** The entry of an image that is yet to be inspected, or again: its names are the list's. */
+export function listedEntry(
+  summary: ImageSummary,
+  known: ImageEntry | undefined,
+  revision: number,
+): ImageEntry {
+  const { RepoTags, RepoDigests, Size } = summary;
+  const before = known?.inspected === true ? known.inspect : inspectFromSummary(summary);
+  const entry = toEntry({ ...before, RepoTags, RepoDigests, Size }, summary, revision);
+  return { ...entry, inspected: false };
+}
+
+export function sameNames(a: ImageEntry, b: ImageEntry): boolean {
+  const text = ({ repoTags, repoDigests }: ImageEntry): string =>
+    JSON.stringify([repoTags, repoDigests]);
+  return text(a) === text(b);
+}
+
+function inspectFromSummary(summary: ImageSummary): ImageInspect {
   const { Id, RepoTags, RepoDigests, Size, Created, Labels } = summary;
   return {
     Id,

@@ -1,40 +1,39 @@
-import {
-  fullReference,
-  lookupReference,
-  normalizeListed,
-  parseImageId,
-  parseImageReference,
-  repositoryOf,
-} from "../convert/image-ref.ts";
+import { lookupReference } from "../convert/image-ref.ts";
 import type { Engine } from "../engine/engine.ts";
-import { isStatus } from "../engine/errors.ts";
+import { EngineError, isStatus } from "../engine/errors.ts";
 import type { ImageInspect, ImageSummary } from "../engine/image-types.ts";
 import { CriError, errorText } from "../errors.ts";
-import type { Logger } from "../log.ts";
 import { outsideCall } from "../sys/call-trace.ts";
 import { Semaphore, SingleFlight } from "../sys/mutex.ts";
-import { inspectFromSummary, isShortId, sameSummary, toEntry } from "./image-entry.ts";
-import type { ImageEntry, ImageIndex } from "./image-index.ts";
-import { RecentMap } from "./recent-map.ts";
-import type { Sleeper } from "./sleeper.ts";
+import { RecentMap } from "../sys/recent-map.ts";
+import {
+  haveSameSummary,
+  isShortId,
+  listedEntry,
+  sameNames,
+  sameSummary,
+  toEntry,
+} from "./image-entry.ts";
+import type { ImageEntry, ImageIndex, ReadSource } from "./image-index.ts";
+import { ImageNames } from "./image-names.ts";
+import { ImageQueue } from "./image-queue.ts";
+import type { ImageQueueDeps } from "./image-queue.ts";
 import type { Tick } from "./tick.ts";
 
-/** "memory": as last known, even if changed since; "followed": memory is right unless marked changed. */
-export type ReadSource = "followed" | "memory" | "engine";
-
 const REQUEST_MS = 10_000;
+/** Containerd's store takes its time for thousands of images; a read waits for READ_BUDGET_MS only. */
+const LIST_MS = 60_000;
 const READ_BUDGET_MS = 3_000;
 /** Several events belong to one pull. */
 const SETTLE_MS = 50;
 const INSPECTS_AT_ONCE = 8;
+/** More new images than this are listed before they are inspected, one by one and not too fast. */
+const INSPECTED_AT_ONCE = 8;
 const LABELS_KEPT = 4096;
 
-export interface ImageTableDeps {
+export interface ImageTableDeps extends Omit<ImageQueueDeps, "look" | "isWanted"> {
   engine: Engine;
-  log: Logger;
   tick: Tick;
-  sleeper: Sleeper;
-  signal: AbortSignal;
   /** What a read may do at this moment; throws CriError Unavailable when it may do nothing. */
   source(): ReadSource;
   /** Other names to look for when the engine has none of the asked one. */
@@ -49,11 +48,14 @@ interface Flight {
 /** Images by what their list and inspects say; every change is asked for, events only say when. */
 export class ImageTable implements ImageIndex {
   readonly #entries = new Map<string, ImageEntry>();
-  readonly #names = new Map<string, string>();
+  readonly #names = new ImageNames();
   readonly #labels = new RecentMap<Record<string, string> | null>(LABELS_KEPT);
   readonly #stale = new Set<string>();
   /** Images that a find brought in, and when: a list that began before may not know them. */
   readonly #found = new Map<string, number>();
+  /** Images to be inspected when nobody waits for it. */
+  readonly #later: ImageQueue;
+  readonly #looks = new SingleFlight<"there" | "gone">();
   readonly #labelFlights = new SingleFlight<Record<string, string> | undefined>();
   readonly #inspects = new Semaphore(INSPECTS_AT_ONCE);
   readonly #deps: ImageTableDeps;
@@ -65,6 +67,11 @@ export class ImageTable implements ImageIndex {
   constructor(deps: ImageTableDeps) {
     this.#deps = deps;
     this.#changedAt = deps.tick.next();
+    this.#later = new ImageQueue({
+      ...deps,
+      look: (id) => outsideCall(() => this.#look(id)),
+      isWanted: (id) => this.#entries.get(id)?.inspected === false,
+    });
   }
 
   get revision(): number {
@@ -80,14 +87,63 @@ export class ImageTable implements ImageIndex {
     await this.#current();
     const names = [reference, ...this.#deps.aliases(reference)];
     for (const name of names) {
-      const known = this.#resolve(name);
-      if (known !== undefined) return known;
+      const known = this.#names.resolve(name);
+      if (known !== undefined) return known.inspected ? known : await this.#inspected(known);
     }
     for (const name of names) {
       const found = await this.#ask(name);
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /** The image after its inspect, before those that nobody waits for; as listed where Docker refuses that. */
+  async #inspected({ id }: ImageEntry): Promise<ImageEntry | undefined> {
+    try {
+      const look = outsideCall(() => this.#look(id));
+      const found = await this.#deps.sleeper.within(look, READ_BUDGET_MS);
+      if (found === "gone") return undefined;
+      if (found === "late") {
+        throw new CriError("Unavailable", `image ${id}: docker takes too long to inspect it`);
+      }
+    } catch (error) {
+      if (error instanceof CriError) throw error;
+      if (!(error instanceof EngineError && error.failure === "status")) {
+        throw new CriError("Unavailable", `image: ${errorText(error)}`, { cause: error });
+      }
+    }
+    return this.#entries.get(id);
+  }
+
+  #look(id: string): Promise<"there" | "gone"> {
+    return this.#looks.run(id, async () => {
+      try {
+        let asked: ImageEntry | undefined;
+        let before: ImageEntry | undefined;
+        let inspect: ImageInspect;
+        do {
+          asked = this.#entries.get(id);
+          inspect = await this.#inspect(id);
+          before = this.#entries.get(id);
+          // Names that a list has brought meanwhile are newer than those of the answer.
+        } while (before?.inspected === false && !haveSameSummary(asked, before));
+        if (before === undefined || (before !== asked && before.inspected)) return "there";
+        const entry = toEntry(inspect, before.summary, this.#revision);
+        this.#entries.set(id, entry);
+        this.#later.delete(id);
+        if (sameNames(before, entry)) this.#names.replace(before, entry);
+        else {
+          this.#revision += 1;
+          this.#names.rebuild(this.#entries);
+        }
+        return "there";
+      } catch (error) {
+        if (!isStatus(error, 404)) throw error;
+        // The next list says so, too.
+        this.touched();
+        return "gone";
+      }
+    });
   }
 
   /** An image that memory does not know may be new. */
@@ -98,13 +154,13 @@ export class ImageTable implements ImageIndex {
       const inspect = await outsideCall(() => this.#inspect(name));
       this.#entries.set(inspect.Id, toEntry(inspect, undefined, ++this.#revision));
       this.#found.set(inspect.Id, order);
-      this.#rebuildNames();
+      this.#names.rebuild(this.#entries);
       // The list has not shown it: whatever else is new comes with the next one.
       this.touched();
       return this.#entries.get(inspect.Id);
     } catch (error) {
       if (isStatus(error, 404))
-        return this.#listedAt > order ? this.#resolve(reference) : undefined;
+        return this.#listedAt > order ? this.#names.resolve(reference) : undefined;
       throw new CriError("Unavailable", `image: ${errorText(error)}`, { cause: error });
     }
   }
@@ -185,35 +241,49 @@ export class ImageTable implements ImageIndex {
   async #load(order: number): Promise<void> {
     const { engine, signal } = this.#deps;
     const stale = new Set(this.#stale);
-    const summaries = await engine.listImages({ timeoutMs: REQUEST_MS, signal });
-    const loaded = await Promise.all(
-      summaries.map((summary) => this.#entryFor(summary, stale.has(summary.Id))),
-    );
+    const summaries = await engine.listImages({ timeoutMs: LIST_MS, signal });
+    const changed = summaries.filter((summary) => {
+      const known = this.#entries.get(summary.Id)?.summary;
+      return known === undefined || stale.has(summary.Id) || !sameSummary(known, summary);
+    });
+    const few = changed.length <= INSPECTED_AT_ONCE;
+    const loaded = few ? await Promise.all(changed.map((each) => this.#entryFor(each))) : changed;
     if (order < this.#listedAt) return;
     const listed = new Set(summaries.map((summary) => summary.Id));
-    for (const entry of loaded) if (entry !== undefined) this.#entries.set(entry.id, entry);
+    for (const each of loaded) this.#put(each);
     for (const id of this.#entries.keys()) {
       if (listed.has(id) || (this.#found.get(id) ?? 0) > order) continue;
       this.#entries.delete(id);
+      this.#later.delete(id);
       this.#found.delete(id);
       this.#revision += 1;
     }
     for (const id of stale) this.#stale.delete(id);
     this.#listedAt = order;
-    this.#rebuildNames();
+    this.#names.rebuild(this.#entries);
+    this.#later.work();
   }
 
-  async #entryFor(summary: ImageSummary, stale: boolean): Promise<ImageEntry | undefined> {
-    const known = this.#entries.get(summary.Id);
-    if (!stale && known?.summary !== undefined && sameSummary(known.summary, summary)) return known;
+  /** An inspected entry, or the list's of an image that is still to be inspected; undefined: gone. */
+  #put(found: ImageEntry | ImageSummary | undefined): void {
+    if (found === undefined) return;
+    if ("id" in found) {
+      this.#entries.set(found.id, found);
+      this.#later.delete(found.id);
+    } else {
+      const known = this.#entries.get(found.Id);
+      this.#entries.set(found.Id, listedEntry(found, known, ++this.#revision));
+      this.#later.add(found.Id);
+    }
+  }
+
+  async #entryFor(summary: ImageSummary): Promise<ImageEntry | ImageSummary | undefined> {
     try {
-      const inspect = await this.#inspect(summary.Id);
-      return toEntry(inspect, summary, ++this.#revision);
+      return toEntry(await this.#inspect(summary.Id), summary, ++this.#revision);
     } catch (error) {
       if (isStatus(error, 404)) return undefined;
-      this.#deps.log.warn({ image: summary.Id, error: errorText(error) }, "image inspect failed");
-      // Without a summary to compare with, the next list asks again.
-      return toEntry(inspectFromSummary(summary), undefined, ++this.#revision);
+      // In the background it is tried again, and told of.
+      return summary;
     }
   }
 
@@ -224,30 +294,5 @@ export class ImageTable implements ImageIndex {
     );
     this.#labels.set(inspect.Id, inspect.Config?.Labels ?? {});
     return inspect;
-  }
-
-  #rebuildNames(): void {
-    this.#names.clear();
-    for (const { id, repoTags, repoDigests } of this.#entries.values()) {
-      for (const name of [...repoTags, ...repoDigests]) this.#names.set(normalizeListed(name), id);
-    }
-  }
-
-  #resolve(reference: string): ImageEntry | undefined {
-    const id = parseImageId(reference);
-    if (id !== undefined) return this.#entries.get(id);
-    const parsed = parseImageReference(reference);
-    if (parsed !== undefined) {
-      const name =
-        parsed.digest === undefined
-          ? fullReference(reference)
-          : `${repositoryOf(parsed)}@${parsed.digest}`;
-      const named = this.#names.get(name);
-      if (named !== undefined) return this.#entries.get(named);
-    }
-    if (!isShortId(reference)) return undefined;
-    const prefix = reference.startsWith("sha256:") ? reference : `sha256:${reference}`;
-    const matches = [...this.#entries.values()].filter((entry) => entry.id.startsWith(prefix));
-    return matches.length === 1 ? matches[0] : undefined;
   }
 }

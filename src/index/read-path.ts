@@ -5,7 +5,7 @@ import type { ContainerLister } from "./container-lister.ts";
 import { phaseOf } from "./container-state.ts";
 import type { ContainerTable } from "./container-table.ts";
 import type { EngineFollower } from "./engine-follower.ts";
-import type { ReadSource } from "./image-table.ts";
+import type { ReadSource } from "./image-index.ts";
 import type { Inspector } from "./inspector.ts";
 import type { Sleeper } from "./sleeper.ts";
 import type { Tick } from "./tick.ts";
@@ -32,11 +32,13 @@ export class ReadPath {
     this.#deps = deps;
   }
 
-  /** All of one kind, or those of them that `only` picks (the others are not waited for). */
-  async list(
-    kind: ObjectKind,
-    only?: (entry: ContainerEntry) => boolean,
-  ): Promise<readonly ContainerEntry[]> {
+  async list(kind: ObjectKind): Promise<readonly ContainerEntry[]> {
+    await this.settleAll(kind);
+    return this.#deps.table.list(kind);
+  }
+
+  /** Brings one kind up to date, or those of it that `only` picks, within the budget of a list. */
+  async settleAll(kind: ObjectKind, only?: (entry: ContainerEntry) => boolean): Promise<void> {
     await this.current();
     const budgetMs = this.#deps.listBudgetMs;
     const waits: Promise<void>[] = [];
@@ -53,7 +55,6 @@ export class ReadPath {
     }
     if (waits.length > 0) await waiting("inspects", () => Promise.all(waits));
     if (only !== undefined) await this.#untilEndsAreKnown(waited, budgetMs);
-    return this.#deps.table.list(kind);
   }
 
   /** The entry after an inspect of what changed, or as last known when that takes too long. */
@@ -62,9 +63,10 @@ export class ReadPath {
     { fresh = false, asKnown = false, signal }: FindOptions,
   ): Promise<ContainerEntry | undefined> {
     const { id } = entry;
-    if (asKnown || (!entry.dirty && !fresh) || this.#deps.follower.reachable === false)
-      return entry;
-    const since = fresh ? this.#deps.tick.next() : this.#deps.table.changedAt(id);
+    const { table, tick } = this.#deps;
+    const known = !entry.dirty && !fresh && !table.suspect(id);
+    if (asKnown || known || this.#deps.follower.reachable === false) return entry;
+    const since = fresh ? tick.next() : table.mustBeNewerThan(id);
     const budgetMs = this.#deps.statusBudgetMs;
     // The budget belongs to the request: who comes later does not wait for it all over again.
     const leftMs = fresh ? budgetMs : budgetMs - this.#deps.inspector.flyingMs(id);

@@ -23,6 +23,8 @@ export interface LogLag {
   pumpedBytes: bigint;
   /** Source lines that were no log entry: halves left by a crash, foreign text. */
   unreadableLines: bigint;
+  /** Mount points of container logs that have not answered for 10 s. */
+  hung: string[];
 }
 
 export interface ContainerLogs {
@@ -49,8 +51,8 @@ export interface ContainerLogs {
    */
   remove(containerId: string): Promise<void>;
   /**
-   * After a restart: goes on with each target that has a saved position, and drops the positions of
-   * all other containers. One that cannot be resumed is logged and does not stop the rest.
+   * After a restart: goes on with each target that has a saved position, or a log without one, and drops
+   * the positions of all other containers. One that cannot be resumed is logged and does not stop the rest.
    */
   resume(targets: LogTarget[]): Promise<void>;
   lag(): LogLag;

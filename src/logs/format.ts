@@ -54,6 +54,15 @@ export function formatTimeNs(timeNs: bigint): string {
   return `${text}.${(timeNs % 1_000_000_000n).toString().padStart(9, "0")}Z`;
 }
 
+const GAP_START = "dockline: ";
+const GAP_END =
+  " of this container's output are missing here: Docker rotated them away before they were read";
+
+/** True for a line of `appendGap`. */
+export function isGap(line: Buffer): boolean {
+  return line.includes(` stderr F ${GAP_START}`) && line.includes(GAP_END);
+}
+
 /** The line that stands where entries are missing, so that a reader knows of it. */
 export function appendGap(out: LineBuffer, timeNs: bigint, missingBytes: number): void {
   const amount = missingBytes > 0 ? `at least ${String(missingBytes)} bytes` : "some bytes";
@@ -61,9 +70,6 @@ export function appendGap(out: LineBuffer, timeNs: bigint, missingBytes: number)
     time: formatTimeNs(timeNs),
     stream: "stderr",
     partial: false,
-    content: Buffer.from(
-      `dockline: ${amount} of this container's output are missing here: ` +
-        "Docker rotated them away before they were read",
-    ),
+    content: Buffer.from(`${GAP_START}${amount}${GAP_END}`),
   });
 }

@@ -100,7 +100,7 @@ function pathError(action: string, path: LogPath, error: unknown): CriError {
 
 // O_NONBLOCK: a FIFO planted under the name must not park one of the few I/O threads.
 const APPEND =
-  constants.O_WRONLY |
+  constants.O_RDWR |
   constants.O_APPEND |
   constants.O_CREAT |
   constants.O_NOFOLLOW |

@@ -8,6 +8,8 @@ import { OwedRemovals } from "../sys/owed-removals.ts";
 export interface SourcePosition {
   /** Inode number, decimal; a file keeps it through rotation. */
   ino: string;
+  /** When it was made, nanoseconds: before its first entry is read there is no mark. Absent: not known. */
+  born?: string;
   offset: number;
   /** Size when last seen, the least that can be missing when the file is gone. */
   size: number;
@@ -38,12 +40,13 @@ const decimal = (value: unknown): value is string =>
   typeof value === "string" && /^\d{1,20}$/.test(value);
 
 function isSource(value: unknown): value is SourcePosition {
-  const { ino, offset, size, mark, missing } = value as Record<string, unknown>;
+  const { ino, born, offset, size, mark, missing } = value as Record<string, unknown>;
   return (
     decimal(ino) &&
     count(offset) &&
     count(size) &&
     typeof mark === "string" &&
+    (born === undefined || decimal(born)) &&
     (missing === undefined || count(missing))
   );
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "../sys/clock.ts";
 import type { LogTarget } from "./container-logs.ts";
 import { appendGap, LineBuffer } from "./format.ts";
+import { behindLine, endOfLog } from "./last-line.ts";
 import { resolveLogPath } from "./log-path.ts";
 import { convertLines, type ConvertCounts } from "./parse.ts";
 import type { PositionStore } from "./position.ts";
@@ -59,6 +60,9 @@ export class Pump {
   #dirty = false;
   #unsavedBytes = 0;
   #drained = false;
+  /** The log's last line, without a position: until it is met in Docker's files nothing is written. */
+  #sought: Buffer | undefined;
+  positionLost = false;
 
   constructor(
     target: LogTarget,
@@ -93,14 +97,22 @@ export class Pump {
     return this.#drained;
   }
 
+  /** st_dev of the log file. */
+  get device(): bigint {
+    return this.#file.device;
+  }
+
   get bytesBehind(): number {
     return this.#source.bytesBehind;
   }
 
-  /** Takes up the saved position or begins anew; false when there was none and `must` asks for one. */
+  /**
+   * Takes up the saved position or begins anew. With `mustHavePosition` it goes on behind the log's last
+   * line where there is no position, and is false where there is no log either.
+   */
   async open(options: { mustHavePosition: boolean }): Promise<boolean> {
     const saved = await this.#positions.load(this.target.containerId);
-    if (saved === undefined && options.mustHavePosition) return false;
+    if (saved === undefined && options.mustHavePosition) return await this.#openLost();
     this.#source = new SourceChain(
       this.target.sourcePath,
       saved?.source ?? null,
@@ -110,6 +122,16 @@ export class Pump {
     if (this.#drained) return true;
     await this.#file.open(saved?.target);
     await this.save();
+    return true;
+  }
+
+  async #openLost(): Promise<boolean> {
+    const { logDirectory, logPath } = this.target;
+    const end = await endOfLog(resolveLogPath(logDirectory, logPath));
+    if (end === undefined) return false;
+    this.positionLost = true;
+    this.#sought = end.line;
+    await this.#file.open(end.target);
     return true;
   }
 
@@ -124,6 +146,7 @@ export class Pump {
    * where it was, and the round can be tried again.
    */
   async round(space: Workspace): Promise<Round> {
+    if (this.#sought !== undefined) return await this.#seek(space, this.#sought);
     if (this.#unsavedBytes >= UNSAVED_BYTES) await this.#saveOrStayDirty();
     let bytes = 0;
     const known = this.#source.hasFiles;
@@ -146,7 +169,7 @@ export class Pump {
         this.#counts.unreadable += 1;
       }
       try {
-        await this.#write(space.output);
+        await this.#write(space.output.view());
       } catch (error) {
         this.#counts.unreadable = before;
         throw error;
@@ -163,8 +186,42 @@ export class Pump {
     return { bytes, atEnd: false, rotated };
   }
 
+  /** A round through what the log has already. */
+  async #seek(space: Workspace, sought: Buffer): Promise<Round> {
+    const rotated = await this.#source.discover();
+    let bytes = 0;
+    for (let slice = 0; slice < ROUND_SLICES && this.#sought !== undefined; slice += 1) {
+      const complete = this.#source.headIsComplete;
+      const count = await this.#source.read(space.input);
+      const given = space.input.subarray(0, count);
+      space.output.clear();
+      let done = convertLines(given, space.output, { unreadable: 0 });
+      if (done === 0 && count > 0 && (complete || count === space.input.length)) done = count;
+      const behind = behindLine(space.output.view(), sought);
+      if (behind !== undefined) await this.#write(space.output.view().subarray(behind));
+      this.#source.advance(done, given);
+      bytes += done;
+      if (behind !== undefined) this.#sought = undefined;
+      else if (complete && done === 0) await this.#source.shift();
+      else if (!complete && count < space.input.length) await this.#beginBehindGap(space.output);
+    }
+    if (this.#sought === undefined) this.#dirty = true;
+    return { bytes, atEnd: false, rotated };
+  }
+
+  /** Docker has rotated the log's last line away: all that is there came later. */
+  async #beginBehindGap(output: LineBuffer): Promise<void> {
+    output.clear();
+    appendGap(output, this.#clock.nowNs(), 0);
+    await this.#write(output.view());
+    await this.#source.close();
+    this.#source = new SourceChain(this.target.sourcePath, null, this.#mostUnlinkedBytes);
+    this.#sought = undefined;
+  }
+
   /** Saves the position, together with what is in the CRI file at this moment. */
   async save(): Promise<void> {
+    if (this.#sought !== undefined) return;
     await this.#positions.save(this.target.containerId, {
       source: this.#source.position(),
       target: this.#file.position(),
@@ -176,6 +233,7 @@ export class Pump {
 
   /** The container has exited and a round met the end: keeps the position and no open file. */
   async finish(): Promise<void> {
+    await this.#file.settle();
     this.#drained = true;
     await this.#saveOrStayDirty();
     await this.#source.close();
@@ -212,15 +270,15 @@ export class Pump {
     if (missing === undefined) return;
     output.clear();
     appendGap(output, this.#clock.nowNs(), missing);
-    await this.#write(output);
+    await this.#write(output.view());
     this.#source.missingTold();
     this.#counts.lostBytes += BigInt(missing);
     this.#dirty = true;
   }
 
-  async #write(output: LineBuffer): Promise<void> {
-    if (output.length === 0) return;
-    await this.#file.append(output.view());
-    this.#counts.pumpedBytes += BigInt(output.length);
+  async #write(lines: Buffer): Promise<void> {
+    if (lines.length === 0) return;
+    await this.#file.append(lines);
+    this.#counts.pumpedBytes += BigInt(lines.length);
   }
 }

@@ -85,6 +85,12 @@ class Pumps implements ContainerLogs {
       });
       try {
         if (!(await pump.open(options))) return false;
+        if (pump.positionLost) {
+          this.#log.warn(
+            { container: target.containerId },
+            "the position in a container log is lost: going on behind its last line",
+          );
+        }
         if (pump.drained && !options.mustHavePosition) await pump.wake();
       } catch (error) {
         await pump.close().catch(() => undefined);
@@ -159,7 +165,7 @@ class Pumps implements ContainerLogs {
         if ((await this.#schedule.round(follower)).atEnd) {
           await this.#schedule.exclusive(containerId, async () => {
             if (follower.closed || follower.pump.drained) return;
-            await follower.pump.finish();
+            await this.#schedule.onFile(follower, () => follower.pump.finish());
             follower.watch.turnOff();
           });
           return true;
@@ -185,7 +191,8 @@ class Pumps implements ContainerLogs {
       const link = this.#links.get(containerId);
       const follower = this.#followers.get(containerId);
       if (link !== undefined) await this.#link(link);
-      else if (follower !== undefined) await follower.pump.reopen();
+      else if (follower !== undefined)
+        await this.#schedule.onFile(follower, () => follower.pump.reopen());
       else throw notFound(`reopen log of container ${containerId}: it is not followed`);
     });
   }
@@ -210,7 +217,7 @@ class Pumps implements ContainerLogs {
     follower.watch.turnOff();
     this.#schedule.forget(follower);
     this.#followers.delete(follower.pump.target.containerId);
-    await follower.pump.close();
+    await this.#schedule.onFile(follower, () => follower.pump.close());
   }
 
   async resume(targets: LogTarget[]): Promise<void> {
@@ -240,7 +247,10 @@ class Pumps implements ContainerLogs {
       bytesBehind += pump.bytesBehind;
     }
     const { lostBytes, pumpedBytes, unreadable } = this.#counts;
-    return { containers, bytesBehind, lostBytes, pumpedBytes, unreadableLines: BigInt(unreadable) };
+    return {
+      ...{ containers, bytesBehind, lostBytes, pumpedBytes, unreadableLines: BigInt(unreadable) },
+      hung: this.#schedule.hung,
+    };
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@ import type { Logger } from "../log.ts";
 import type { Clock } from "../sys/clock.ts";
 import { KeyedMutex, Semaphore } from "../sys/mutex.ts";
 import type { Follower } from "./follower.ts";
+import { LogLanes, type Lane } from "./lanes.ts";
 import { createWorkspace, type Round, type Workspace } from "./pump.ts";
 
 /** Looks at a container that prints are this far apart, so that lines come in batches. */
@@ -16,7 +17,7 @@ const SAVE_MS = 1000;
 const MUCH_BYTES = 256 * 1024;
 /** or after so many rounds: with hundreds of containers that print little, saving is the main cost. */
 const SAVE_ROUNDS = 5;
-/** Rounds at once: two of libuv's four I/O threads stay free of a disk that hangs. */
+/** Rounds at once on local disks. */
 const WORKSPACES = 2;
 
 /**
@@ -27,7 +28,10 @@ export class Schedule {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #locks = new KeyedMutex();
-  readonly #semaphore = new Semaphore(WORKSPACES);
+  readonly #local = new Semaphore(WORKSPACES);
+  readonly #lanes: LogLanes;
+  /** Device numbers are given away again: what one stands for is looked up for each file. */
+  readonly #laneOf = new WeakMap<Follower, { device: bigint; lane: Lane | undefined }>();
   readonly #spaces: Workspace[] = [];
   readonly #followers: () => Iterable<Follower>;
   readonly #active = new Set<Follower>();
@@ -42,11 +46,32 @@ export class Schedule {
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#followers = deps.followers;
+    this.#lanes = new LogLanes(deps.log);
   }
 
   /** Runs `work` while no round of this container does. */
   exclusive<T>(containerId: string, work: () => Promise<T>): Promise<T> {
     return this.#locks.run(containerId, work);
+  }
+
+  /** Runs work on a follower's log file when its file system is free for it. */
+  onFile<T>(follower: Follower, work: () => Promise<T>): Promise<T> {
+    return this.#lane(follower)?.run(work) ?? work();
+  }
+
+  #lane(follower: Follower): Lane | undefined {
+    const { device } = follower.pump;
+    let known = this.#laneOf.get(follower);
+    if (known?.device !== device) {
+      known = { device, lane: this.#lanes.of(device) };
+      this.#laneOf.set(follower, known);
+    }
+    return known.lane;
+  }
+
+  /** Mount points of container logs that do not answer. */
+  get hung(): string[] {
+    return this.#lanes.hung;
   }
 
   /** Something may have happened to the container's files. */
@@ -65,7 +90,8 @@ export class Schedule {
     return this.exclusive(follower.pump.target.containerId, async () => {
       if (follower.closed || follower.pump.drained)
         return { bytes: 0, atEnd: true, rotated: false };
-      const round = await this.#semaphore.run(async () => {
+      const lane = this.#lane(follower) ?? this.#local;
+      const round = await lane.run(async () => {
         const space = this.#spaces.pop() ?? createWorkspace();
         try {
           return await follower.pump.round(space);

@@ -15,6 +15,8 @@ const SCAN_PAUSE_MS = 2;
 interface SourceFile {
   handle: FileHandle;
   ino: bigint;
+  /** When it was made, nanoseconds; 0 on file systems that do not say. */
+  bornNs: bigint;
   offset: number;
   size: number;
   mark: Buffer;
@@ -45,10 +47,11 @@ async function openSource(path: string): Promise<SourceFile | undefined> {
     throw error;
   }
   try {
-    const { ino, size } = await handle.stat({ bigint: true });
+    const { ino, size, birthtimeNs } = await handle.stat({ bigint: true });
     return {
       handle,
       ino,
+      bornNs: birthtimeNs,
       offset: 0,
       size: Number(size),
       mark: Buffer.alloc(0),
@@ -110,9 +113,10 @@ export class SourceChain {
   position(): SourcePosition | null {
     const head = this.#files[0];
     if (head === undefined) return this.#wanted;
-    const { ino, offset, size, mark, missing } = head;
+    const { ino, bornNs, offset, size, mark, missing } = head;
     return {
       ino: String(ino),
+      ...(bornNs === 0n ? {} : { born: String(bornNs) }),
       offset,
       size: Math.max(size, offset),
       mark: mark.toString("base64"),
@@ -278,6 +282,8 @@ function leastRotated(files: SourceFile[]): number {
 
 async function isAt(file: SourceFile, wanted: SourcePosition): Promise<boolean> {
   if (String(file.ino) !== wanted.ino || file.size < wanted.offset) return false;
+  const { born = "0" } = wanted;
+  if (born !== "0" && file.bornNs !== 0n && born !== String(file.bornNs)) return false;
   const mark = Buffer.from(wanted.mark, "base64");
   if (mark.length > wanted.offset) return false;
   const found = Buffer.alloc(mark.length);

@@ -3,7 +3,7 @@ import { invalidArgument } from "../errors.ts";
 import { bandwidthCapability } from "./bandwidth.ts";
 import type { Bandwidth } from "./bandwidth.ts";
 import type { CniArgs } from "./cni-args.ts";
-import { declaredCapabilities } from "./conflist.ts";
+import { declaredCapabilities, isJsonObject } from "./conflist.ts";
 import type { JsonObject, PluginConfig } from "./conflist.ts";
 
 /**
@@ -23,6 +23,8 @@ export interface NetworkAttachment {
   capabilityArgs: JsonObject;
   /** The last plugin's result; missing until ADD has succeeded. */
   result?: JsonObject;
+  /** Nothing tells whether ADD has succeeded: another runtime's pod, or one whose record is lost. */
+  addUnknown?: boolean;
   /** Every address of the pod, primary first; empty until ADD has succeeded. */
   ips: string[];
 }
@@ -42,6 +44,9 @@ export interface PodDns {
   options: string[];
 }
 
+/** The capability under which containerd and CRI-O hand the pod's annotations on, as one object. */
+export const annotationsCapability = "io.kubernetes.cri.pod-annotations";
+
 /**
  * The capability arguments of a pod (CNI conventions). All are offered; a plugin gets those that it
  * declares. Throws CriError InvalidArgument for ports and addresses that are none.
@@ -52,7 +57,9 @@ export function capabilityArgs(pod: {
   bandwidth?: Bandwidth;
   dns?: PodDns;
   aliases?: readonly string[];
+  /** The CRI's cgroup_parent as it was sent; nothing when that is empty. */
   cgroupPath?: string;
+  annotations?: Readonly<Record<string, string>> | undefined;
 }): JsonObject {
   return {
     portMappings: pod.portMappings.filter(({ hostPort }) => hostPort !== 0).map(toPortEntry),
@@ -64,6 +71,7 @@ export function capabilityArgs(pod: {
     ...(pod.cgroupPath === undefined || pod.cgroupPath === ""
       ? {}
       : { cgroupPath: pod.cgroupPath }),
+    ...(pod.annotations === undefined ? {} : { [annotationsCapability]: { ...pod.annotations } }),
   };
 }
 
@@ -87,6 +95,20 @@ function toPortEntry(mapping: PortMapping): JsonObject {
 /** True when some plugin of the chain declares the capability. */
 export function chainDeclares(plugins: readonly PluginConfig[], capability: string): boolean {
   return plugins.some((plugin) => declaredCapabilities(plugin).includes(capability));
+}
+
+/**
+ * True when the plugin takes its addresses from the node's pod ranges and has none of its own: then no
+ * pod can be attached before the ranges are known.
+ */
+export function needsPodRanges(plugin: PluginConfig): boolean {
+  if (!declaredCapabilities(plugin).includes("ipRanges")) return false;
+  const ipam = plugin["ipam"];
+  if (!isJsonObject(ipam)) return true;
+  const { type, subnet, ranges } = ipam;
+  // Other address managers have sources of their own.
+  if (type !== undefined && type !== "host-local") return false;
+  return subnet === undefined && !(Array.isArray(ranges) && ranges.length > 0);
 }
 
 /** Splits and checks a PodCIDR: one range, or an IPv4 and an IPv6 one with a comma between. */

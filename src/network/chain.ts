@@ -1,20 +1,41 @@
 import type { Logger } from "../log.ts";
+import { waiting } from "../sys/call-trace.ts";
 import type { Clock } from "../sys/clock.ts";
 import type { NetworkAttachment } from "./attachment.ts";
 import { formatCniArgs } from "./cni-args.ts";
-import { CniError, unknownContainerCode } from "./cni-error.ts";
+import { CniError, tryAgainCode, unknownContainerCode } from "./cni-error.ts";
 import { declaredCapabilities, versionAtLeast } from "./conflist.ts";
 import type { JsonObject, PluginConfig } from "./conflist.ts";
-import type { CniVerb, PluginRunner } from "./plugin.ts";
+import type { CniVerb } from "./plugin-environment.ts";
+import type { PluginRunner } from "./plugin.ts";
 import { parseResult, podIps } from "./result.ts";
+
+/** For how long DEL has to fail before a program that is in no folder is believed to stay away. */
+const absentMs = 60_000;
+
+/** What each plugin has at least once another one's DEL was given up. */
+const laterPluginMs = 20_000;
+
+/** What a plugin that says "try again later" is given; the kubelet's next call comes many seconds later. */
+const tryAgainMs = 1_000;
+
+interface OneCall {
+  netns: string;
+  prevResult?: JsonObject;
+  /** What is left of the chain's time, in ms. */
+  left: () => number;
+  signal?: AbortSignal;
+}
 
 /** Runs the plugins of one network in the order of the spec (section 3). */
 export interface Chain {
   /** The attachment with its result and addresses. Throws CniError; nothing is undone. */
   add(attachment: NetworkAttachment, signal?: AbortSignal): Promise<NetworkAttachment>;
-  /** Succeeds also when there is nothing left to remove. `netns` is "" when it is gone. */
-  del(attachment: NetworkAttachment, netns: string): Promise<void>;
-  check(attachment: NetworkAttachment, netns: string): Promise<void>;
+  /**
+   * Succeeds also when there is nothing left to remove. `netns` is "" when it is gone. Returns the
+   * failures that were given up; with `giveUp` all of them are.
+   */
+  del(attachment: NetworkAttachment, netns: string, giveUp?: boolean): Promise<CniError[]>;
   /** STATUS and GC, which concern the network and no pod; the first failure is thrown. */
   forNetwork(
     verb: "STATUS" | "GC",
@@ -33,17 +54,20 @@ export function createChain(options: {
 }): Chain {
   const { clock, log } = options;
 
+  /** When DEL first failed, by container and network; a restart begins anew. */
+  const failingSince = new Map<string, number>();
+
   /** One budget for all plugins of a chain, so that four slow ones do not take four times as long. */
-  const budget = (): (() => number) => {
-    const endMs = clock.monotonicMs() + options.deadlineMs;
+  const budget = (forMs = options.deadlineMs): (() => number) => {
+    const endMs = clock.monotonicMs() + forMs;
     return () => Math.max(1, Math.ceil(endMs - clock.monotonicMs()));
   };
 
-  const runOne = async (
+  const runOnce = async (
     verb: CniVerb,
     attachment: NetworkAttachment,
     plugin: PluginConfig,
-    call: { netns: string; prevResult?: JsonObject; timeoutMs: number; signal?: AbortSignal },
+    call: OneCall,
   ): Promise<string> =>
     await options.plugins.run({
       type: plugin.type,
@@ -55,9 +79,36 @@ export function createChain(options: {
         args: formatCniArgs(attachment.args),
       },
       config: requestConfig(plugin, attachment, call.prevResult),
-      timeoutMs: call.timeoutMs,
+      timeoutMs: call.left(),
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     });
+
+  /** Once more for a plugin that asks for it. */
+  const runOne = async (
+    verb: "ADD" | "DEL",
+    attachment: NetworkAttachment,
+    plugin: PluginConfig,
+    call: OneCall,
+  ): Promise<string> => {
+    try {
+      return await runOnce(verb, attachment, plugin, call);
+    } catch (error) {
+      const asked = error instanceof CniError && error.code === tryAgainCode;
+      if (!asked || call.left() <= tryAgainMs) throw error;
+      const { containerId } = attachment;
+      log.info({ containerId, error: error.message }, "a CNI plugin is tried again");
+      await waiting(`${plugin.type} asks to be tried again`, () =>
+        clock.sleep(tryAgainMs, call.signal),
+      );
+      // The spec lets no second ADD run without a DEL between.
+      if (verb === "ADD") {
+        await runOnce("DEL", attachment, plugin, call).catch(() => {
+          throw error;
+        });
+      }
+      return await runOnce(verb, attachment, plugin, call);
+    }
+  };
 
   return {
     add: async (attachment, signal) => {
@@ -66,7 +117,7 @@ export function createChain(options: {
       for (const plugin of attachment.plugins) {
         const stdout = await runOne("ADD", attachment, plugin, {
           netns: attachment.netns,
-          timeoutMs: left(),
+          left,
           ...(result === undefined ? {} : { prevResult: result }),
           ...(signal === undefined ? {} : { signal }),
         });
@@ -84,36 +135,43 @@ export function createChain(options: {
       return { ...attachment, result, ips };
     },
 
-    del: async (attachment, netns) => {
+    del: async (attachment, netns, giveUp = false) => {
       const left = budget();
+      const givenUp: CniError[] = [];
+      const key = `${attachment.containerId} ${attachment.networkName}`;
+      const nowMs = clock.monotonicMs();
+      const failingMs = nowMs - (failingSince.get(key) ?? nowMs);
       for (const plugin of attachment.plugins.toReversed()) {
         try {
           await runOne("DEL", attachment, plugin, {
             netns,
-            timeoutMs: left(),
+            // One that hung and was given up must not cost the others their turn.
+            left: () => (givenUp.length === 0 ? left() : Math.max(left(), laterPluginMs)),
             ...previousResult(attachment),
           });
         } catch (error) {
-          if (!isAlreadyGone(error, netns)) throw error;
-          log.debug({ err: error, containerId: attachment.containerId }, "nothing left for a DEL");
+          if (isAlreadyGone(error, netns)) {
+            const { containerId } = attachment;
+            log.debug({ err: error, containerId }, "nothing left for a DEL");
+          } else if (
+            error instanceof CniError &&
+            (giveUp || isHopeless(error, attachment, netns, failingMs))
+          ) {
+            // The other plugins still get their DEL.
+            givenUp.push(error);
+          } else {
+            if (!failingSince.has(key)) failingSince.set(key, clock.monotonicMs());
+            throw error;
+          }
         }
       }
-    },
-
-    check: async (attachment, netns) => {
-      if (attachment.disableCheck || !versionAtLeast(attachment.cniVersion, "0.4.0")) return;
-      const left = budget();
-      for (const plugin of attachment.plugins) {
-        await runOne("CHECK", attachment, plugin, {
-          netns,
-          timeoutMs: left(),
-          ...previousResult(attachment),
-        });
-      }
+      failingSince.delete(key);
+      return givenUp;
     },
 
     forNetwork: async (verb, network, extra, timeoutMs) => {
       let failure: unknown;
+      const left = budget(timeoutMs);
       for (const plugin of network.plugins) {
         const config = { ...plainConfig(plugin), ...extra };
         try {
@@ -122,7 +180,7 @@ export function createChain(options: {
             verb,
             parameters: {},
             config: { ...config, name: network.name, cniVersion: network.cniVersion },
-            timeoutMs,
+            timeoutMs: left(),
           });
         } catch (error) {
           // GC must reach every plugin whatever the others say; for STATUS one "no" is enough.
@@ -191,4 +249,23 @@ function isAlreadyGone(error: unknown, netns: string): boolean {
     (/statfs|netns|network namespace/i.test(error.message) &&
       error.message.includes("no such file or directory"))
   );
+}
+
+/**
+ * A DEL that cannot be expected to work any more: the pod's side went with its namespace, and either
+ * ADD has never told of a success, or there is no such plugin on the node. Repeating it would keep the pod
+ * Terminating for ever. A result that is only lost says nothing: ADD may have completed weeks ago.
+ * A program that is in no folder may be about to be installed: after a reboot pods end before that.
+ */
+function isHopeless(
+  error: CniError,
+  attachment: NetworkAttachment,
+  netns: string,
+  failingMs: number,
+): boolean {
+  if (netns !== "") return false;
+  const neverAdded = attachment.result === undefined && attachment.addUnknown !== true;
+  // A node without a process to spare, or a program that is being replaced, is no answer of a plugin.
+  const hasRun = error.failure !== "spawn" && error.failure !== "missing";
+  return (neverAdded && hasRun) || (error.absent && failingMs >= absentMs);
 }

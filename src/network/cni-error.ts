@@ -1,6 +1,6 @@
 /**
  * Why a plugin call failed: `plugin` it said so itself; `missing` no binary; `untrusted` a binary or
- * folder that others than root may write; `protocol` its output is no CNI answer; `result` its
+ * folder that every user may write; `protocol` its output is no CNI answer; `result` its
  * answer cannot serve a pod; the rest as in ProcessError.
  */
 export type CniFailure =
@@ -8,6 +8,9 @@ export type CniFailure =
 
 /** CNI's own error code for "this container is unknown, there is nothing to clean up". */
 export const unknownContainerCode = 3;
+
+/** CNI's own error code for "something is in the way that will pass, try again later". */
+export const tryAgainCode = 11;
 
 /** A CNI plugin call that failed. The message names plugin, verb and cause on one line. */
 export class CniError extends Error {
@@ -17,8 +20,16 @@ export class CniError extends Error {
   readonly failure: CniFailure;
   /** The `code` of the plugin's error object (CNI spec section 5), if it sent one. */
   readonly code: number | undefined;
+  /** No folder has a program of that type: it cannot work again before somebody installs it. */
+  readonly absent: boolean;
   constructor(
-    about: { plugin: string; verb: string; failure: CniFailure; code?: number },
+    about: {
+      plugin: string;
+      verb: string;
+      failure: CniFailure;
+      code?: number;
+      absent?: boolean;
+    },
     text: string,
     options?: { cause?: unknown },
   ) {
@@ -28,5 +39,6 @@ export class CniError extends Error {
     this.verb = about.verb;
     this.failure = about.failure;
     this.code = about.code;
+    this.absent = about.absent ?? false;
   }
 }

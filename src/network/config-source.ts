@@ -14,6 +14,10 @@ export interface UsableConfig extends NetworkConfig {
   /** The newest version that the file offers, Dockline speaks and every plugin knows. */
   cniVersion: string;
   file: string;
+  /** Who besides root can change the plugins' programs, one sentence each. */
+  warnings: string[];
+  /** Plugins that do not say what they speak, and files by earlier names that cannot be used. */
+  notes: string[];
 }
 
 /** `problem` says in a full sentence why there is none and what to do about it. */
@@ -36,8 +40,11 @@ export function createConfigSource(options: {
   binDirs: readonly string[];
   plugins: Pick<PluginRunner, "versions">;
   clock: Clock;
+  /** Only to detach pods: programs that every user may write count as well. */
+  forDel?: boolean;
 }): ConfigSource {
   const { confDir, binDirs, plugins, clock } = options;
+  const verb = options.forDel === true ? "DEL" : "VERSION";
   const flight = new SingleFlight<ConfigLookup>();
   let cached: { lookup: ConfigLookup; signature: string; atMs: number } | undefined;
 
@@ -61,32 +68,53 @@ export function createConfigSource(options: {
       }
     }
     if (config.plugins.length === 0) throw new Error("it has no plugins");
+    const warnings = new Set<string>();
     for (const type of config.plugins.flatMap(pluginTypes)) {
-      await findPlugin(type, binDirs, "VERSION");
+      const program = await findPlugin(type, binDirs, verb);
+      for (const warning of program.warnings) warnings.add(warning);
     }
-    return { ...config, cniVersion: await agreeOnVersion(config), file };
+    const { cniVersion, silent } = await agreeOnVersion(config);
+    return { ...config, cniVersion, file, warnings: [...warnings], notes: silent };
   };
 
-  const agreeOnVersion = async (config: NetworkConfig): Promise<string> => {
+  /**
+   * A plugin that does not answer VERSION is taken at the file's word, as in containerd, which never asks:
+   * another file by a later name is another network, and pods would land there without a word.
+   */
+  const agreeOnVersion = async (
+    config: NetworkConfig,
+  ): Promise<{ cniVersion: string; silent: string[] }> => {
     let versions = config.versions;
+    const silent: { type: string; silence: string }[] = [];
     for (const { type } of config.plugins) {
-      const known = await plugins.versions(type);
+      const { known, silence } = await plugins.versions(type, verb);
       const left = versions.filter((version) => known.includes(version));
-      if (left.length === 0) {
+      if (left.length > 0) versions = left;
+      else if (silence !== undefined) silent.push({ type, silence });
+      else {
         throw new Error(
           `plugin ${type} knows CNI ${known.join(", ")} but the file asks for ${versions.join(", ")}`,
         );
       }
-      versions = left;
     }
-    return versions[0] ?? "";
+    const cniVersion = versions[0] ?? "";
+    return {
+      cniVersion,
+      silent: silent.map(
+        ({ type, silence }) =>
+          `plugin ${type} does not answer VERSION and gets CNI ${cniVersion} ` +
+          `because network ${config.name} asks for it (${silence})`,
+      ),
+    };
   };
 
   const load = async (names: string[]): Promise<ConfigLookup> => {
     const problems: string[] = [];
     for (const name of names.filter(isConfigName)) {
       try {
-        return { config: await complete(join(confDir, name)) };
+        const config = await complete(join(confDir, name));
+        const passedOver = problems.map((problem) => `passed over ${problem}`);
+        return { config: { ...config, notes: [...config.notes, ...passedOver] } };
       } catch (error) {
         problems.push(`${name}: ${errorText(error)}`);
       }
@@ -160,4 +188,21 @@ async function signatureOf(folder: string, names: readonly string[], deep = true
     }
   }
   return parts.join("\n");
+}
+
+/** One line for log and condition; "" when there is nothing to look at. */
+export function configWarning({
+  warnings,
+  notes,
+}: Pick<UsableConfig, "warnings" | "notes">): string {
+  const shown = (all: readonly string[]): string =>
+    all.slice(0, 4).join("; ") + (all.length > 4 ? `; and ${all.length - 4} more` : "");
+  const programs =
+    warnings.length === 0
+      ? []
+      : [
+          "CNI plugins run as root, and others than root can change their programs: " +
+            shown(warnings),
+        ];
+  return [...programs, ...(notes.length === 0 ? [] : [`CNI: ${shown(notes)}`])].join("; ");
 }

@@ -22,7 +22,7 @@ export interface LegacyPod {
 }
 
 export interface LegacyPods {
-  tearDown(pod: LegacyPod): Promise<void>;
+  tearDown(pod: LegacyPod, giveUp?: boolean): Promise<void>;
   ips(containerId: string): Promise<string[]>;
 }
 
@@ -42,9 +42,19 @@ export function createLegacyPods(options: {
   /** The node's ranges: host-local refuses a DEL whose configuration has lost its ranges. */
   podCidrs: () => readonly string[];
   netnsForDel: (netns: string) => Promise<string>;
-  tearDown: (attachment: NetworkAttachment, netns: string) => Promise<void>;
+  tearDown: (attachment: NetworkAttachment, netns: string, giveUp?: boolean) => Promise<void>;
 }): LegacyPods {
   const { cacheDir, ifName, log } = options;
+
+  const ipsOf = (containerId: string, entry: LegacyCacheEntry | undefined): string[] => {
+    if (entry?.result === undefined) return [];
+    try {
+      return podIps(entry.result, ifName);
+    } catch (err) {
+      log.warn({ err, containerId }, "a CNI result in the cache is damaged");
+      return [];
+    }
+  };
 
   /** The saved configuration where there is one, else today's, which is all that cri-dockerd used. */
   const toAttachment = async (
@@ -66,19 +76,19 @@ export function createLegacyPods(options: {
       capabilityArgs:
         entry?.capabilityArgs ??
         capabilityArgs({ portMappings: pod.portMappings, podCidrs: options.podCidrs() }),
-      ...(entry?.result === undefined ? {} : { result: entry.result }),
-      ips: [],
+      ...(entry?.result === undefined ? { addUnknown: true } : { result: entry.result }),
+      ips: ipsOf(pod.containerId, entry),
     };
   };
 
   return {
-    tearDown: async (pod) => {
+    tearDown: async (pod, giveUp) => {
       if (!isCniName(pod.containerId)) return;
       const entries = await readLegacyCache(cacheDir, pod.containerId, ifName);
       for (const entry of entries.length === 0 ? [undefined] : entries) {
         const attachment = await toAttachment(pod, entry);
         if (typeof attachment !== "string") {
-          await options.tearDown(attachment, pod.netns);
+          await options.tearDown(attachment, pod.netns, giveUp);
         } else if ((await options.netnsForDel(pod.netns)) === "") {
           // Nothing says how to undo, and with the namespace the pod's own side went. An error would
           // keep the pod Terminating for ever; an address that leaked can be told from this line.
@@ -101,12 +111,7 @@ export function createLegacyPods(options: {
       if (!isCniName(containerId)) return [];
       const ips: string[] = [];
       for (const entry of await readLegacyCache(cacheDir, containerId, ifName)) {
-        if (entry.result === undefined) continue;
-        try {
-          ips.push(...podIps(entry.result, ifName));
-        } catch (err) {
-          log.warn({ err, containerId }, "a CNI result in the cache is damaged");
-        }
+        ips.push(...ipsOf(containerId, entry));
       }
       return [...new Set(ips)];
     },

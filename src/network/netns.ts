@@ -1,3 +1,4 @@
+import { statfsSync } from "node:fs";
 import { stat, statfs } from "node:fs/promises";
 import { isErrno } from "../sys/fs.ts";
 
@@ -9,6 +10,27 @@ import { isErrno } from "../sys/fs.ts";
 export type NetnsState = "pod" | "host" | "gone";
 
 const nsfsMagic = 0x6e736673;
+
+/** True for a path that leads to a namespace now, not to the empty file that one was bound to. */
+export function isNamespace(path: string): boolean {
+  try {
+    return statfsSync(path).type === nsfsMagic;
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ESRCH", "EINVAL")) return false;
+    throw error;
+  }
+}
+
+/** What tells one namespace from another one while both are there; undefined when nothing is at the path. */
+export async function netnsInode(path: string): Promise<string | undefined> {
+  try {
+    const { dev, ino } = await stat(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ESRCH")) return undefined;
+    throw error;
+  }
+}
 
 /** What is at the path of a pod's network namespace now. */
 export async function inspectNetns(path: string): Promise<NetnsState> {

@@ -1,21 +1,31 @@
 import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import type { GivenUp } from "../state/given-up.ts";
 import type { Clock } from "../sys/clock.ts";
-import { capabilityArgs, chainDeclares, parsePodCidr } from "./attachment.ts";
+import {
+  annotationsCapability,
+  capabilityArgs,
+  chainDeclares,
+  needsPodRanges,
+  parsePodCidr,
+} from "./attachment.ts";
 import type { NetworkAttachment, PodDns, PortMapping } from "./attachment.ts";
 import type { Bandwidth } from "./bandwidth.ts";
 import { createChain } from "./chain.ts";
 import { podCniArgs } from "./cni-args.ts";
 import { CniError } from "./cni-error.ts";
-import { createConfigSource } from "./config-source.ts";
-import type { UsableConfig } from "./config-source.ts";
+import { configWarning, createConfigSource } from "./config-source.ts";
+import type { ConfigLookup, UsableConfig } from "./config-source.ts";
 import { isCniName, versionAtLeast } from "./conflist.ts";
 import { GcGate } from "./gc-gate.ts";
+import { givenUpOf } from "./given-up.ts";
 import { createLegacyPods } from "./legacy-pods.ts";
 import type { LegacyPod } from "./legacy-pods.ts";
 import { inspectNetns } from "./netns.ts";
 import type { NetnsState } from "./netns.ts";
 import { endOrphanedPlugins } from "./orphans.ts";
+import { otherAttachments } from "./other-attachments.ts";
+import type { ValidAttachment } from "./other-attachments.ts";
 import { createPluginRunner } from "./plugin.ts";
 import { createStatusProbe } from "./status-probe.ts";
 
@@ -24,8 +34,10 @@ export interface NetworkStatus {
   ready: boolean;
   /** One CamelCase word, "" when ready. */
   reason: string;
-  /** What is wrong and what to do about it, "" when ready. */
+  /** What is wrong and what to do about it; when ready, "" or what an operator should look at. */
   message: string;
+  /** What `message` says of the configuration when ready; missing when that is nothing. */
+  notes?: readonly string[];
 }
 
 export interface SetUpRequest {
@@ -40,7 +52,9 @@ export interface SetUpRequest {
   dns?: PodDns;
   /** Names for the `aliases` capability; default: the pod's name. */
   aliases?: readonly string[];
+  /** The pod's cgroup as the kubelet names it. */
   cgroupPath?: string;
+  annotations?: Readonly<Record<string, string>>;
   /** Ends the plugin that runs; the caller then undoes as after any failed ADD. */
   signal?: AbortSignal;
   /**
@@ -62,17 +76,21 @@ export interface Network {
   setUp(request: SetUpRequest): Promise<NetworkAttachment>;
   /**
    * Runs DEL with the configuration and result of the ADD; may be repeated. `netns` is where the
-   * namespace is now, "" when it is gone. What is already gone is a success.
+   * namespace is now, "" when it is gone. What is already gone is a success, and so is a DEL that was
+   * given up: one that cannot work any more, or with `giveUp` any that fails. Those are logged and
+   * reported to `NetworkOptions.givenUp`.
    */
-  tearDown(attachment: NetworkAttachment, netns: string): Promise<void>;
+  tearDown(attachment: NetworkAttachment, netns: string, giveUp?: boolean): Promise<void>;
   /** The same for a pod that cri-dockerd or dockershim made. */
-  tearDownLegacy(pod: LegacyPod): Promise<void>;
+  tearDownLegacy(pod: LegacyPod, giveUp?: boolean): Promise<void>;
   /** The addresses of such a pod as its maker's cache has them; empty when it has none. */
   legacyIps(containerId: string): Promise<string[]>;
-  /** Runs CHECK; throws CniError when the attachment is no longer as it was made. */
-  check(attachment: NetworkAttachment): Promise<void>;
-  /** Lets plugins of spec 1.1 drop what belongs to none of these attachments; no-op before. */
-  gc(valid: readonly { containerId: string; ifName: string }[]): Promise<void>;
+  /**
+   * Lets plugins of spec 1.1 drop what belongs to none of the attachments that `valid` names, which is
+   * asked when nothing is attached or detached any more. Returns why there is no GC, or undefined once it
+   * is done. Throws CriError Unavailable when pods are being attached, CniError of a plugin.
+   */
+  gc(valid: () => Promise<readonly ValidAttachment[]>): Promise<string | undefined>;
   /**
    * The node's pod ranges, "a,b" for dual stack, from the configuration or UpdateRuntimeConfig; the
    * last one counts, an empty one is ignored. Throws CriError InvalidArgument.
@@ -82,44 +100,63 @@ export interface Network {
 }
 
 export interface NetworkOptions {
+  /** Awaited for each DEL that is given up; what it throws is thrown on. */
+  givenUp?: (given: GivenUp) => Promise<void>;
   /** Default /etc/cni/net.d. */
   confDir?: string;
   /** Searched in this order; default /opt/cni/bin, then /usr/lib/cni. */
   binDirs?: readonly string[];
   /** Where cri-dockerd's libcni cache is; default /var/lib/cni/cache. Read only. */
   legacyCacheDir?: string;
+  /** Where that of other runtimes is; default libcni's own, /var/lib/cni. Read only. */
+  otherCacheDir?: string;
   log: Logger;
   clock: Clock;
   /** For one chain of plugins, in ms; default 220 s, which is what the kubelet's shims allow. */
   deadlineMs?: number;
+  /** What plugins inherit; default: this process's environment. */
+  environment?: Readonly<NodeJS.ProcessEnv>;
   /** For tests without namespaces. */
   inspectNetns?: (path: string) => Promise<NetnsState>;
 }
 
 /** The name of a pod's interface, which cri-dockerd and kubelet's stats expect. */
-const ifName = "eth0";
-const gcTimeoutMs = 60_000;
+export const podIfName = "eth0";
+/** For all plugins: new pods wait for it. */
+const gcTimeoutMs = 30_000;
 
 export function createNetwork(options: NetworkOptions): Network {
   const confDir = options.confDir ?? "/etc/cni/net.d";
   const binDirs = options.binDirs ?? ["/opt/cni/bin", "/usr/lib/cni"];
   const { log, clock } = options;
   const netnsState = options.inspectNetns ?? inspectNetns;
-  const plugins = createPluginRunner({ binDirs, clock });
+  const { environment = process.env } = options;
+  const plugins = createPluginRunner({ binDirs, clock, environment });
   const source = createConfigSource({ confDir, binDirs, plugins, clock });
+  const delSource = createConfigSource({ confDir, binDirs, plugins, clock, forDel: true });
   const chain = createChain({ plugins, clock, log, deadlineMs: options.deadlineMs ?? 220_000 });
   const probe = createStatusProbe({ chain, clock, log });
   const gate = new GcGate();
   let podCidrs: string[] = [];
 
+  let loggedWarning = "";
+
+  const current = async (): Promise<ConfigLookup> => {
+    const lookup = await source.current();
+    const warning = lookup.config === undefined ? "" : configWarning(lookup.config);
+    if (warning !== loggedWarning && warning !== "") log.warn({}, warning);
+    loggedWarning = warning;
+    return lookup;
+  };
+
   const missingRange = (config: UsableConfig): string | undefined =>
-    podCidrs.length === 0 && chainDeclares(config.plugins, "ipRanges")
+    podCidrs.length === 0 && config.plugins.some(needsPodRanges)
       ? `network ${config.name} takes its ranges from the node's pod CIDR, which is not known yet: ` +
         "the kubelet sends it, or --pod-cidr sets it"
       : undefined;
 
   const usableConfig = async (): Promise<UsableConfig> => {
-    const { config, problem } = await source.current();
+    const { config, problem } = await current();
     if (config === undefined) throw new CriError("Unavailable", `pod network: ${problem}`);
     const missing = missingRange(config);
     if (missing !== undefined) throw new CriError("Unavailable", `pod network: ${missing}`);
@@ -141,21 +178,30 @@ export function createNetwork(options: NetworkOptions): Network {
     }
   };
 
-  const tearDown = async (attachment: NetworkAttachment, netns: string): Promise<void> => {
+  const tearDown = async (
+    attachment: NetworkAttachment,
+    netns: string,
+    giveUp = false,
+  ): Promise<void> => {
     if (attachment.result === undefined) {
       const ended = await endOrphanedPlugins(attachment.containerId);
       const about = { containerId: attachment.containerId, ended };
       if (ended > 0) log.warn(about, "ended plugins that were left running by an earlier process");
     }
     const current = await netnsForDel(netns);
-    await gate.attach(() => chain.del(attachment, current));
+    const givenUp = await gate.attach(() => chain.del(attachment, current, giveUp));
+    for (const failure of givenUp) {
+      const given = givenUpOf(attachment, failure);
+      log.warn(given, "CNI DEL is given up: the plugin may still hold the addresses");
+      await options.givenUp?.(given);
+    }
   };
 
   const legacyPods = createLegacyPods({
     cacheDir: options.legacyCacheDir ?? "/var/lib/cni/cache",
-    ifName,
+    ifName: podIfName,
     log,
-    currentConfig: () => source.current(),
+    currentConfig: () => delSource.current(),
     podCidrs: () => podCidrs,
     netnsForDel,
     tearDown,
@@ -169,10 +215,13 @@ export function createNetwork(options: NetworkOptions): Network {
         message,
       });
       try {
-        const { config, problem } = await source.current();
+        const { config, problem } = await current();
         if (config === undefined) return notReady(problem);
         const trouble = missingRange(config) ?? (await probe.trouble(config));
-        return trouble === undefined ? { ready: true, reason: "", message: "" } : notReady(trouble);
+        if (trouble !== undefined) return notReady(trouble);
+        const { notes } = config;
+        const message = configWarning(config);
+        return { ready: true, reason: "", message, ...(notes.length === 0 ? {} : { notes }) };
       } catch (error) {
         return notReady(errorText(error));
       }
@@ -186,7 +235,7 @@ export function createNetwork(options: NetworkOptions): Network {
       const attachment: NetworkAttachment = {
         networkName: config.name,
         cniVersion: config.cniVersion,
-        ifName,
+        ifName: podIfName,
         containerId: request.containerId,
         netns: request.netns,
         plugins: config.plugins,
@@ -194,6 +243,10 @@ export function createNetwork(options: NetworkOptions): Network {
         args: podCniArgs(request),
         capabilityArgs: capabilityArgs({
           ...request,
+          // They may be 256 KiB, which a record need not hold for nobody.
+          annotations: chainDeclares(config.plugins, annotationsCapability)
+            ? request.annotations
+            : undefined,
           podCidrs,
           aliases: request.aliases ?? [request.podName],
         }),
@@ -209,30 +262,30 @@ export function createNetwork(options: NetworkOptions): Network {
     },
 
     tearDown,
-    tearDownLegacy: (pod) => legacyPods.tearDown(pod),
+    tearDownLegacy: (pod, giveUp) => legacyPods.tearDown(pod, giveUp),
     legacyIps: (containerId) => legacyPods.ips(containerId),
 
-    check: async (attachment) => {
-      await gate.attach(() => chain.check(attachment, attachment.netns));
-    },
-
     gc: async (valid) => {
-      const { config } = await source.current();
-      if (config === undefined || config.disableGc) return;
-      if (!versionAtLeast(config.cniVersion, "1.1.0")) return;
-      const attachments = valid.map((one) => ({
-        containerID: one.containerId,
-        ifname: one.ifName,
-      }));
-      await gate.collect(() =>
-        chain.forNetwork(
-          "GC",
-          config,
-          // The second key is the one that the spec's first text had and plugins still read.
-          { "cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments },
-          gcTimeoutMs,
-        ),
-      );
+      const config = await usableConfig();
+      const { name, cniVersion, disableGc } = config;
+      if (disableGc) return `network ${name} has disableGC set`;
+      if (!versionAtLeast(cniVersion, "1.1.0")) {
+        return `network ${name} is spoken to in CNI ${cniVersion}; GC came with 1.1.0`;
+      }
+      await gate.collect(async () => {
+        const others = await otherAttachments(options.otherCacheDir ?? "/var/lib/cni", name);
+        const attachments = [...(await valid()), ...others].map((one) => ({
+          containerID: one.containerId,
+          ifname: one.ifName,
+        }));
+        // The second key is the one that the spec's first text had and plugins still read.
+        const extra = {
+          "cni.dev/valid-attachments": attachments,
+          "cni.dev/attachments": attachments,
+        };
+        await chain.forNetwork("GC", config, extra, gcTimeoutMs);
+      });
+      return undefined;
     },
 
     setPodCidr: (cidr) => {

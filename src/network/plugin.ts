@@ -8,17 +8,8 @@ import type { CniFailure } from "./cni-error.ts";
 import { isJsonObject } from "./conflist.ts";
 import type { JsonObject } from "./conflist.ts";
 import { findPlugin } from "./plugin-binary.ts";
-
-export type CniVerb = "ADD" | "DEL" | "CHECK" | "GC" | "STATUS" | "VERSION";
-
-/** The parameters that travel in the environment (CNI spec section 2). */
-export interface PluginParameters {
-  containerId?: string;
-  netns?: string;
-  ifName?: string;
-  /** Already formatted, see cni-args.ts. */
-  args?: string;
-}
+import { PluginEnvironment } from "./plugin-environment.ts";
+import type { CniVerb, PluginParameters } from "./plugin-environment.ts";
 
 export interface PluginCall {
   type: string;
@@ -33,39 +24,39 @@ export interface PluginCall {
 export interface PluginRunner {
   /** What the plugin printed on success. Throws CniError. */
   run(call: PluginCall): Promise<string>;
-  /** The spec versions that the plugin speaks. Throws CniError. */
-  versions(type: string): Promise<readonly string[]>;
+  /** What the plugin speaks, asked for the sake of `verb`. Throws CniError when it cannot be run. */
+  versions(type: string, verb?: CniVerb): Promise<PluginVersions>;
 }
 
-const pluginPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+export interface PluginVersions {
+  known: readonly string[];
+  /** What it did in place of answering VERSION: `known` is a guess then, or empty. */
+  silence?: string;
+}
+
 const maxOutputBytes = 1 << 20;
 const versionTimeoutMs = 10_000;
+/** One that did not answer VERSION may have waited for something: it is asked again after this. */
+const askAgainMs = 60_000;
 const busyRetryMs = 200;
 const busyRetries = 10;
 
-/** Runs plugins out of `binDirs`, each through the one fork point and in a clean environment. */
+/** Runs plugins out of `binDirs`, each through the one fork point. */
 export function createPluginRunner(options: {
   binDirs: readonly string[];
   clock: Clock;
+  /** Handed on to plugins; default: this process's own. */
+  environment?: Readonly<NodeJS.ProcessEnv>;
 }): PluginRunner {
+  const environment = new PluginEnvironment(options.environment ?? process.env, options.binDirs);
   // Keyed by the file's identity, so that an upgraded plugin is asked again.
-  const versionsOfBinary = new Map<string, readonly string[]>();
-
-  const environment = (verb: CniVerb, parameters: PluginParameters): Record<string, string> => ({
-    PATH: pluginPath,
-    CNI_COMMAND: verb,
-    CNI_CONTAINERID: parameters.containerId ?? "",
-    CNI_NETNS: parameters.netns ?? "",
-    CNI_IFNAME: parameters.ifName ?? "",
-    CNI_ARGS: parameters.args ?? "",
-    CNI_PATH: options.binDirs.join(":"),
-  });
+  const versionsOfBinary = new Map<string, { versions: PluginVersions; untilMs: number }>();
 
   const execute = async (path: string, call: PluginCall): Promise<RunResult> => {
     for (let retry = 0; ; retry += 1) {
       try {
-        return await runProcess(path, [], {
-          env: environment(call.verb, call.parameters),
+        const result = await runProcess(path, [], {
+          env: environment.of(call.verb, call.parameters),
           stdin: JSON.stringify(call.config),
           timeoutMs: call.timeoutMs,
           maxOutputBytes,
@@ -73,6 +64,7 @@ export function createPluginRunner(options: {
           step: { kind: "cni", name: `${call.type} ${call.verb}` },
           ...(call.signal === undefined ? {} : { signal: call.signal }),
         });
+        return isAnswer(result) ? result : environment.maskedResult(result);
       } catch (error) {
         // A plugin that is being replaced by an installer is busy for the length of the copy.
         if (!isTextFileBusy(error) || retry === busyRetries) throw fromProcess(error, call);
@@ -91,10 +83,11 @@ export function createPluginRunner(options: {
       return result.stdout;
     },
 
-    versions: async (type) => {
-      const binary = await findPlugin(type, options.binDirs, "VERSION");
-      const known = versionsOfBinary.get(binary.identity);
-      if (known !== undefined) return known;
+    versions: async (type, verb = "VERSION") => {
+      const binary = await findPlugin(type, options.binDirs, verb);
+      const nowMs = options.clock.monotonicMs();
+      const kept = versionsOfBinary.get(binary.identity);
+      if (kept !== undefined && nowMs < kept.untilMs) return kept.versions;
       const call: PluginCall = {
         type,
         verb: "VERSION",
@@ -103,26 +96,47 @@ export function createPluginRunner(options: {
         config: { cniVersion: "1.1.0" },
         timeoutMs: versionTimeoutMs,
       };
-      const found = readVersions(call, await execute(binary.path, call));
-      versionsOfBinary.set(binary.identity, found);
-      return found;
+      const versions = await askVersions(call, () => execute(binary.path, call));
+      const untilMs = versions.silence === undefined ? Infinity : nowMs + askAgainMs;
+      versionsOfBinary.set(binary.identity, { versions, untilMs });
+      return versions;
     },
   };
 }
 
-function readVersions(call: PluginCall, result: RunResult): readonly string[] {
-  if (result.exitCode !== 0) {
-    const error = reportedError(call, result);
+async function askVersions(
+  call: PluginCall,
+  execute: () => Promise<RunResult>,
+): Promise<PluginVersions> {
+  try {
+    return { known: readVersions(call, await execute()) };
+  } catch (error) {
+    if (!(error instanceof CniError) || error.failure === "spawn") throw error;
     // Plugins of the very first spec know no VERSION and say so.
-    if (/unknown CNI_COMMAND/i.test(error.message)) return ["0.1.0"];
-    throw error;
+    const isFirst = /unknown CNI_COMMAND/i.test(error.message);
+    return { known: isFirst ? ["0.1.0"] : [], silence: error.message };
   }
+}
+
+function readVersions(call: PluginCall, result: RunResult): readonly string[] {
+  if (result.exitCode !== 0) throw reportedError(call, result);
   const answer = parseAnswer(call, result.stdout);
   const supported = answer["supportedVersions"];
   const list: unknown[] = Array.isArray(supported) ? supported : [answer["cniVersion"]];
   const versions = list.filter((version): version is string => typeof version === "string");
   if (versions.length === 0) throw protocolError(call, "its answer names no version");
   return versions;
+}
+
+/** What a plugin has to answer, kept as it is; all else is shown to people. */
+function isAnswer({ exitCode, stdout }: RunResult): boolean {
+  if (exitCode !== 0 || stdout.trim() === "") return exitCode === 0;
+  try {
+    const answer: unknown = JSON.parse(stdout);
+    return isJsonObject(answer) && answer["msg"] === undefined;
+  } catch {
+    return false;
+  }
 }
 
 /** The JSON object that a plugin must print; throws CniError `protocol` for anything else. */

@@ -1,15 +1,16 @@
 import { lstat, mkdtemp, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { requirePlainText, unimplemented } from "../convert/field-checks.ts";
+import { formatTimeNs } from "../convert/time.ts";
 import type { Handlers } from "../cri/bind.ts";
 import { CriError, errorText, invalidArgument, notFound } from "../errors.ts";
 import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
 import { isErrno, readTextIfExists } from "../sys/fs.ts";
 import { runProcess } from "../sys/process.ts";
-import { findBundle, firstError } from "./criu.ts";
-import type { Criu, OciBundle } from "./criu.ts";
-import type { PodDeps } from "./deps.ts";
+import { findBundle, firstError } from "../containers/criu.ts";
+import type { Criu, OciBundle } from "../containers/criu.ts";
+import type { PodDeps } from "../pods/deps.ts";
 
 const defaultMs = 600_000;
 const longestMs = 3_600_000n;
@@ -24,7 +25,7 @@ export function containerCheckpoint(
   deps: PodDeps & { criu: Criu },
 ): Pick<Handlers<typeof RuntimeService>, "checkpointContainer"> {
   return {
-    checkpointContainer: async (request) => {
+    checkpointContainer: async (request, context) => {
       const location = requirePlainText("location", request.location);
       if (!isAbsolute(location)) throw invalidArgument("location: not an absolute path");
       if (request.containerId === "") throw invalidArgument("checkpoint: container id is empty");
@@ -33,24 +34,29 @@ export function containerCheckpoint(
       const timeoutMs = asked === 0n ? defaultMs : Number(asked > longestMs ? longestMs : asked);
       const found = await running(deps, request.containerId);
       await deps.criu.require();
-      await deps.locks.run(`container:${found.name}`, async () => {
-        const container = await running(deps, found.id);
-        const folder = await folderFor(location);
-        try {
-          await dump(container, folder, timeoutMs, deps.clock);
-          const archive = `${folder}.tar`;
+      await deps.hostPaths.mustAnswer(location, "location");
+      await deps.locks.run(
+        `container:${found.name}`,
+        async () => {
+          const container = await running(deps, found.id);
+          const folder = await folderFor(location);
           try {
-            // tar keeps the mode of a file that is there.
-            await writeFile(archive, "", { mode: 0o600, flag: "wx" });
-            await tar(["-C", folder, "-cf", archive, "."], timeoutMs);
-            await rename(archive, location);
+            await dump(container, folder, timeoutMs, deps.clock);
+            const archive = `${folder}.tar`;
+            try {
+              // tar keeps the mode of a file that is there.
+              await writeFile(archive, "", { mode: 0o600, flag: "wx" });
+              await tar(["-C", folder, "-cf", archive, "."], timeoutMs);
+              await rename(archive, location);
+            } finally {
+              await rm(archive, { force: true });
+            }
           } finally {
-            await rm(archive, { force: true });
+            await rm(folder, { recursive: true, force: true });
           }
-        } finally {
-          await rm(folder, { recursive: true, force: true });
-        }
-      });
+        },
+        context.signal,
+      );
       return {};
     },
   };
@@ -139,7 +145,7 @@ function describe(container: ContainerEntry, nowNs: bigint): object {
     rootfsImage: container.image,
     rootfsImageRef: container.imageId,
     runtime: inspect?.HostConfig.Runtime ?? "",
-    createdTime: inspect?.Created ?? "",
+    createdTime: formatTimeNs(container.createdAtNs),
     checkpointedTime: new Date(Number(nowNs / 1_000_000n)).toISOString(),
   };
 }

@@ -1,11 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { configHash } from "../convert/config-hash.ts";
+import { engineHasCdi, withAnnotatedDevices } from "../convert/devices.ts";
 import { toContainerCreate } from "../convert/container-spec.ts";
+import { isArtifact } from "../convert/image-out.ts";
 import { readIdentity, toContainerLabels } from "../convert/labels.ts";
+import { checkMounts } from "../convert/mounts.ts";
 import { containerName, withRandomSuffix } from "../convert/names.ts";
-import { needsImageAccounts } from "../convert/run-as.ts";
+import { editingRuntime } from "../convert/runtime-handler.ts";
 import { encodeContainerSpec } from "../convert/stored-spec.ts";
-import type { ImageAccounts } from "../convert/user.ts";
 import type { Handlers } from "../cri/bind.ts";
 import { CriError, invalidArgument, notFound } from "../errors.ts";
 import { isStatus, isUncertain } from "../engine/errors.ts";
@@ -18,24 +20,21 @@ import type {
 import type { ImageVolumes } from "../images/image-volumes.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
 import { failpoint } from "../sys/failpoint.ts";
-import type { PodDeps } from "./deps.ts";
-import { engineHasCdi, wantsEdits } from "./edits.ts";
-import { requireHostPaths } from "./host-paths.ts";
-import { holdImageMounts } from "./image-mounts.ts";
-import type { ImageMounts } from "./image-mounts.ts";
-import { ownLimits, ownLogOptions } from "./daemon-defaults.ts";
-import { inspectByName } from "./sandbox-lookup.ts";
-import { removeOrLeave } from "./sandbox-teardown.ts";
-import {
-  readSeccompProfile,
-  requireAppArmorProfile,
-  requireSelinuxLabel,
-} from "./security-files.ts";
-import { requireTarget } from "./target-container.ts";
+import type { PodDeps } from "../pods/deps.ts";
+import { cdiEnvironment, factsForCdi, wantsEdits } from "../containers/edits.ts";
+import { imageUserFacts, type ImageUserDeps } from "../containers/image-user.ts";
+import { holdImageMounts } from "../containers/image-mounts.ts";
+import type { ImageMounts } from "../containers/image-mounts.ts";
+import { ownLimits, ownLogOptions } from "../containers/daemon-defaults.ts";
+import { warnOfLeftOut } from "../containers/left-out.ts";
+import { missingAtCreate } from "../containers/missing-at-create.ts";
+import { inspectByName } from "../pods/lookup.ts";
+import { removeOrLeave } from "../pods/ending.ts";
+import { isServing } from "../pods/pod-netns.ts";
+import { readSeccompProfile, requireAppArmorProfile } from "../containers/security-files.ts";
+import { requireTarget } from "../containers/target-container.ts";
 
-export interface ContainerCreateDeps extends PodDeps {
-  /** /etc/passwd and /etc/group of an image, read once for each image id. */
-  imageAccounts(imageId: string): Promise<ImageAccounts>;
+export interface ContainerCreateDeps extends PodDeps, Pick<ImageUserDeps, "imageAccounts"> {
   /** Copies of images for volumes, on engines without image mounts. */
   volumes: ImageVolumes;
 }
@@ -53,13 +52,15 @@ export function containerCreate(
       }
       if ((config.image?.image ?? "") === "") throw invalidArgument("config.image is missing");
       const sandbox = await readySandbox(deps, request.podSandboxId);
-      deps.setups.claim(sandbox.name);
       const name = containerName(config.metadata, sandboxConfig.metadata);
-      const containerId = await deps.locks.run(`container:${name}`, async () => {
-        context.signal.throwIfAborted();
-        const wanted = { name, config, sandboxConfig, sandbox };
-        return await createOrReuse(deps, wanted, context.signal);
-      });
+      const containerId = await deps.locks.run(
+        `container:${name}`,
+        async () => {
+          const wanted = { name, config, sandboxConfig, sandbox };
+          return await createOrReuse(deps, wanted, context.signal);
+        },
+        context.signal,
+      );
       return { containerId };
     },
   };
@@ -81,10 +82,10 @@ async function readySandbox(deps: PodDeps, podSandboxId: string): Promise<Contai
       ? known
       : await deps.index.find("podsandbox", podSandboxId);
   if (sandbox === undefined) throw notFound(`create: no pod sandbox ${podSandboxId}`);
-  const phase = deps.records.byId(sandbox.id)?.phase ?? "ready";
-  if (!sandbox.state.Running || phase !== "ready") {
+  if (!sandbox.state.Running || !isServing(deps.records.byId(sandbox.id), sandbox)) {
     throw new CriError("FailedPrecondition", `create: pod sandbox ${sandbox.id} is not ready`);
   }
+  deps.sandboxes.claim([sandbox]);
   return sandbox;
 }
 
@@ -108,7 +109,8 @@ async function createOrReuse(
     signal,
   );
   try {
-    return await createNew(deps, wanted, hash, volumes);
+    const whole = { ...wanted, config: withAnnotatedDevices(config) };
+    return await createNew(deps, whole, hash, volumes, signal);
   } finally {
     volumes.release();
   }
@@ -119,12 +121,26 @@ async function createNew(
   wanted: Wanted,
   hash: string,
   volumes: ImageMounts,
+  signal: AbortSignal,
 ): Promise<string> {
   const { name, config } = wanted;
-  const body = await specOf(deps, wanted, hash, volumes);
+  const image = config.image?.image ?? "";
+  // By id, as the kubelet gives it: memory knows it. What only the list has told says nothing of this.
+  const { images } = deps.index;
+  const listed = images.peek(image);
+  const known = listed?.inspected === false ? await images.find(image).catch(() => listed) : listed;
+  if (known !== undefined && isArtifact(known.inspect)) {
+    throw new CriError(
+      "FailedPrecondition",
+      `create container: ${image} is an OCI artifact, no container image`,
+    );
+  }
+  const body = await specOf(deps, wanted, hash, volumes, signal);
+  const asked = { envs: config.envs, mounts: config.mounts, resources: config.linux?.resources };
+  warnOfLeftOut(deps.log, name, asked, await deps.facts());
   const create = async (under: string): Promise<string> => {
     const spec =
-      under === name ? body : await specOf(deps, { ...wanted, name: under }, hash, volumes);
+      under === name ? body : await specOf(deps, { ...wanted, name: under }, hash, volumes, signal);
     const { id } = await deps.engine.createContainer(under, spec);
     failpoint("create.after-create");
     deps.index.created(id, under, spec);
@@ -133,9 +149,14 @@ async function createNew(
   try {
     return await create(name);
   } catch (error) {
-    if (isStatus(error, 404)) {
-      throw notFound(`create container: no image ${config.image?.image ?? ""} on this node`);
-    }
+    const missing = missingAtCreate(error, {
+      image,
+      podSandboxId: wanted.sandbox.id,
+      targetId: config.linux?.securityContext?.namespaceOptions?.targetId ?? "",
+      mounts: config.mounts,
+      made: body.HostConfig.Mounts ?? [],
+    });
+    if (missing !== undefined) throw missing;
     if (isStatus(error, 409)) return await settleConflict(deps, name, hash, create);
     if (isUncertain(error)) {
       // The engine may have made it: the name tells.
@@ -195,24 +216,31 @@ async function specOf(
   wanted: Wanted,
   hash: string,
   volumes: ImageMounts,
+  signal: AbortSignal,
 ) {
   const { name, config, sandboxConfig, sandbox } = wanted;
   const security = config.linux?.securityContext;
-  const facts = await deps.facts();
+  const facts = await factsForCdi(config, sandbox, await deps.facts());
   await requireTarget(deps.index, security?.namespaceOptions, sandbox);
-  const mounts = await requireHostPaths(config.mounts);
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- kubelets to 1.36 send both fields
   requireAppArmorProfile(security?.apparmor, security?.apparmorProfile ?? "");
-  requireSelinuxLabel(security?.selinuxOptions, facts);
   const seccompProfile = await readSeccompProfile(
     security?.seccomp,
     // eslint-disable-next-line @typescript-eslint/no-deprecated -- read when the new field is unset
     security?.seccompProfilePath ?? "",
     security?.privileged ?? false,
+    deps.hostPaths,
   );
+  // Nothing is made on the node for a request whose user or mounts are refused.
+  const image = await imageUserFacts(deps, config);
+  const editing = editingRuntime(sandbox.identity.runtimeHandler, facts);
+  checkMounts(config.mounts, { ...facts, editing }, volumes.sources);
+  // Docker ignores the devices of privileged containers, which have all of them.
+  if (security?.privileged !== true) await deps.hostPaths.requireDevices(config.devices);
+  const mounts = await deps.hostPaths.ofMounts(config.mounts, signal);
   const edited = await wantsEdits({ ...config, mounts }, sandbox, facts);
   return toContainerCreate({
-    config: { ...config, mounts },
+    config: { ...config, mounts, envs: [...config.envs, ...(await cdiEnvironment(config, facts))] },
     edited,
     sandboxConfig,
     sandboxId: sandbox.id,
@@ -234,19 +262,6 @@ async function specOf(
     engine: { ...facts, ulimits: ownLimits(sandbox), logOptions: ownLogOptions(sandbox) },
     imageSources: volumes.sources,
     ...(seccompProfile === undefined ? {} : { seccompProfile }),
-    ...(needsImageAccounts(security) ? { image: await imageUser(deps, config) } : {}),
+    image,
   });
-}
-
-async function imageUser(
-  deps: ContainerCreateDeps,
-  config: ContainerConfig,
-): Promise<{ user: string | undefined; accounts: ImageAccounts }> {
-  const reference = config.image?.image ?? "";
-  const image = await deps.index.images.find(reference);
-  if (image === undefined) throw notFound(`create container: no image ${reference} on this node`);
-  return {
-    user: image.inspect.Config?.User,
-    accounts: await deps.imageAccounts(image.id),
-  };
 }

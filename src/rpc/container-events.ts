@@ -3,7 +3,9 @@ import { ContainerEventType } from "../gen/runtime/v1/api_pb.js";
 import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ChangeKind } from "../index/container-index.ts";
 import type { EventsFeed } from "../index/events-feed.ts";
-import type { LogDrains } from "./log-drains.ts";
+import type { EndedUsers } from "../containers/ended-users.ts";
+import type { PodDeps } from "../pods/deps.ts";
+import type { LogDrains } from "../containers/log-drains.ts";
 import type { Views } from "./views.ts";
 
 const types: Readonly<Record<ChangeKind, ContainerEventType>> = {
@@ -18,11 +20,16 @@ export function containerEvents(deps: {
   feed: EventsFeed;
   views: Views;
   drains: LogDrains;
+  endedUsers: Pick<EndedUsers, "settle">;
+  /** Is told which sandboxes were shown as READY. */
+  sandboxes: Pick<PodDeps["sandboxes"], "claim">;
 }): Pick<Handlers<typeof RuntimeService>, "getContainerEvents"> {
   return {
     getContainerEvents: async function* (_request, context) {
       for await (const item of deps.feed.follow(context.signal)) {
         await deps.drains.settle(item.members, 1000);
+        await deps.endedUsers.settle(item.members, 250);
+        if (item.sandbox !== undefined) deps.sandboxes.claim([item.sandbox]);
         yield {
           containerId: item.entry.id,
           containerEventType: types[item.kind],

@@ -1,4 +1,5 @@
 import { toBinary } from "@bufbuild/protobuf";
+import { dockerLogPath } from "../convert/inspect-facts.ts";
 import { isContainer } from "../convert/container-facts.ts";
 import { matchesContainer } from "../convert/filters.ts";
 import { containerRun } from "../convert/state.ts";
@@ -9,13 +10,15 @@ import { ContainerSchema } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerFilter, RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
 import { FragmentCache, framed } from "../index/encoded.ts";
-import type { LogDrains } from "./log-drains.ts";
+import type { EndedUsers } from "../containers/ended-users.ts";
+import type { LogDrains } from "../containers/log-drains.ts";
 import type { Views } from "./views.ts";
 
 export interface ContainerReadDeps {
   index: ContainerIndex;
   views: Views;
   drains: LogDrains;
+  endedUsers: Pick<EndedUsers, "settle">;
 }
 
 /** Field number of `containers` in both list responses. */
@@ -25,6 +28,8 @@ const statusField = 1;
 /** A list is asked for every second: it waits less for a log than a status does. */
 const listDrainMs = 250;
 const statusDrainMs = 2_000;
+/** For the user of a container that has ended; what a slow engine says later the next status shows. */
+const statusUserMs = 2_000;
 
 /** ListContainers, StreamContainers, ContainerStatus. */
 export function containerRead(
@@ -44,9 +49,10 @@ export function containerRead(
     return cache;
   };
   const list = async (filter: ContainerFilter | undefined): Promise<readonly ContainerEntry[]> => {
-    const entries = await deps.index.containers();
+    const all = await deps.index.containers();
+    const entries = filter === undefined ? all : all.filter((entry) => matches(entry, filter));
     await deps.drains.settle(entries, listDrainMs);
-    return filter === undefined ? entries : entries.filter((entry) => matches(entry, filter));
+    return entries;
   };
   return {
     listContainers: async (request) => new Encoded(fragments().list(await list(request.filter))),
@@ -59,6 +65,7 @@ export function containerRead(
       const found = await deps.index.find("container", id);
       if (found === undefined) throw notFound(`no container ${id}`);
       await deps.drains.settle([found], statusDrainMs);
+      await deps.endedUsers.settle([found], statusUserMs);
       if (!request.verbose)
         return new Encoded(framed(statusField, deps.views.encodedStatus(found)));
       return { status: deps.views.containerStatus(found), info: verboseInfo(found) };
@@ -95,7 +102,7 @@ function verboseInfo(entry: ContainerEntry): Record<string, string> {
       name: entry.name,
       legacy: identity.legacy,
       runtime: inspect?.HostConfig.Runtime ?? "",
-      dockerLogPath: inspect?.LogPath ?? "",
+      dockerLogPath: dockerLogPath(entry.id, inspect),
     }),
   };
 }

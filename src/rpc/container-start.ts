@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { decodeSandboxSpec } from "../convert/stored-spec.ts";
+import { decodeContainerSpec, decodeSandboxSpec } from "../convert/stored-spec.ts";
 import type { Handlers } from "../cri/bind.ts";
 import { CriError, errorText, invalidArgument, notFound } from "../errors.ts";
 import { isStatus, isUncertain } from "../engine/errors.ts";
@@ -7,13 +7,15 @@ import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { LogTarget } from "../logs/container-logs.ts";
 import { failpoint } from "../sys/failpoint.ts";
-import type { ResourceUpdates } from "../state/resource-updates.ts";
-import type { PodDeps } from "./deps.ts";
-import { writeContainerEdits } from "./edits.ts";
-import { inspectByName } from "./sandbox-lookup.ts";
-import { applyHostWrites } from "./host-writes.ts";
-import { requirePodAddresses } from "./pod-addresses.ts";
-import { relabelVolumes } from "./selinux-relabel.ts";
+import type { PodDeps } from "../pods/deps.ts";
+import { writeContainerEdits } from "../containers/edits.ts";
+import { inspectByName } from "../pods/lookup.ts";
+import type { OwedLimits } from "../containers/owed-limits.ts";
+import { isServing } from "../pods/pod-netns.ts";
+import { requirePodAddresses } from "../pods/addresses.ts";
+import { relabelVolumes } from "../containers/selinux-relabel.ts";
+import { hasEnded } from "../containers/running-process.ts";
+import { requireTarget } from "../containers/target-container.ts";
 
 /** Which form new containers' logs take. */
 export interface LogChoice {
@@ -22,19 +24,24 @@ export interface LogChoice {
   sourcePath(containerId: string): Promise<string>;
 }
 
-export type StartDeps = PodDeps & { logChoice: LogChoice; resources: ResourceUpdates };
+export type StartDeps = PodDeps & { logChoice: LogChoice; owedLimits: OwedLimits };
 
 /** StartContainer and ReopenContainerLog. */
 export function containerStart(
   deps: StartDeps,
 ): Pick<Handlers<typeof RuntimeService>, "startContainer" | "reopenContainerLog"> {
   return {
-    startContainer: async (request) => {
+    startContainer: async (request, context) => {
       const container = await find(deps, request.containerId, "start");
-      return await deps.locks.run(`container:${container.name}`, async () => {
-        await start(deps, container);
-        return {};
-      });
+      return await deps.locks.run(
+        `container:${container.name}`,
+        async () => {
+          await requireStartable(deps, container.id);
+          await start(deps, container, context.signal);
+          return {};
+        },
+        context.signal,
+      );
     },
     reopenContainerLog: async (request) => {
       const container = await find(deps, request.containerId, "reopen log");
@@ -50,23 +57,80 @@ export function containerStart(
   };
 }
 
-async function start(deps: StartDeps, container: ContainerEntry): Promise<void> {
+/**
+ * A container is started once, in a pod that is ready; one that runs already is fine, since the answer of its start
+ * may have been lost. Memory decides; only what speaks against the start is asked for again.
+ *
+ * @throws FailedPrecondition
+ */
+async function requireStartable(deps: StartDeps, containerId: string): Promise<void> {
+  const known = deps.index.peek(containerId);
+  if (known === undefined || known.identity.kind !== "container" || known.state.Running) return;
+  const { podSandboxId, extra } = known.identity;
+  const refuse = (why: string): CriError =>
+    new CriError("FailedPrecondition", `start: container ${containerId} ${why}`);
+  if (hasEnded(known)) {
+    const now = await deps.index.find("container", containerId, { fresh: true });
+    if (now?.state.Running === true) return;
+    if (now !== undefined && hasEnded(now)) throw refuse("has exited; it cannot be started again");
+  }
+  if (!(await isReady(deps, podSandboxId))) {
+    throw refuse(`cannot be started: its pod sandbox ${podSandboxId} is not ready`);
+  }
+  const options = decodeContainerSpec(extra.spec)?.linux?.securityContext?.namespaceOptions;
+  const sandbox = deps.index.peek(podSandboxId);
+  // What was checked at the create may have ended since.
+  if (sandbox !== undefined) await requireTarget(deps.index, options, sandbox);
+}
+
+async function isReady(deps: StartDeps, podSandboxId: string): Promise<boolean> {
+  const record = deps.records.byId(podSandboxId);
+  if ((record?.phase ?? "ready") !== "ready") return false;
+  const serves = (sandbox: ContainerEntry | undefined): boolean =>
+    sandbox?.state.Running === true && isServing(record, sandbox);
+  if (serves(deps.index.peek(podSandboxId))) return true;
+  return serves(await deps.index.find("podsandbox", podSandboxId, { fresh: true }));
+}
+
+async function start(
+  deps: StartDeps,
+  container: ContainerEntry,
+  signal: AbortSignal,
+): Promise<void> {
   await requirePodAddresses(deps, container);
   const target = await logTargetOf(deps, container);
   // Before the start: a container that dies at once is still read from its first line.
-  if (target !== undefined) await deps.logs.start(target);
+  if (target !== undefined) {
+    await deps.hostPaths.mustAnswer(target.logDirectory, "start: log_directory");
+    await deps.logs.start(target);
+  }
   failpoint("start.after-log");
   await relabelVolumes(deps, container);
   await writeContainerEdits(deps, container);
   failpoint("start.after-edits");
+  // New labels on a large volume take minutes. A caller that has gone makes another container by now.
+  signal.throwIfAborted();
+  await deps.owedLimits.startWith(container, () => startInDocker(deps, container));
+}
+
+async function startInDocker(deps: StartDeps, container: ContainerEntry): Promise<void> {
   let answer: "running" | undefined;
   try {
     // Only a start that this request made says what the container does now.
     if (await deps.engine.startContainer(container.id)) answer = "running";
     failpoint("start.after-start");
   } catch (error) {
-    // A volume's missing sub path is a 404 as well.
-    if (isStatus(error, 404) && /no such container/i.test(errorText(error))) {
+    // A volume's missing sub path is a 404 as well, and so is the pod's pause container.
+    if (isStatus(error, 404) && /no such container/i.test(error.message)) {
+      if (!error.message.includes(container.id)) {
+        throw new CriError(
+          "FailedPrecondition",
+          `start container ${container.id}: ${error.message}`,
+          {
+            cause: error,
+          },
+        );
+      }
       deps.index.removed(container.id);
       throw notFound(`start: the engine has no container ${container.id}`);
     }
@@ -84,11 +148,13 @@ async function start(deps: StartDeps, container: ContainerEntry): Promise<void> 
     }
     // The answer was lost: what the container does now is the answer.
     const now = await deps.index.find("container", container.id, { fresh: true });
-    if (now?.state.Running !== true) throw error;
+    // A short one may be over by now.
+    const ran = now?.state.Running === true || now?.state.Status === "exited";
+    if (!ran) throw error;
   } finally {
     deps.index.touched(container.id, answer);
   }
-  await applyHostWrites(deps, container);
+  deps.users.started(container);
 }
 
 const fullId = /^[0-9a-f]{64}$/;

@@ -1,44 +1,82 @@
 import type { Handlers } from "../cri/bind.ts";
 import { invalidArgument } from "../errors.ts";
 import { isStatus, isUncertain } from "../engine/errors.ts";
+import type { ContainerEntry } from "../index/container-index.ts";
 import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
-import type { PodDeps } from "./deps.ts";
-import { removeContainer } from "./sandbox-teardown.ts";
+import { settleWithin } from "../sys/abort.ts";
+import type { PodDeps } from "../pods/deps.ts";
+import { killContainer, removeContainer, signalContainer } from "../pods/ending.ts";
 
 /** StopContainer and RemoveContainer: both succeed for what is unknown or done already. */
 export function containerStop(
   deps: PodDeps,
 ): Pick<Handlers<typeof RuntimeService>, "stopContainer" | "removeContainer"> {
+  const underWay = new Map<string, Promise<void>>();
   return {
     stopContainer: async (request) => {
       if (request.containerId === "") throw invalidArgument("stop: container id is empty");
       const container = await deps.index.find("container", request.containerId);
       if (container === undefined) return {};
-      if (!container.state.Running && !container.state.Paused) return {};
-      const graceSeconds = graceOf(request.timeout);
-      // No lock: a second call with a shorter grace must reach the engine while the first one waits.
-      let answer: "exited" | undefined;
-      try {
-        if (await deps.engine.stopContainer(container.id, graceSeconds)) answer = "exited";
-      } catch (error) {
-        if (isStatus(error, 404)) deps.index.removed(container.id);
-        else if (!(await stoppedAnyway(deps, container.id, error))) throw error;
-      } finally {
-        deps.index.touched(container.id, answer);
-      }
+      if (hasEnded(container)) return {};
+      await stopSignalledOnce(deps, underWay, container.id, graceOf(request.timeout));
       return {};
     },
-    removeContainer: async (request) => {
+    removeContainer: async (request, context) => {
       if (request.containerId === "") throw invalidArgument("remove: container id is empty");
       const container = await deps.index.find("container", request.containerId, { asKnown: true });
       if (container === undefined) return {};
-      await deps.locks.run(`container:${container.name}`, async () => {
-        await removeContainer(deps, container.id);
-        await deps.logs.remove(container.id);
-      });
+      await deps.locks.run(
+        `container:${container.name}`,
+        async () => {
+          await removeContainer(deps, container.id);
+          await deps.logs.remove(container.id);
+        },
+        context.signal,
+      );
       return {};
     },
   };
+}
+
+/**
+ * Docker sends the stop signal for each stop, and a program may take the second one for "at once": whoever asks again
+ * while a stop is under way, as a restarted kubelet does, waits for that one, and kills if its own grace is over first.
+ * No lock: a shorter grace must count while a longer one runs.
+ */
+async function stopSignalledOnce(
+  deps: PodDeps,
+  underWay: Map<string, Promise<void>>,
+  id: string,
+  graceSeconds: number,
+): Promise<void> {
+  const first = underWay.get(id);
+  if (first === undefined) {
+    const work = stop(deps, id, graceSeconds).finally(() => underWay.delete(id));
+    underWay.set(id, work);
+    await work;
+    return;
+  }
+  const seen = { over: false };
+  const over = first.then(
+    () => void (seen.over = true),
+    () => void (seen.over = true),
+  );
+  await settleWithin(over, graceSeconds * 1000, deps.clock);
+  if (!seen.over) await killContainer(deps, id);
+  // One that failed has done nothing for this caller.
+  await first.catch(() => stopSignalledOnce(deps, underWay, id, graceSeconds));
+}
+
+async function stop(deps: PodDeps, id: string, graceSeconds: number): Promise<void> {
+  let answer: "exited" | undefined;
+  try {
+    if ((await signalContainer(deps, id, graceSeconds)) === true) answer = "exited";
+  } catch (error) {
+    if (isStatus(error, 404)) deps.index.removed(id);
+    else if (!(await stoppedAnyway(deps, id, error))) throw error;
+  } finally {
+    deps.index.touched(id, answer);
+  }
 }
 
 /**
@@ -56,5 +94,10 @@ function graceOf(seconds: bigint): number {
 async function stoppedAnyway(deps: PodDeps, id: string, error: unknown): Promise<boolean> {
   if (!isUncertain(error)) return false;
   const now = await deps.index.find("container", id, { fresh: true });
-  return now?.state.Running !== true;
+  return now === undefined || hasEnded(now);
+}
+
+/** Known not to run. With an engine that is slow, "not running" may be what was known before a start. */
+function hasEnded({ state, dirty }: ContainerEntry): boolean {
+  return !state.Running && !state.Paused && !dirty;
 }

@@ -1,14 +1,17 @@
 import type { CallContext, Handlers } from "../cri/bind.ts";
-import { CriError, invalidArgument, notFound } from "../errors.ts";
-import type { EndExec } from "../engine/end-exec.ts";
+import { CriError, errorText, invalidArgument, notFound } from "../errors.ts";
+import { commandFault, interpreterFault } from "../engine/command-fault.ts";
+import type { EndExec, ExecNotes } from "../engine/end-exec.ts";
 import type { Engine, HijackedStream } from "../engine/engine.ts";
-import { isStatus } from "../engine/errors.ts";
+import { EngineError, isStatus } from "../engine/errors.ts";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
-import { waiting } from "../sys/call-trace.ts";
-import type { Clock } from "../sys/clock.ts";
+import { settleWithin } from "../sys/abort.ts";
 import { FrameDecoder } from "../engine/demux.ts";
-import type { FrameStream } from "../engine/demux.ts";
 import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
+import { ExecWatch } from "../containers/exec-exit.ts";
+import type { ExecExitDeps } from "../containers/exec-exit.ts";
+import { CappedOutput } from "../containers/exec-output.ts";
+import { ExecPatience } from "../containers/exec-patience.ts";
 
 /** Both streams together stay below the kubelet's 16 MiB message limit. */
 const outputLimitBytes = 16 * 1024 * 1024 - 64 * 1024;
@@ -17,14 +20,27 @@ const drainMs = 2000;
 /** ctrl-@ eleven times: nobody types it, and without a tty it means nothing. */
 export const neutralDetachKeys = Array.from({ length: 11 }, () => "ctrl-@").join(",");
 
-export interface ExecSyncDeps {
+/** How long the processes of a late command may take to be gone before its caller hears of it. */
+const endMs = 2000;
+
+export interface ExecSyncDeps extends ExecExitDeps {
   engine: Pick<Engine, "createExec" | "startExec" | "inspectExec">;
   index: Pick<ContainerIndex, "find" | "onEvent">;
-  clock: Clock;
   endExec: EndExec;
+  execNotes: ExecNotes;
 }
 
-/** ExecSync: exec probes and lifecycle hooks. */
+interface ExecAnswer {
+  stdout: Uint8Array;
+  stderr: Uint8Array;
+  exitCode: number;
+}
+
+/**
+ * ExecSync: exec probes and lifecycle hooks. The kubelet counts DEADLINE_EXCEEDED and every exit code
+ * but 0 as a failed probe, and throws any other error away: only what the command itself did may be
+ * answered in one of the first two ways.
+ */
 export function execSync(deps: ExecSyncDeps): Pick<Handlers<typeof RuntimeService>, "execSync"> {
   return {
     execSync: async (request, context) => {
@@ -45,7 +61,8 @@ export async function runningContainer(
   if (containerId === "") throw invalidArgument(`${what}: container id is empty`);
   const container = await index.find("container", containerId);
   if (container === undefined) throw notFound(`${what}: no container ${containerId}`);
-  if (!container.state.Running) {
+  // What is not known for certain is Docker's to say.
+  if (!container.state.Running && !container.dirty) {
     throw new CriError("FailedPrecondition", `${what}: container ${container.id} is not running`);
   }
   return container;
@@ -57,67 +74,91 @@ async function execute(
   cmd: string[],
   timeoutSeconds: number,
   context: CallContext,
-): Promise<{ stdout: Uint8Array; stderr: Uint8Array; exitCode: number }> {
-  const execId = await deps.engine
-    .createExec(containerId, {
-      Cmd: cmd,
-      Tty: false,
-      AttachStdin: false,
-      AttachStdout: true,
-      AttachStderr: true,
-      DetachKeys: neutralDetachKeys,
-    })
-    .catch((error: unknown) => {
-      // 409: it stopped between our look and the request.
-      if (isStatus(error, 409)) throw new CriError("FailedPrecondition", error.message);
-      throw error;
-    });
-  const ended = watchExecDie(deps.index, execId);
+): Promise<ExecAnswer> {
+  const timeoutMs = timeoutSeconds > 0 ? timeoutSeconds * 1000 : Infinity;
+  const patience = new ExecPatience(deps.clock, context.remainingMs(), timeoutMs);
+  const body = {
+    Cmd: cmd,
+    Tty: false,
+    AttachStdin: false,
+    AttachStdout: true,
+    AttachStderr: true,
+    DetachKeys: neutralDetachKeys,
+  };
+  const execId = await patience
+    .untilStarted(`exec in ${containerId}`, (signal) =>
+      deps.engine.createExec(containerId, body, { signal }),
+    )
+    .catch((error: unknown) => Promise.reject(refusal(containerId, error)));
+  // Not started, so there is nothing to end.
+  context.signal.throwIfAborted();
+  const watch = new ExecWatch(deps, execId, containerId);
   let stream: HijackedStream | undefined;
+  // Whatever is not known to have ended, or never to have begun, is ended: it would go on for ever.
+  let over = false;
+  let ending = false;
+  // Should Dockline be killed meanwhile, its next start sees to the end.
+  deps.execNotes.oweExec(execId, containerId);
   try {
+    try {
+      stream = await patience.untilStarted(`exec in ${containerId}`, (signal) =>
+        deps.engine.startExec(execId, false, { signal }),
+      );
+    } catch (error) {
+      const refused = error instanceof EngineError && error.failure === "status";
+      const fault = refused ? commandFault(errorText(error)) : undefined;
+      // An error of the engine's own (5xx) may come when containerd has the start already.
+      over = fault !== undefined || (refused && error.status < 500);
+      if (fault !== undefined) return answerOf(fault);
+      throw refusal(containerId, error);
+    }
     const output = new CappedOutput(outputLimitBytes);
-    stream = await deps.engine.startExec(execId, false);
     const closed = collect(stream, output);
-    const outcome = await waiting("command", () =>
-      firstOf(closed, ended.promise, timeoutSeconds, deps.clock, context.signal),
-    );
-    if (outcome === "timeout" || outcome === "cancelled") {
-      await deps.endExec(execId, containerId);
-      if (outcome === "cancelled") throw context.signal.reason as Error;
+    // It may fail when nobody waits for it any more.
+    closed.catch(() => undefined);
+    const end = await watch.end(closed, timeoutMs, context.signal, patience.answerByMs);
+    if (end === "timeout" || end === "cancelled") {
+      ending = true;
+      await settleWithin(deps.endExec(execId, containerId), endMs, deps.clock);
+      if (end === "cancelled") throw context.signal.reason as Error;
       throw new CriError(
         "DeadlineExceeded",
         `exec in ${containerId}: command ${JSON.stringify(cmd[0])} timed out after ${timeoutSeconds} s`,
       );
     }
-    if (outcome === "ended") await settleWithin(closed, drainMs, deps.clock);
-    const exitCode = await exitCodeOf(deps, execId, ended.exitCode);
-    return { stdout: output.stdout(), stderr: output.stderr(), exitCode };
+    over = true;
+    await settleWithin(closed, drainMs, deps.clock);
+    const answer = { ...output.all(), exitCode: end.exitCode };
+    if (end.started) return withFault(answer, interpreterFault(cmd[0] ?? "", answer));
+    // In place of output there is Docker's reason, on stdout.
+    const reason = Buffer.from(answer.stdout).toString("utf8");
+    const fault = commandFault(reason);
+    if (fault !== undefined) return answerOf(fault);
+    throw new CriError("Unavailable", `exec in ${containerId}: docker did not start it: ${reason}`);
   } finally {
-    ended.release();
+    watch.release();
     stream?.destroy();
+    if (over) deps.execNotes.execDone(execId);
+    else if (!ending) void deps.endExec(execId, containerId);
   }
 }
 
-/** Output of both streams up to a common cap; what is more is read and dropped, so nothing blocks. */
-class CappedOutput {
-  readonly #chunks = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
-  #left: number;
-  constructor(limitBytes: number) {
-    this.#left = limitBytes;
-  }
-  push(stream: FrameStream, bytes: Uint8Array): void {
-    if (this.#left === 0 || (stream !== "stdout" && stream !== "stderr")) return;
-    const kept = bytes.subarray(0, this.#left);
-    this.#left -= kept.length;
-    // A copy: the demuxer hands out views of the socket's own buffers.
-    this.#chunks[stream].push(Buffer.from(kept));
-  }
-  stdout(): Uint8Array {
-    return Buffer.concat(this.#chunks.stdout);
-  }
-  stderr(): Uint8Array {
-    return Buffer.concat(this.#chunks.stderr);
-  }
+/** A failed request about the exec as the failure of the call. */
+function refusal(containerId: string, error: unknown): Error {
+  // It stopped, was paused or was removed between our look and the request.
+  if (isStatus(error, 409)) return new CriError("FailedPrecondition", error.message);
+  if (isStatus(error, 404)) return notFound(`exec: no container ${containerId}: ${error.message}`);
+  return error as Error;
+}
+
+const answerOf = (fault: { exitCode: number; reason: string }): ExecAnswer => ({
+  stdout: Buffer.alloc(0),
+  stderr: Buffer.from(fault.reason),
+  exitCode: fault.exitCode,
+});
+
+function withFault(answer: ExecAnswer, fault: { exitCode: number } | undefined): ExecAnswer {
+  return fault === undefined ? answer : { ...answer, exitCode: fault.exitCode };
 }
 
 function collect(stream: HijackedStream, output: CappedOutput): Promise<void> {
@@ -127,78 +168,17 @@ function collect(stream: HijackedStream, output: CappedOutput): Promise<void> {
       try {
         demuxer.push(chunk);
       } catch (error) {
-        reject(new Error("output is not framed", { cause: error }));
+        reject(unreadable(error));
       }
     });
     stream.on("end", resolve);
     stream.on("close", resolve);
-    stream.on("error", reject);
+    stream.on("error", (error) => reject(unreadable(error)));
   });
 }
 
-type Outcome = "closed" | "ended" | "timeout" | "cancelled";
-
-async function firstOf(
-  closed: Promise<void>,
-  ended: Promise<void>,
-  timeoutSeconds: number,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<Outcome> {
-  const stop = new AbortController();
-  const combined = AbortSignal.any([signal, stop.signal]);
-  try {
-    return await Promise.race([
-      closed.then(() => "closed" as const),
-      ended.then(() => "ended" as const),
-      clock.sleep(timeoutSeconds > 0 ? timeoutSeconds * 1000 : 2 ** 31 - 1, combined).then(
-        () => "timeout" as const,
-        () => "cancelled" as const,
-      ),
-    ]);
-  } finally {
-    stop.abort();
-  }
-}
-
-async function settleWithin(work: Promise<void>, ms: number, clock: Clock): Promise<void> {
-  const stop = new AbortController();
-  await Promise.race([work, clock.sleep(ms, stop.signal).catch(() => undefined)]);
-  stop.abort();
-}
-
-/** exec_die carries the code and comes even when a background child holds the output open. */
-function watchExecDie(
-  index: Pick<ContainerIndex, "onEvent">,
-  execId: string,
-): { promise: Promise<void>; exitCode: () => number | undefined; release: () => void } {
-  let code: number | undefined;
-  let resolvePromise: () => void = () => undefined;
-  const promise = new Promise<void>((resolve) => {
-    resolvePromise = resolve;
-  });
-  const release = index.onEvent((event) => {
-    if (!event.Action.startsWith("exec_die")) return;
-    if (event.Actor.Attributes["execID"] !== execId) return;
-    const parsed = Number(event.Actor.Attributes["exitCode"]);
-    if (Number.isInteger(parsed)) code = parsed;
-    resolvePromise();
-  });
-  return { promise, exitCode: () => code, release };
-}
-
-/** The true exit code, or an error: a probe must never succeed because nobody knew. */
-async function exitCodeOf(
-  deps: ExecSyncDeps,
-  execId: string,
-  seen: () => number | undefined,
-): Promise<number> {
-  for (let attempt = 0, waitMs = 5; attempt < 10; attempt += 1, waitMs *= 2) {
-    const inspected = await deps.engine.inspectExec(execId);
-    if (!inspected.Running && inspected.ExitCode !== null) return inspected.ExitCode;
-    const code = seen();
-    if (code !== undefined) return code;
-    await waiting("exit code", () => deps.clock.sleep(waitMs));
-  }
-  throw new CriError("Unknown", `exec ${execId}: the engine does not tell how the command ended`);
+/** The output is lost, and with it what the command was run for. */
+function unreadable(cause: unknown): CriError {
+  const message = `exec: the connection with the command's output broke: ${errorText(cause)}`;
+  return new CriError("Unavailable", message, { cause });
 }

@@ -49,16 +49,20 @@ export function imageChange(
         throw pullError({ image }, error);
       }
     },
-    removeImage: async (request) => {
+    removeImage: async (request, context) => {
       const image = request.image?.image ?? "";
       if (image === "") throw invalidArgument("remove: image reference is empty");
       const found = await deps.images.find(image);
       if (found === undefined) return {};
-      await deps.locks.run(`image:${found.id}`, async () => {
-        // Looked up again under the lock: of five removals at once, four find nothing left.
-        const current = await deps.images.find(found.id);
-        if (current !== undefined) await removeAll(deps, current);
-      });
+      await deps.locks.run(
+        `image:${found.id}`,
+        async () => {
+          // Looked up again under the lock: of five removals at once, four find nothing left.
+          const current = await deps.images.find(found.id);
+          if (current !== undefined) await removeAll(deps, current);
+        },
+        context.signal,
+      );
       return {};
     },
   };

@@ -6,15 +6,20 @@ import type { Handlers } from "../cri/bind.ts";
 import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
 import { joinList } from "../index/encoded.ts";
-import { DeviceNames, fileSystemOf } from "../stats/devices.ts";
+import { deviceName, fileSystemOf } from "../stats/devices.ts";
 import { commonLabels, metricCatalog } from "../stats/metric-catalog.ts";
 import { readNetwork } from "../stats/net-dev.ts";
 import { processFigures } from "../stats/process-figures.ts";
 import { chunked } from "./chunked.ts";
-import { cgroupMetrics, containerMetrics, layerMetrics, networkMetrics } from "./metric-values.ts";
-import type { LayerFs } from "./metric-values.ts";
-import { MetricWriter, encodePodMetrics } from "./metric-writer.ts";
-import { PodCgroups, targetOf } from "./pod-figures.ts";
+import {
+  cgroupMetrics,
+  containerMetrics,
+  layerMetrics,
+  networkMetrics,
+} from "../figures/metric-values.ts";
+import type { LayerFs } from "../figures/metric-values.ts";
+import { MetricWriter, encodePodMetrics } from "../figures/metric-writer.ts";
+import { PodCgroups, targetOf } from "../figures/pod-figures.ts";
 import type { StatsDeps } from "./stats-read.ts";
 
 export interface MetricsDeps extends StatsDeps {
@@ -39,9 +44,6 @@ const podsInChunk = 20;
 export function metricsRead(
   deps: MetricsDeps,
 ): Pick<Handlers<typeof RuntimeService>, MetricsMethods> {
-  const devices = new DeviceNames();
-  const deviceName = (major: string, minor: string): string => devices.of(major, minor);
-
   /** The series of one running container or pause container; undefined when it has just ended. */
   const seriesOf = (
     entry: ContainerFacts | SandboxFacts,
@@ -97,7 +99,7 @@ export function metricsRead(
     // The containers are not used as a list, but waited for: one just started has no pid yet.
     const [sandboxes] = await Promise.all([deps.index.sandboxes(), deps.index.containers()]);
     const cgroups = new PodCgroups(sandboxes);
-    const fs = await fileSystemOf(deps.layerFolder(), devices);
+    const fs = await fileSystemOf(deps.layerFolder());
     for (const { id } of sandboxes) deps.index.peekMembers(id).forEach(deps.noteLayer);
     await deps.layers.firstSizes(firstLayerMs);
     const found: Uint8Array[] = [];

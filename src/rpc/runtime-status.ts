@@ -7,13 +7,20 @@ import { CgroupDriver } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerIndex } from "../index/container-index.ts";
 import type { ForwardPolicy } from "../network/forward-policy.ts";
 import type { Network } from "../network/network.ts";
+import type { NetworkGc } from "../pods/network-gc.ts";
+import type { PodCidrFile } from "../state/pod-cidr.ts";
+import type { EngineWords, KeptEngine } from "../state/kept-engine.ts";
+import { settleWithin } from "../sys/abort.ts";
 import type { Clock } from "../sys/clock.ts";
 import { version } from "../version.ts";
 
 export interface StatusDeps {
   index: Pick<ContainerIndex, "health" | "counters">;
   info: InfoCache;
+  keptEngine: Pick<KeptEngine, "current">;
   network: Network;
+  networkGc: Pick<NetworkGc, "run">;
+  podCidr: Pick<PodCidrFile, "save">;
   forwardPolicy(): Promise<ForwardPolicy>;
   /** Lowest oom_score_adj that this host lets us set; 0 where CAP_SYS_RESOURCE is missing. */
   oomScoreFloor: number;
@@ -31,8 +38,12 @@ export interface StatusDeps {
   clock: Clock;
 }
 
-/** A kubelet that starts before Docker needs an answer: no engine version is known yet then. */
-const unknownEngineVersion = "0.0.0";
+/** `dockline release --gc` sends it with an UpdateRuntimeConfig that says nothing. */
+const gcKey = "dockline-network-gc";
+
+/** How long a node that never had a contact waits for the first one. */
+const firstContactMs = 10_000;
+const betweenAttemptsMs = 250;
 
 /** Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
 export function runtimeStatus(
@@ -42,15 +53,15 @@ export function runtimeStatus(
   "version" | "status" | "runtimeConfig" | "updateRuntimeConfig"
 > {
   return {
-    version: () => {
-      const self = deps.info.peek();
-      return Promise.resolve({
+    version: async (_, context) => {
+      const { version: runtimeVersion, apiVersion } = await engineWords(deps, context.signal);
+      return {
         version: "0.1.0",
         // Kept from dockershim: agents key on container ids of the form docker://….
         runtimeName: "docker",
-        runtimeVersion: self?.version.Version ?? unknownEngineVersion,
-        runtimeApiVersion: `1.${self?.apiMinor ?? 41}.0`,
-      });
+        runtimeVersion,
+        runtimeApiVersion: `${apiVersion}.0`,
+      };
     },
     status: async (request) => {
       const self = deps.info.peek();
@@ -59,22 +70,24 @@ export function runtimeStatus(
         deps.forwardPolicy(),
         self === undefined ? undefined : deps.featuresKnown(self),
       ]);
-      const { engineReady, reason } = deps.index.health;
-      const health = deps.index.health;
+      const { health } = deps.index;
+      const rootless = self !== undefined && isRootless(self);
+      const engineReady = health.engineReady && !rootless;
+      const reason = rootless ? ROOTLESS : health.reason;
       return {
         status: {
           conditions: [
             {
               type: "RuntimeReady",
               status: engineReady,
-              reason: engineReady ? "" : "DockerDaemonNotReady",
+              reason: engineReady ? "" : rootless ? "DockerIsRootless" : "DockerDaemonNotReady",
               message: engineReady ? "" : reason,
             },
             {
               type: "NetworkReady",
               status: network.ready,
               reason: network.ready ? "" : network.reason,
-              message: network.ready ? "" : network.message,
+              message: network.message,
             },
             ...forwardCondition(forward),
           ],
@@ -102,8 +115,13 @@ export function runtimeStatus(
           : {},
       };
     },
-    runtimeConfig: async () => {
-      const driver = (await deps.info.get()).info.CgroupDriver;
+    runtimeConfig: async (_, context) => {
+      // What an engine that was restarted says now, unless it is away.
+      const self = await deps.info.get().catch(() => undefined);
+      if (self !== undefined && isRootless(self)) {
+        throw new CriError("FailedPrecondition", ROOTLESS);
+      }
+      const driver = (await engineWords(deps, context.signal)).cgroupDriver;
       if (driver === "systemd") return { linux: { cgroupDriver: CgroupDriver.SYSTEMD } };
       if (driver === "cgroupfs") return { linux: { cgroupDriver: CgroupDriver.CGROUPFS } };
       throw new CriError(
@@ -111,12 +129,59 @@ export function runtimeStatus(
         `the engine's cgroup driver is ${JSON.stringify(driver)}; the kubelet needs systemd or cgroupfs`,
       );
     },
-    updateRuntimeConfig: (request) => {
+    updateRuntimeConfig: async (request, context) => {
+      if (context.metadata(gcKey) === "true") await deps.networkGc.run(context.signal);
       const cidr = request.runtimeConfig?.networkConfig?.podCidr ?? "";
-      if (cidr !== "") deps.network.setPodCidr(cidr);
-      return Promise.resolve({});
+      if (cidr === "") return {};
+      deps.network.setPodCidr(cidr);
+      // In force now; when it cannot be kept, the error makes the kubelet send it again.
+      await deps.podCidr.save(cidr);
+      return {};
     },
   };
+}
+
+const ROOTLESS =
+  "Docker runs in rootless mode, in which pods can have neither a network of the node's nor limits; install it for root";
+
+function isRootless({ info }: EngineSelf): boolean {
+  return (info.SecurityOptions ?? []).some((line) => line.split(",").includes("name=rootless"));
+}
+
+export function wordsOf({ version, apiMinor, info }: EngineSelf): EngineWords {
+  return {
+    version: version.Version,
+    apiVersion: `1.${apiMinor}`,
+    cgroupDriver: info.CgroupDriver,
+  };
+}
+
+/**
+ * What the engine says of itself, or said at the last contact: a kubelet ends when its first Version or RuntimeConfig
+ * fails, and must be able to start before Docker.
+ *
+ * @throws Unavailable where there never was a contact, and none comes within 10 s
+ */
+async function engineWords(deps: StatusDeps, signal: AbortSignal): Promise<EngineWords> {
+  const known = (): EngineWords | undefined => {
+    const self = deps.info.peek();
+    return self === undefined ? deps.keptEngine.current : wordsOf(self);
+  };
+  const endMs = deps.clock.monotonicMs() + firstContactMs;
+  for (;;) {
+    const found = known();
+    if (found !== undefined) return found;
+    const leftMs = endMs - deps.clock.monotonicMs();
+    if (leftMs <= 0) break;
+    // An engine that hangs is not waited for beyond the end; one that is not there refuses at once.
+    await settleWithin(deps.info.get(), leftMs, deps.clock).catch(() => undefined);
+    if (known() === undefined) await deps.clock.sleep(betweenAttemptsMs, signal);
+  }
+  const { reason } = deps.index.health;
+  throw new CriError(
+    "Unavailable",
+    `Docker has not answered yet${reason === "" ? "" : `: ${reason}`}`,
+  );
 }
 
 /** The kubelet looks at the two standard conditions only; `crictl info` and operators see this one. */

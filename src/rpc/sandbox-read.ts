@@ -26,7 +26,9 @@ import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts
 import { FragmentCache, framed, joinList } from "../index/encoded.ts";
 import type { SandboxRecord, SandboxRecords } from "../state/sandbox-records.ts";
 import type { Clock } from "../sys/clock.ts";
-import type { LogDrains } from "./log-drains.ts";
+import type { EndedUsers } from "../containers/ended-users.ts";
+import type { LogDrains } from "../containers/log-drains.ts";
+import type { PodDeps } from "../pods/deps.ts";
 import type { Views } from "./views.ts";
 
 export interface SandboxReadDeps {
@@ -34,6 +36,9 @@ export interface SandboxReadDeps {
   records: SandboxRecords;
   views: Views;
   drains: LogDrains;
+  endedUsers: Pick<EndedUsers, "settle">;
+  /** Is told which sandboxes were shown as READY. */
+  sandboxes: Pick<PodDeps["sandboxes"], "claim" | "delFailureOf">;
   clock: Clock;
 }
 
@@ -57,13 +62,13 @@ export function sandboxRead(
   const list = async (
     filter: PodSandboxFilter | undefined,
   ): Promise<{ entries: readonly ContainerEntry[]; lost: PodSandbox[] }> => {
-    const entries = await deps.index.sandboxes();
-    const lost = lostSandboxes(deps, entries);
+    const known = await deps.index.sandboxes();
+    const lost = lostSandboxes(deps, known);
+    const entries =
+      filter === undefined ? known : known.filter((entry) => matches(deps.views, entry, filter));
+    deps.sandboxes.claim(entries);
     if (filter === undefined) return { entries, lost };
-    return {
-      entries: entries.filter((entry) => matches(deps.views, entry, filter)),
-      lost: lost.filter((sandbox) => matchesPodSandbox(sandbox, filter)),
-    };
+    return { entries, lost: lost.filter((sandbox) => matchesPodSandbox(sandbox, filter)) };
   };
   return {
     listPodSandbox: async (request) => {
@@ -83,13 +88,19 @@ export function sandboxRead(
       if (found === undefined) {
         const record = deps.records.byIdPrefix(id);
         if (record?.id === undefined) throw notFound(`no pod sandbox ${id}`);
-        return { status: lostStatus(record), timestamp: deps.clock.nowNs() };
+        return {
+          status: lostStatus(record),
+          timestamp: deps.clock.nowNs(),
+          info: request.verbose ? lostInfo(record) : {},
+        };
       }
+      deps.sandboxes.claim([found]);
       const members = await deps.index.membersOf(found.id);
       await deps.drains.settle(members, 250);
+      await deps.endedUsers.settle(members, 250);
       const answer = create(PodSandboxStatusResponseSchema, {
         timestamp: deps.clock.nowNs(),
-        info: request.verbose ? verboseInfo(found, deps.records.byId(found.id)) : {},
+        info: request.verbose ? verboseInfo(found, deps) : {},
       });
       // Fields may come in any order on the wire: the statuses were encoded before.
       return new Encoded(
@@ -115,7 +126,7 @@ function encodeAll(sandboxes: readonly PodSandbox[]): Uint8Array {
 function matches(views: Views, entry: ContainerEntry, filter: PodSandboxFilter): boolean {
   if (!isSandbox(entry)) return false;
   return matchesPodSandbox(
-    { id: entry.id, state: views.podSandbox(entry).state, labels: entry.identity.labels },
+    { id: entry.id, state: views.podSandboxState(entry), labels: entry.identity.labels },
     filter,
   );
 }
@@ -164,24 +175,39 @@ function lostStatus(record: SandboxRecord): PodSandboxStatus {
 
 function verboseInfo(
   entry: ContainerEntry,
-  record: SandboxRecord | undefined,
+  { records, sandboxes }: Pick<SandboxReadDeps, "records" | "sandboxes">,
 ): Record<string, string> {
+  const record = records.byId(entry.id);
   const asked = decodeSandboxSpec(entry.identity.extra.spec)?.linux;
   const updated = record?.updatedResources;
+  const attached = record?.network as { netns?: string } | undefined;
   return {
     info: JSON.stringify({
       pid: entry.state.Pid,
       name: entry.name,
       legacy: entry.identity.legacy,
       phase: record?.phase ?? "unknown",
-      netns: record?.netns ?? entry.inspect?.NetworkSettings.SandboxKey ?? "",
+      netns: attached?.netns ?? record?.netns ?? entry.inspect?.NetworkSettings.SandboxKey ?? "",
+      pauseRun: record?.pauseRun ?? null,
       network: record?.network ?? null,
+      delFailure: record?.delFailure ?? sandboxes.delFailureOf(entry.name, entry.id) ?? null,
       runtime: entry.inspect?.HostConfig.Runtime ?? "",
       image: entry.image,
       overhead: shownResources(asked?.overhead, updated?.overhead),
       resources: shownResources(asked?.resources, updated?.resources),
     }),
   };
+}
+
+function lostInfo({
+  name,
+  phase,
+  netns,
+  network,
+  delFailure,
+}: SandboxRecord): Record<string, string> {
+  const known = { name, phase, netns: netns ?? "", network: network ?? null };
+  return { info: JSON.stringify({ ...known, delFailure: delFailure ?? null }) };
 }
 
 /** What was asked last: in an update, or when the pod was made. */

@@ -19,8 +19,8 @@ import { readNetwork } from "../stats/net-dev.ts";
 import type { Sampler } from "../stats/sampler.ts";
 import type { Clock } from "../sys/clock.ts";
 import { chunked } from "./chunked.ts";
-import { PodCgroups, podFigures, targetOf } from "./pod-figures.ts";
-import { encodeContainerStats, encodePodSandboxStats } from "./stats-encode.ts";
+import { PodCgroups, podFigures, targetOf } from "../figures/pod-figures.ts";
+import { encodeContainerStats, encodePodSandboxStats } from "../figures/stats-encode.ts";
 
 export interface StatsDeps {
   index: ContainerIndex;

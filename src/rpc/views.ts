@@ -1,10 +1,8 @@
-import { readFileSync } from "node:fs";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { isContainer, isSandbox } from "../convert/container-facts.ts";
 import { toContainer, toContainerStatus } from "../convert/container-out.ts";
-import type { ProcessIds } from "../convert/container-out.ts";
 import type { EngineFacts } from "../convert/engine-facts.ts";
-import { toPodSandbox, toPodSandboxStatus } from "../convert/sandbox-out.ts";
+import { podSandboxState, toPodSandbox, toPodSandboxStatus } from "../convert/sandbox-out.ts";
 import type { SandboxNetwork } from "../convert/sandbox-out.ts";
 import {
   ContainerStatusSchema,
@@ -15,19 +13,23 @@ import type {
   Container,
   ContainerStatus,
   PodSandbox,
+  PodSandboxState,
   PodSandboxStatus,
 } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
 import { addressesOfProcess } from "../network/netns-addresses.ts";
 import type { Network } from "../network/network.ts";
+import { isServing } from "../pods/pod-netns.ts";
 import type { ResourceUpdates } from "../state/resource-updates.ts";
 import type { SandboxRecords } from "../state/sandbox-records.ts";
 import { inContainer } from "../sys/process-tree.ts";
+import type { ProcessUsers } from "../containers/process-users.ts";
 
 export interface ViewDeps {
   index: Pick<ContainerIndex, "images" | "onChange">;
   records: SandboxRecords;
   resources: ResourceUpdates;
+  users: Pick<ProcessUsers, "of" | "forget">;
   network: Pick<Network, "legacyIps">;
   /** Facts as last known, the same object while they do not change; never asks. */
   factsNow(): EngineFacts;
@@ -46,8 +48,6 @@ function upToDate(known: EncodedStatus | undefined, beside: readonly unknown[]):
 /** Entries of the index as the CRI's messages, with what lies beside the engine put in. */
 export class Views {
   readonly #deps: ViewDeps;
-  /** Ids of each container's first process, read once: it may change them itself later. */
-  readonly #users = new Map<string, ProcessIds>();
   readonly #legacyIps = new Map<string, readonly string[]>();
   readonly #statuses = new WeakMap<ContainerEntry, EncodedStatus>();
 
@@ -55,7 +55,7 @@ export class Views {
     this.#deps = deps;
     deps.index.onChange(({ kind, entry }) => {
       if (kind !== "deleted") return;
-      this.#users.delete(entry.id);
+      deps.users.forget(entry.id);
       this.#legacyIps.delete(entry.id);
     });
   }
@@ -71,7 +71,7 @@ export class Views {
     return toContainerStatus(entry, {
       image: this.#deps.index.images.peek(entry.imageId),
       engine: this.#deps.factsNow(),
-      user: this.#userOf(entry),
+      user: this.#deps.users.of(entry),
       ...(updated === undefined
         ? {}
         : { resources: fromBinary(LinuxContainerResourcesSchema, updated) }),
@@ -84,7 +84,7 @@ export class Views {
       this.#deps.index.images.revision,
       this.#deps.resources.get(entry.id),
       this.#deps.factsNow(),
-      this.#userOf(entry),
+      this.#deps.users.of(entry),
     ];
     const known = this.#statuses.get(entry);
     if (known !== undefined && upToDate(known, beside)) return known.bytes;
@@ -96,6 +96,11 @@ export class Views {
   podSandbox(entry: ContainerEntry): PodSandbox {
     if (!isSandbox(entry)) throw new TypeError(`${entry.id} is no sandbox`);
     return toPodSandbox(entry, { ready: this.#networkReady(entry) });
+  }
+
+  podSandboxState(entry: ContainerEntry): PodSandboxState {
+    if (!isSandbox(entry)) throw new TypeError(`${entry.id} is no sandbox`);
+    return podSandboxState(entry, { ready: this.#networkReady(entry) });
   }
 
   async podSandboxStatus(entry: ContainerEntry): Promise<PodSandboxStatus> {
@@ -116,7 +121,7 @@ export class Views {
 
   async sandboxNetwork(entry: ContainerEntry): Promise<SandboxNetwork> {
     const record = this.#deps.records.byId(entry.id);
-    if (record !== undefined) return { ready: record.phase === "ready", ips: record.ips };
+    if (record !== undefined) return { ready: isServing(record, entry), ips: record.ips };
     if (entry.inspect?.HostConfig.NetworkMode === "host") return { ready: true, ips: [] };
     let ips = this.#legacyIps.get(entry.id);
     if (ips === undefined || ips.length === 0) {
@@ -132,35 +137,6 @@ export class Views {
   }
 
   #networkReady(entry: ContainerEntry): boolean {
-    const record = this.#deps.records.byId(entry.id);
-    return record === undefined || record.phase === "ready";
-  }
-
-  #userOf(entry: ContainerEntry): ProcessIds | undefined {
-    const known = this.#users.get(entry.id);
-    if (known !== undefined || !entry.state.Running || entry.state.Pid === 0) return known;
-    const read = readProcessIds(entry.state.Pid, entry.id);
-    if (read !== undefined) this.#users.set(entry.id, read);
-    return read;
-  }
-}
-
-/** Uid, Gid and Groups of `/proc/<pid>/status`, if the process is this container's. */
-export function readProcessIds(pid: number, containerId: string): ProcessIds | undefined {
-  try {
-    if (!readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(containerId)) return undefined;
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    const numbers = (key: string): bigint[] =>
-      (new RegExp(`^${key}:(.*)$`, "m").exec(status)?.[1] ?? "")
-        .split(/\s+/)
-        .filter((text) => text !== "")
-        .map(BigInt);
-    const [uid] = numbers("Uid");
-    const [gid] = numbers("Gid");
-    if (uid === undefined || gid === undefined) return undefined;
-    return { uid, gid, supplementalGroups: numbers("Groups") };
-  } catch {
-    // It ended meanwhile.
-    return undefined;
+    return isServing(this.#deps.records.byId(entry.id), entry);
   }
 }

@@ -27,7 +27,8 @@ export class EditsFolder {
     }
     // Of writes that a kill interrupted.
     for (const name of await readdir(path)) {
-      if (name.endsWith(".tmp")) await unlinkIfExists(join(path, name));
+      // One that cannot be removed is in nobody's way.
+      if (name.endsWith(".tmp")) await unlinkIfExists(join(path, name)).catch(() => undefined);
     }
     return new EditsFolder(path);
   }

@@ -1,5 +1,7 @@
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { errorText } from "../errors.ts";
+import type { Logger } from "../log.ts";
 import { ensurePrivateFolder, unlinkIfExists, writeFileAtomic } from "../sys/fs.ts";
 import { OwedRemovals } from "../sys/owed-removals.ts";
 
@@ -19,13 +21,19 @@ export class ResourceUpdates {
     this.#folder = folder;
   }
 
-  static async open(stateDir: string): Promise<ResourceUpdates> {
+  /** A file that cannot be read is logged and counts as none: the container keeps what is in force. */
+  static async open(stateDir: string, log: Logger): Promise<ResourceUpdates> {
     const folder = join(stateDir, "resources");
     await ensurePrivateFolder(folder);
     const updates = new ResourceUpdates(folder);
     for (const file of await readdir(folder)) {
-      if (idPattern.test(file)) updates.#known.set(file, await readFile(join(folder, file)));
-      else await unlinkIfExists(join(folder, file));
+      const path = join(folder, file);
+      try {
+        if (idPattern.test(file)) updates.#known.set(file, await readFile(path));
+        else await unlinkIfExists(path);
+      } catch (error) {
+        log.warn({ path, error: errorText(error) }, "saved resources cannot be read");
+      }
     }
     return updates;
   }

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { readFile, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { invalidArgument } from "../errors.ts";
+import type { AskedName } from "../convert/names.ts";
+import { CriError, errorText, invalidArgument } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { ensurePrivateFolder, unlinkIfExists, writeFileAtomic } from "../sys/fs.ts";
 import { OwedRemovals } from "../sys/owed-removals.ts";
@@ -24,9 +25,17 @@ export type SandboxPhase =
   /** Stopped, DEL done. */
   | "stopped";
 
+/** One run of a pause container, with the network namespace that it has. */
+export interface PauseRun {
+  readonly pid: number;
+  /** As Docker tells it: a container that is started again has another one. */
+  readonly startedAt: string;
+  readonly netnsInode: string;
+}
+
 /** What Docker cannot hold for one sandbox. Plain JSON; 64-bit numbers as decimal text. */
 export interface SandboxRecord {
-  readonly name: string;
+  readonly name: AskedName;
   readonly id?: string;
   readonly phase: SandboxPhase;
   readonly configHash: string;
@@ -35,13 +44,17 @@ export interface SandboxRecord {
   readonly config: string;
   readonly runtimeHandler: string;
   readonly createdAtNs: string;
-  /** Bind mount of the network namespace, from inspect. */
+  /** Docker's bind mount of the network namespace, which is all that earlier releases look at. */
   readonly netns?: string;
+  /** The run that CNI ADD was for; missing in records of earlier releases. */
+  readonly pauseRun?: PauseRun;
   /** The CNI attachment as network/ wrote it; opaque here. Present while DEL is owed. */
   readonly network?: object;
   /** Addresses from ADD, first is the primary one. */
   readonly ips: readonly string[];
-  /** UpdatePodSandboxResources: overhead and resources as last asked, protobuf JSON. */
+  /** Why the last CNI DEL failed; missing when none did. */
+  readonly delFailure?: string;
+  /** UpdatePodSandboxResources: overhead and resources as last asked, protobuf bytes in base64. */
   readonly updatedResources?: { overhead?: string; resources?: string };
 }
 
@@ -53,17 +66,18 @@ interface Stored {
 
 /**
  * One file for each sandbox under `<state dir>/sandboxes`, written atomically with a checksum; all
- * of them are in memory as well. A damaged file is put aside as `*.corrupt` and reported: Docker's
- * own data still allows Stop and Remove.
+ * of them are in memory as well. A damaged file is put aside as `*.corrupt` and reported: Docker's own
+ * data still allows Stop and Remove. A file of a newer version, and one that cannot be read now, is left
+ * as it is, for a start that can read it: it knows what CNI owes.
  */
 export class SandboxRecords {
   readonly #folder: string;
-  readonly #byName = new Map<string, SandboxRecord>();
-  readonly #nameOfId = new Map<string, string>();
-  /** Counts changes of each record: caches of what was made from it compare this. */
-  #revision = 0;
+  readonly #byName = new Map<AskedName, SandboxRecord>();
+  readonly #nameOfId = new Map<string, AskedName>();
   readonly #log: Logger;
   readonly #removals = new OwedRemovals();
+  /** Files that are not to be touched, and why. */
+  readonly #leftAlone = new Map<string, string>();
 
   private constructor(folder: string, log: Logger) {
     this.#folder = folder;
@@ -77,24 +91,36 @@ export class SandboxRecords {
     const records = new SandboxRecords(folder, log);
     for (const file of await readdir(folder)) {
       const path = join(folder, file);
-      if (file.startsWith(".")) await unlinkIfExists(path);
-      if (file.startsWith(".") || !file.endsWith(".json")) continue;
-      const record = parseStored(await readFile(path, "utf8"));
-      if (record === undefined || fileName(record.name) !== file) {
-        log.warn({ path }, "sandbox record is damaged, put aside");
-        await rename(path, `${path}.corrupt`);
-        continue;
-      }
-      records.#keep(record);
+      if (file.startsWith(".")) await removeLeftOver(path, log);
+      else if (file.endsWith(".json")) await records.#read(path, file);
     }
     return records;
+  }
+
+  async #read(path: string, file: string): Promise<void> {
+    const text = await readFile(path, "utf8").catch((error: unknown) => ({ error }));
+    if (typeof text !== "string") {
+      // Too many open files, an I/O error, other rights: it may be whole.
+      const reason = errorText(text.error);
+      this.#log.warn({ path, error: reason }, "sandbox record cannot be read, left alone");
+      this.#leftAlone.set(file, `could not be read when dockline started: ${reason}`);
+      return;
+    }
+    const found = parseStored(text);
+    if (found === "newer") {
+      this.#log.warn({ path }, "sandbox record was written by a newer version, left alone");
+      this.#leftAlone.set(file, "was written by a newer version of dockline");
+    } else if (found === undefined || fileName(found.name) !== file) {
+      this.#log.warn({ path }, "sandbox record is damaged, put aside");
+      await putAside(path, this.#log);
+    } else this.#keep(withoutOldFailure(found));
   }
 
   all(): SandboxRecord[] {
     return [...this.#byName.values()];
   }
 
-  byName(name: string): SandboxRecord | undefined {
+  byName(name: AskedName): SandboxRecord | undefined {
     return this.#byName.get(name);
   }
 
@@ -118,12 +144,17 @@ export class SandboxRecords {
     return found[0];
   }
 
-  get revision(): number {
-    return this.#revision;
-  }
-
-  /** Durable when it resolves; memory follows the disk, so a failed write changes nothing. */
+  /**
+   * Durable when it resolves; memory follows the disk, so a failed write changes nothing.
+   *
+   * @throws CriError FailedPrecondition when this sandbox's record is one that is left alone
+   */
   async save(record: SandboxRecord): Promise<void> {
+    const leftAlone = this.#leftAlone.get(fileName(record.name));
+    if (leftAlone !== undefined) {
+      const path = join(this.#folder, fileName(record.name));
+      throw new CriError("FailedPrecondition", `${path} ${leftAlone}`);
+    }
     const stored: Stored = { version: 1, checksum: checksumOf(record), record };
     // Before a network is owed a power cut may take the record: it stops the pod as well, and the
     // container that is left behind names itself.
@@ -139,30 +170,35 @@ export class SandboxRecords {
   }
 
   /**
-   * For Stop and Remove, which must work on a full or read-only disk: memory goes ahead and the
-   * file stays behind, so that after a restart the steps are repeated (they may be).
+   * For Stop and Remove, which must work on a full or read-only disk: memory goes ahead, at once, and
+   * the file may stay behind, so that after a restart the steps are repeated (they may be).
    */
   async saveIfPossible(record: SandboxRecord): Promise<void> {
+    this.#keep(record);
     try {
       await this.save(record);
     } catch (err) {
       this.#log.warn({ err, sandbox: record.name }, "a sandbox record could not be written");
-      this.#keep(record);
     }
   }
 
   async delete(record: SandboxRecord): Promise<void> {
-    await this.#removals.remove(join(this.#folder, fileName(record.name)));
+    const file = fileName(record.name);
+    if (!this.#leftAlone.has(file)) await this.#removals.remove(join(this.#folder, file));
     this.#byName.delete(record.name);
     if (record.id !== undefined) this.#nameOfId.delete(record.id);
-    this.#revision += 1;
   }
 
   #keep(record: SandboxRecord): void {
     this.#byName.set(record.name, record);
     if (record.id !== undefined) this.#nameOfId.set(record.id, record.name);
-    this.#revision += 1;
   }
+}
+
+/** An older version that was taken back to for a while has run the DEL, and kept what it does not know. */
+function withoutOldFailure(record: SandboxRecord): SandboxRecord {
+  const { delFailure, network, ...rest } = record;
+  return delFailure === undefined || network !== undefined ? record : rest;
 }
 
 /** Docker names can be longer than a file name may be, hence the hash. */
@@ -174,10 +210,30 @@ function checksumOf(record: SandboxRecord): string {
   return createHash("sha256").update(JSON.stringify(record)).digest("hex");
 }
 
-function parseStored(text: string): SandboxRecord | undefined {
+/** Of a write that was broken off. */
+async function removeLeftOver(path: string, log: Logger): Promise<void> {
   try {
-    const stored = JSON.parse(text) as Partial<Stored>;
-    if (stored.version !== 1 || stored.record === undefined) return undefined;
+    await unlinkIfExists(path);
+  } catch (error) {
+    log.warn({ path, error: errorText(error) }, "what a write has left cannot be removed");
+  }
+}
+
+/** Where even that fails, the file stays and is met again at the next start. */
+async function putAside(path: string, log: Logger): Promise<void> {
+  try {
+    await rename(path, `${path}.corrupt`);
+  } catch (error) {
+    log.warn({ path, error: errorText(error) }, "sandbox record cannot be put aside");
+  }
+}
+
+function parseStored(text: string): SandboxRecord | "newer" | undefined {
+  try {
+    const stored = JSON.parse(text) as Partial<Omit<Stored, "version">> & { version?: unknown };
+    const { version } = stored;
+    if (Number.isInteger(version) && (version as number) > 1) return "newer";
+    if (version !== 1 || stored.record === undefined) return undefined;
     return checksumOf(stored.record) === stored.checksum ? stored.record : undefined;
   } catch {
     return undefined;

@@ -27,6 +27,8 @@ export function detailsV1(folders: CgroupFolders, files: KernelFiles): CgroupDet
     cpuQuotaUs: quota,
     cacheBytes: numberOf(memoryStat, "total_cache"),
     mappedFileBytes: numberOf(memoryStat, "total_mapped_file"),
+    activeFileBytes: numberOf(memoryStat, "total_active_file"),
+    inactiveFileBytes: numberOf(memoryStat, "total_inactive_file"),
     kernelBytes: number("memory", "memory.kmem.usage_in_bytes"),
     maxUsageBytes: number("memory", "memory.max_usage_in_bytes"),
     failures: number("memory", "memory.failcnt"),

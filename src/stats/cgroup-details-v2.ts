@@ -15,7 +15,6 @@ export function detailsV2(folder: string, files: KernelFiles): CgroupDetails {
     const value = numberOf(cpuStat, key);
     return value === undefined ? undefined : value * 1000n;
   };
-  const limit = limitOf(text("memory.max"));
   return {
     cpuUserNs: microseconds("user_usec"),
     cpuSystemNs: microseconds("system_usec"),
@@ -27,16 +26,20 @@ export function detailsV2(folder: string, files: KernelFiles): CgroupDetails {
     cpuQuotaUs: wholeNumber(quota),
     cacheBytes: numberOf(memoryStat, "file"),
     mappedFileBytes: numberOf(memoryStat, "file_mapped"),
+    activeFileBytes: numberOf(memoryStat, "active_file"),
+    inactiveFileBytes: numberOf(memoryStat, "inactive_file"),
     kernelBytes: numberOf(memoryStat, "kernel") ?? kernelParts(memoryStat),
     maxUsageBytes: wholeNumber(text("memory.peak")),
-    failures: numberOf(events, "max"),
+    // Version 2 has no such counter; cAdvisor and containerd send 0, too.
+    failures: 0n,
     oomKills: numberOf(events, "oom_kill"),
     ownPageFaults: numberOf(memoryStat, "pgfault"),
     ownMajorPageFaults: numberOf(memoryStat, "pgmajfault"),
-    memoryLimitBytes: limit,
-    memoryReservationBytes: wholeNumber(text("memory.low")),
-    // The series means memory and swap together, as version 1 counted.
-    memorySwapLimitBytes: both(limit, text("memory.swap.max")),
+    memoryLimitBytes: limitOf(text("memory.max")),
+    // The files that cAdvisor reads. The kubelet's MemoryQoS sets memory.min; swap is counted apart
+    // from memory here, which version 1 counted together.
+    memoryReservationBytes: limitOf(text("memory.min")),
+    memorySwapLimitBytes: limitOf(text("memory.swap.max")),
     pidsMax: limitOf(text("pids.max")),
     io: ioStat(text("io.stat") ?? ""),
     hugetlb: hugetlbUsage(folder, "current", undefined),
@@ -48,13 +51,6 @@ export function detailsV2(folder: string, files: KernelFiles): CgroupDetails {
 function limitOf(text: string | undefined): bigint | undefined {
   if (text === undefined) return undefined;
   return text.trim() === "max" ? 0n : wholeNumber(text);
-}
-
-/** 0 unless both are limited; no swap at all is a limit. */
-function both(memory: bigint | undefined, swapMax: string | undefined): bigint | undefined {
-  const swap = wholeNumber(swapMax);
-  if (memory === undefined || swapMax === undefined) return undefined;
-  return memory === 0n || swap === undefined ? 0n : memory + swap;
 }
 
 /** The way back from runc's translation of shares (2 … 262144) into weights (1 … 10000). */

@@ -78,6 +78,9 @@ export interface CgroupDetails {
   cpuQuotaUs: bigint | undefined;
   cacheBytes: bigint | undefined;
   mappedFileBytes: bigint | undefined;
+  /** Of the page cache, what was used again lately and what was not. */
+  activeFileBytes: bigint | undefined;
+  inactiveFileBytes: bigint | undefined;
   kernelBytes: bigint | undefined;
   maxUsageBytes: bigint | undefined;
   failures: bigint | undefined;

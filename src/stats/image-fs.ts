@@ -42,37 +42,45 @@ export function createImageFs(deps: ImageFsDeps): {
 } {
   const graph = new GraphLayerBytes();
   let known: { bytes: bigint; atMs: number; revision: number; folder: string } | undefined;
-  let asking = false;
+  let reading: Promise<void> | undefined;
+  let engineAsked = false;
 
+  const isFresh = (): boolean => {
+    if (known === undefined) return false;
+    const changed = known.revision !== deps.revision();
+    const ageMs = deps.clock.monotonicMs() - known.atMs;
+    return ageMs < (changed ? changedRefreshMs : refreshMs);
+  };
+  const note = (bytes: bigint, facts: StoreFacts, revision: number): void => {
+    known = { bytes, atMs: deps.clock.monotonicMs(), revision, folder: imageStoreFolder(facts) };
+  };
+  /** Resolves when a graph driver's files are read; an engine that has to be asked answers later. */
   const refresh = async (): Promise<void> => {
-    if (asking) return;
-    const now = deps.clock.monotonicMs();
-    if (known !== undefined) {
-      const changed = known.revision !== deps.revision();
-      if (now - known.atMs < (changed ? changedRefreshMs : refreshMs)) return;
+    const revision = deps.revision();
+    const facts = deps.store();
+    const counted = facts.containerdStore ? undefined : await graph.read(facts);
+    if (counted !== undefined) {
+      note(counted, facts, revision);
+      return;
     }
-    asking = true;
-    try {
-      const revision = deps.revision();
-      const facts = deps.store();
-      const counted = facts.containerdStore ? undefined : graph.read(facts);
-      const bytes = counted ?? BigInt(Math.trunc(await deps.layersBytes()));
-      const folder = imageStoreFolder(facts);
-      known = { bytes, atMs: deps.clock.monotonicMs(), revision, folder };
-    } finally {
-      asking = false;
-    }
+    engineAsked = true;
+    deps
+      .layersBytes()
+      .then((bytes) => note(BigInt(Math.trunc(bytes)), facts, revision))
+      .catch(notKnown)
+      .finally(() => (engineAsked = false));
+  };
+  const notKnown = (error: unknown): void => {
+    deps.log.debug({ error: errorText(error) }, "layer sizes are not known");
   };
 
   return {
     imageFsInfo: async () => {
-      const refreshed = outsideCall(() =>
-        refresh().catch((error: unknown) => {
-          deps.log.debug({ error: errorText(error) }, "layer sizes are not known");
-        }),
-      );
-      // Files of a graph driver are read at once; the engine's answer is for the next call.
-      if (!deps.store().containerdStore) await refreshed;
+      if (reading === undefined && !engineAsked && !isFresh()) {
+        reading = outsideCall(() => refresh().catch(notKnown)).finally(() => (reading = undefined));
+      }
+      // Whoever comes while the files are being read waits for the same figure.
+      await reading;
       const folder = known?.folder ?? imageStoreFolder(deps.store());
       const { usedBytes, inodesUsed } = deps.writableLayers();
       const timestamp = deps.clock.nowNs();

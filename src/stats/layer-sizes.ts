@@ -31,6 +31,8 @@ interface Layer {
   final: boolean;
   /** The last walk came to nothing. */
   failed: boolean;
+  /** Somebody waited for its first walk as long as anybody does. */
+  waitedFor: boolean;
   /** Something happened since the walk in hand began, which may have passed by it. */
   stale: boolean;
   walk: DiskWalk | undefined;
@@ -83,6 +85,7 @@ export class LayerSizes {
       intervalMs: this.#baseMs,
       final: false,
       failed: false,
+      waitedFor: false,
       stale: false,
       walk: undefined,
       size: undefined,
@@ -114,15 +117,20 @@ export class LayerSizes {
     return this.#layers.get(id)?.size;
   }
 
-  /** Waits, but not for long, until each layer was walked once. */
+  /**
+   * Waits, but not for long, until each layer was walked once. One whose walk takes longer keeps a
+   * single call waiting, not each that comes until it is done.
+   */
   async firstSizes(timeoutMs: number): Promise<void> {
     const end = this.#deps.clock.monotonicMs() + timeoutMs;
-    const missing = (): boolean =>
-      [...this.#layers.values()].some(({ size, failed }) => size === undefined && !failed);
-    while (missing() && this.#deps.clock.monotonicMs() < end) {
+    const isMissing = ([id, layer]: [string, Layer]): boolean =>
+      layer.size === undefined && !layer.failed && !layer.waitedFor && this.tracked(id);
+    const missing = [...this.#layers].filter(isMissing);
+    while (missing.some(isMissing) && this.#deps.clock.monotonicMs() < end) {
       await this.#deps.clock.sleep(10, this.#stop.signal).catch(() => undefined);
       if (this.#stop.signal.aborted) return;
     }
+    for (const [, layer] of missing) layer.waitedFor = true;
   }
 
   /** All known layers together. */

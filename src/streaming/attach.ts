@@ -1,8 +1,12 @@
+import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
 import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import type { Clock } from "../sys/clock.ts";
 import type { CommandChannels } from "./channels.ts";
-import { copyInput, copyOutput, followResize, untilAborted, unusedDetachKeys } from "./output.ts";
+import { neverTyped } from "./detach-keys.ts";
+import { copyInput, copyOutput, followResize, untilAborted } from "./output.ts";
+import { takenBytes, untilStalled } from "./stalled.ts";
 import { failureStatus, successStatus } from "./status.ts";
 import type { StreamStatus } from "./status.ts";
 
@@ -16,18 +20,36 @@ export interface AttachGrant {
 
 export interface AttachDeps {
   engine: Pick<Engine, "attachContainer" | "inspectContainer" | "resizeContainer">;
+  clock: Pick<Clock, "sleep">;
   log: Logger;
+  /** Aborted when the server gives up waiting for its sessions. */
+  stopping: AbortSignal;
 }
 
-/** Connects the client with the container's own process until one of them ends. Never rejects. */
+/** After the end of stdin the client gets what the container still says: until it is silent so long. */
+const silenceMs = 250;
+/** A client has its prompt back within a second, however much the container says. */
+const maxSilences = 3;
+/**
+ * A client that takes not one byte for so long is let go: Docker would hold up the container's output
+ * to all others, its log among them, and in the end the container. One that is only slow slows the
+ * container down, as with every other runtime.
+ */
+const stalledMs = 5_000;
+
+/**
+ * Connects the client with the container's own process until one of them ends. `connection` carries
+ * the channels. Never rejects.
+ */
 export async function runAttach(
   deps: AttachDeps,
   grant: AttachGrant,
   channels: CommandChannels,
+  connection: Duplex,
 ): Promise<void> {
   let status: StreamStatus;
   try {
-    await attach(deps, grant, channels);
+    await attach(deps, grant, channels, connection);
     status = successStatus;
   } catch (error) {
     deps.log.info({ err: error, containerId: grant.containerId }, "attach failed");
@@ -40,6 +62,7 @@ async function attach(
   deps: AttachDeps,
   grant: AttachGrant,
   channels: CommandChannels,
+  connection: Duplex,
 ): Promise<void> {
   const { engine } = deps;
   const { containerId } = grant;
@@ -54,7 +77,7 @@ async function attach(
     stdin,
     stdout: grant.stdout || !grant.stderr,
     stderr: grant.stderr,
-    detachKeys: unusedDetachKeys,
+    detachKeys: neverTyped,
   });
   const stopResize = followResize(
     tty ? channels.resize : undefined,
@@ -62,19 +85,73 @@ async function attach(
     deps.log,
   );
   if (!tty) channels.resize?.resume();
+  const { stdout, stderr } = channels;
+  const left = new AbortController();
+  const output = copyOutput(stream, tty, { stdout, stderr }, { dropped: left.signal });
+  output.catch(() => undefined);
+  // With the first client's end the container's stdin ends too, but a terminal stays open.
+  const once = found.Config.StdinOnce && !tty;
+  if (stdin) copyInput(channels.stdin, stream, once);
+  else channels.stdin?.resume();
+  const detached = stdin && !once ? untilSilent(deps.clock, channels, stream) : undefined;
   const gone = untilAborted(channels.gone);
+  const stalled = untilStalled([stdout, stderr], () => takenBytes(connection), stalledMs);
   try {
-    const { stdout, stderr } = channels;
-    const output = copyOutput(stream, tty, { stdout, stderr });
-    output.catch(() => undefined);
-    if (stdin) copyInput(channels.stdin, stream, found.Config.StdinOnce && !tty);
-    else channels.stdin?.resume();
-    await Promise.race([output, gone.promise]);
+    const first = await Promise.race([
+      output,
+      gone.promise,
+      stalled.promise.then(() => "stalled" as const),
+      ...(detached === undefined ? [] : [detached]),
+    ]);
+    if (first !== "stalled") {
+      // Docker's stream is read on whether the client takes what was said before it left or not.
+      left.abort();
+      if (stdin) leave(deps, stream, output);
+      else stream.destroy();
+      return;
+    }
+    stream.destroy();
+    throw new Error(`the client has taken no output for ${stalledMs / 1000} seconds`);
   } finally {
     gone.release();
+    stalled.release();
     stopResize();
     channels.stdin?.unpipe(stream);
-    // Detaches; the container does not notice, unless its stdin was meant for one client only.
-    stream.destroy();
   }
+}
+
+/** Resolves when the client's stdin has ended and the container has answered what came before. */
+function untilSilent(
+  clock: Pick<Clock, "sleep">,
+  { stdin, gone }: CommandChannels,
+  stream: Duplex,
+): Promise<void> {
+  const ended = new Promise<void>((resolve) => stdin?.once("end", resolve));
+  return ended.then(async () => {
+    let read = bytesRead(stream);
+    for (let round = 0; round < maxSilences && !gone.aborted; round += 1) {
+      await clock.sleep(silenceMs);
+      if (read === bytesRead(stream)) return;
+      read = bytesRead(stream);
+    }
+  });
+}
+
+function bytesRead(stream: Duplex): number | undefined {
+  return (stream as { bytesRead?: number }).bytesRead;
+}
+
+/**
+ * Detaches when Docker has passed on all that was typed, which may take until the container reads it.
+ * Without stdin Docker would not see the end. The container does not notice, unless its stdin was
+ * meant for one client only.
+ */
+function leave(deps: AttachDeps, stream: Duplex, output: Promise<unknown>): void {
+  const stopping = untilAborted(deps.stopping);
+  // Without the input's end Docker would keep the connection; what it still sends is dropped.
+  stream.end();
+  void Promise.race([output.catch(() => undefined), stopping.promise]).then(() => {
+    stopping.release();
+    stream.destroy();
+  });
 }

@@ -1,61 +1,83 @@
 import type { ChildProcess } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
 import { Socket } from "node:net";
+import { join } from "node:path";
+import { getSystemErrorName } from "node:util";
 import type { Logger } from "../log.ts";
 import { startProcess } from "../sys/process.ts";
-import { ResetAtOnce, connectLocalhost } from "./dialler-child.ts";
-import type { DialAnswer, DialRequest } from "./dialler-child.ts";
-
-/** The argument that turns the program into the helper. */
-export const diallerArgument = "__port-forward-dialler";
+import { connectLocalhost, dialFailure } from "./local-dial.ts";
 
 export interface DiallerOptions {
   /** Path of the network namespace; undefined dials from the host's. */
   netns: string | undefined;
-  /** Program and arguments of the helper. Default: this program again with `diallerArgument`. */
-  helper?: readonly string[] | undefined;
-  /** Default /usr/bin/nsenter. */
-  nsenterPath?: string | undefined;
+  /** Path of dockline-dial. Default: the one that belongs to this program. */
+  program?: string | undefined;
   log: Logger;
 }
 
 /** Connects into one pod's network namespace; belongs to one session. */
 export interface Dialler {
   /**
-   * A connected socket with half-close. Rejects with ResetAtOnce, or with an Error that says why for
-   * each address.
+   * A connected socket with half-close. Rejects with ResetAtOnce, with an Error that says why for each
+   * address, or with the signal's reason: an aborted dial ends at once, in the helper too.
    */
-  readonly dial: (port: number) => Promise<Socket>;
+  readonly dial: (port: number, signal: AbortSignal) => Promise<Socket>;
   /** Ends the helper; sockets handed out live on. */
   close(): void;
 }
 
 const killAfterMs = 1_000;
-/** Dials under way at once; a client that opens and resets streams cannot pile up more. */
-const maxDials = 256;
 
 export function createDialler(options: DiallerOptions): Dialler {
   if (options.netns === undefined) {
-    return { dial: adopt(connectLocalhost), close: () => undefined };
+    return {
+      async dial(port, signal) {
+        const socket = await connectLocalhost(port, signal);
+        socket.setNoDelay(true);
+        return socket;
+      },
+      close: () => undefined,
+    };
   }
   return new NamespaceDialler(options, options.netns);
 }
 
-function adopt(dial: (port: number) => Promise<Socket>): (port: number) => Promise<Socket> {
-  return async (port) => {
-    const socket = await dial(port);
-    socket.setNoDelay(true);
-    return socket;
-  };
+/** In the package, beside the bundle, in a checkout. */
+function ownProgram(): string {
+  const name = `dockline-dial-${process.arch === "arm64" ? "arm64" : "amd64"}`;
+  const here = import.meta.dirname;
+  const candidates = [
+    join(here, "..", "dockline-dial"),
+    join(here, name),
+    join(here, "..", "deploy", "dial", name),
+    join(here, "..", "..", "deploy", "dial", name),
+  ];
+  const found = candidates.find((path) => existsSync(path));
+  if (found === undefined) throw new Error(`dockline-dial is at none of ${candidates.join(", ")}`);
+  return found;
+}
+
+/** What the helper says; see deploy/dial/dial.c. The connected socket comes beside it. */
+interface DialAnswer {
+  id: number;
+  /** The system's number for what went wrong at each address. */
+  errnos?: number[];
+}
+
+interface PendingDial {
+  resolve(socket: Socket): void;
+  reject(error: Error): void;
 }
 
 interface Helper {
   child: ChildProcess;
-  pending: Map<number, (answer: DialAnswer, socket: Socket | undefined) => void>;
+  pending: Map<number, PendingDial>;
 }
 
 class NamespaceDialler implements Dialler {
   readonly #options: DiallerOptions;
   readonly #netns: string;
+  readonly #namespace: string | undefined;
   #helper: Helper | undefined;
   #nextId = 1;
   #closed = false;
@@ -63,17 +85,18 @@ class NamespaceDialler implements Dialler {
   constructor(options: DiallerOptions, netns: string) {
     this.#options = options;
     this.#netns = netns;
-    // Started before the first stream comes: it takes tens of milliseconds.
+    this.#namespace = identityOf(netns);
+    // At once, while the path is known to be this pod's.
     this.#helper = this.#start();
   }
 
-  readonly dial = async (port: number): Promise<Socket> => {
+  readonly dial = async (port: number, signal: AbortSignal): Promise<Socket> => {
     // A helper that died under the request is replaced once: it may have been killed from outside.
     try {
-      return await this.#dialOnce(port);
+      return await this.#dialOnce(port, signal);
     } catch (error) {
       if (!(error instanceof HelperGone) || this.#closed) throw error;
-      return this.#dialOnce(port);
+      return this.#dialOnce(port, signal);
     }
   };
 
@@ -84,49 +107,61 @@ class NamespaceDialler implements Dialler {
     if (child !== undefined) endHelper(child);
   }
 
-  #dialOnce(port: number): Promise<Socket> {
+  #dialOnce(port: number, signal: AbortSignal): Promise<Socket> {
+    signal.throwIfAborted();
     if (this.#closed) return Promise.reject(new Error("the session is over"));
-    const helper = (this.#helper ??= this.#start());
-    if (helper.pending.size >= maxDials) {
-      return Promise.reject(new Error(`${maxDials} connections are being made already`));
-    }
+    const helper = (this.#helper ??= this.#startAgain());
     const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      helper.pending.set(id, (answer, socket) => {
-        if (answer.error === helperGone) reject(new HelperGone("the port-forward helper ended"));
-        else if (answer.reset === true) reject(new ResetAtOnce());
-        else if (answer.error !== undefined) reject(new Error(answer.error));
-        else if (socket === undefined) reject(new Error("the connection was not handed over"));
-        else resolve(socket);
+    const { child, pending } = helper;
+    return new Promise<Socket>((resolve, reject) => {
+      const onAbort = (): void => {
+        pending.delete(id);
+        reject(signal.reason as Error);
+        // A connection that is on its way already is closed when it comes.
+        if (child.connected) child.send({ id, port: 0 }, () => undefined);
+      };
+      const settled = (): void => signal.removeEventListener("abort", onAbort);
+      signal.addEventListener("abort", onAbort, { once: true });
+      pending.set(id, {
+        resolve: (socket) => {
+          settled();
+          resolve(socket);
+        },
+        reject: (error) => {
+          settled();
+          reject(error);
+        },
       });
-      helper.child.send({ id, port } satisfies DialRequest, (error) => {
+      child.send({ id, port }, (error) => {
         if (error === null) return;
-        helper.pending.delete(id);
         // Its exit may not have been seen yet.
         if (this.#helper === helper) this.#helper = undefined;
-        reject(new HelperGone(error.message, { cause: error }));
+        const dial = pending.get(id);
+        pending.delete(id);
+        dial?.reject(new HelperGone(error.message, { cause: error }));
       });
     });
   }
 
+  /** The path may be another process's by now. */
+  #startAgain(): Helper {
+    if (identityOf(this.#netns) === this.#namespace) return this.#start();
+    throw new Error("the pod's network namespace is gone");
+  }
+
   #start(): Helper {
     const { log } = this.#options;
-    const nsenter = this.#options.nsenterPath ?? "/usr/bin/nsenter";
-    const program = this.#options.helper ?? [
-      process.execPath,
-      process.argv[1] ?? "",
-      diallerArgument,
-    ];
-    const child = startProcess(nsenter, [`--net=${this.#netns}`, "--", ...program], {
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+    const program = this.#options.program ?? ownProgram();
+    const child = startProcess(program, [this.#netns], {
+      env: {},
       stdio: ["ignore", "ignore", "inherit", "ipc"],
     });
     const helper: Helper = { child, pending: new Map() };
     const onGone = (): void => {
       if (this.#helper === helper) this.#helper = undefined;
-      const waiting = [...helper.pending];
+      const waiting = [...helper.pending.values()];
       helper.pending.clear();
-      for (const [id, settle] of waiting) settle({ id, error: helperGone }, undefined);
+      for (const dial of waiting) dial.reject(new HelperGone("the port-forward helper ended"));
     };
     child.on("error", (err) => {
       log.error({ err }, "port-forward helper could not be started");
@@ -138,24 +173,28 @@ class NamespaceDialler implements Dialler {
     });
     child.on("disconnect", onGone);
     child.on("message", (message, handle) => {
-      const answer = message as DialAnswer;
-      const socket = handle instanceof Socket ? handle : undefined;
-      const settle = helper.pending.get(answer.id);
-      helper.pending.delete(answer.id);
-      if (socket !== undefined) {
-        socket.on("error", () => undefined);
-        // What comes over IPC is made without these.
-        socket.allowHalfOpen = true;
-        socket.setNoDelay(true);
+      const { id, errnos } = message as DialAnswer;
+      const dial = helper.pending.get(id);
+      helper.pending.delete(id);
+      if (!(handle instanceof Socket)) {
+        dial?.reject(dialFailure((errnos ?? []).map((errno) => getSystemErrorName(-errno))));
+        return;
       }
-      if (settle === undefined) socket?.destroy();
-      else settle(answer, socket);
+      handle.on("error", () => undefined);
+      // What comes over IPC is made without these.
+      handle.allowHalfOpen = true;
+      handle.setNoDelay(true);
+      if (dial === undefined) handle.destroy();
+      else dial.resolve(handle);
     });
     return helper;
   }
 }
 
-const helperGone = "helper gone";
+function identityOf(netns: string): string | undefined {
+  const found = statSync(netns, { bigint: true, throwIfNoEntry: false });
+  return found === undefined ? undefined : `${found.dev}:${found.ino}`;
+}
 
 class HelperGone extends Error {}
 

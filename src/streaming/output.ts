@@ -1,44 +1,37 @@
 import type { Duplex, Readable, Writable } from "node:stream";
 import { demux } from "../engine/demux.ts";
+import type { CopyOptions } from "../engine/demux.ts";
 import type { Logger } from "../log.ts";
+import { roomIn } from "../sys/room.ts";
 import { turnCork } from "./turn-cork.ts";
 
 /**
  * Copies a hijacked connection to the client until it ends, no faster than the client takes it; what
- * a missing or departed client does not take is dropped. Rejects when the connection breaks off.
+ * a missing or departed client does not take is dropped. A terminal's output is stdout. Rejects when
+ * the connection breaks off.
  */
 export async function copyOutput(
   source: Duplex,
   tty: boolean,
   sinks: { stdout: Writable | undefined; stderr: Writable | undefined },
+  options: CopyOptions = {},
 ): Promise<void> {
   if (!tty) {
-    await demux(source, sinks);
+    await demux(source, sinks, options);
     return;
   }
   const sink = sinks.stdout;
+  const { note, dropped } = options;
   for await (const chunk of source) {
-    if (sink?.writable === true && !sink.write(chunk)) await roomIn(sink);
+    note?.("stdout", chunk as Buffer);
+    if (sink?.writable !== true || dropped?.aborted === true) continue;
+    if (!sink.write(chunk)) await roomIn(sink, dropped);
   }
 }
 
-function roomIn(sink: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    if (!sink.writable || !sink.writableNeedDrain) {
-      resolve();
-      return;
-    }
-    const done = (): void => {
-      for (const event of ["drain", "close", "finish"]) sink.off(event, done);
-      resolve();
-    };
-    for (const event of ["drain", "close", "finish"]) sink.on(event, done);
-  });
-}
-
 /**
- * The client's stdin to the container. Its end is passed on only where Docker takes that as the end
- * of stdin: with a tty, or for an attach that does not close stdin, Docker would end the output too.
+ * The client's stdin to the container. Its end is passed on only where it is to be the end of the
+ * process's stdin: with a tty, or where stdin stays open for others, Docker would end the output too.
  */
 export function copyInput(stdin: Readable | undefined, target: Duplex, passEnd: boolean): void {
   if (stdin !== undefined) pipeCorked(stdin, target, passEnd);
@@ -64,16 +57,6 @@ export function untilAborted(signal: AbortSignal): { promise: Promise<void>; rel
   });
   return { promise, release: () => release() };
 }
-
-/**
- * Docker drops the keys of the detach sequence from a tty's input, by default ctrl-p ctrl-q, and
- * holds back the first of them until the next key. There is no way to switch that off, so: a
- * sequence that nobody types, beginning with a key that hardly anything uses.
- */
-export const unusedDetachKeys = [
-  ...["ctrl-^", "ctrl-_", "ctrl-]", "ctrl-^", "ctrl-@", "ctrl-^", "ctrl-_", "ctrl-@"],
-  ...["ctrl-]", "ctrl-]", "ctrl-^", "ctrl-_", "ctrl-_", "ctrl-@", "ctrl-^", "ctrl-]"],
-].join(",");
 
 const maxSizeBytes = 256;
 

@@ -4,13 +4,9 @@ import type { IncomingMessage, Server, ServerOptions } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import type { EndExec } from "../engine/end-exec.ts";
-import type { Engine } from "../engine/engine.ts";
-import { CriError, invalidArgument } from "../errors.ts";
-import type { Logger } from "../log.ts";
-import type { Clock } from "../sys/clock.ts";
+import { CriError, errorText, invalidArgument } from "../errors.ts";
 import type { AttachGrant } from "./attach.ts";
-import type { DiallerOptions } from "./dialler.ts";
+import type { StreamingServerDeps } from "./deps.ts";
 import type { ExecGrant } from "./exec.ts";
 import { parseListenAddress, urlHost } from "./listen-address.ts";
 import type { PortForwardGrant } from "./port-forward.ts";
@@ -36,35 +32,6 @@ export interface StreamingServer {
   sessions(): number;
 }
 
-export interface StreamingServerDeps {
-  engine: Pick<
-    Engine,
-    | "createExec"
-    | "startExec"
-    | "inspectExec"
-    | "resizeExec"
-    | "attachContainer"
-    | "resizeContainer"
-    | "inspectContainer"
-  >;
-  /** "host:port"; default 127.0.0.1 and a random port. */
-  bindAddress?: string;
-  tls?: { certFile: string; keyFile: string } | undefined;
-  /** Serves other machines without TLS. */
-  allowInsecureBind?: boolean;
-  /** Path of a sandbox's network namespace, undefined for the host's; throws when it is not ready. */
-  sandboxNetns(podSandboxId: string): Promise<{ netns: string | undefined }>;
-  endExec: EndExec;
-  clock: Pick<Clock, "monotonicMs" | "sleep">;
-  log: Logger;
-  /** Goes before "/exec/…" instead of the listener's own address, without a slash at the end. */
-  baseUrl?: string | undefined;
-  /** How the port-forward helper is started; for programs whose argv does not lead to it. */
-  dialler?: Pick<DiallerOptions, "helper" | "nsenterPath">;
-  /** How long a client has to open its streams. Default 30 s, as the Go server. */
-  streamCreationTimeoutMs?: number;
-}
-
 interface Grants extends Record<StreamKind, unknown> {
   exec: ExecGrant;
   attach: AttachGrant;
@@ -84,6 +51,14 @@ const httpLimits: ServerOptions = {
   keepAlive: true,
   keepAliveInitialDelay: 30_000,
 };
+
+function readSecret(what: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw invalidArgument(`streaming ${what}: ${errorText(error)}`);
+  }
+}
 
 /** A descriptor for each: enough for every pod of a node, too few to starve the daemon. */
 const maxConnections = 2048;
@@ -153,8 +128,8 @@ export function createStreamingServer(deps: StreamingServerDeps): StreamingServe
         ? createHttpServer(httpLimits)
         : createHttpsServer({
             ...httpLimits,
-            cert: readFileSync(deps.tls.certFile),
-            key: readFileSync(deps.tls.keyFile),
+            cert: readSecret("certificate", deps.tls.certFile),
+            key: readSecret("key", deps.tls.keyFile),
             minVersion: "TLSv1.2",
           });
     // Silently dropping the rest, as Node would, could hide the header that matters.

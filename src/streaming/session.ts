@@ -4,10 +4,13 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer, createWebSocketStream } from "ws";
 import type { WebSocket } from "ws";
 import { CriError, errorText } from "../errors.ts";
+import { settleWithin } from "../sys/abort.ts";
 import { runAttach } from "./attach.ts";
 import type { AttachGrant } from "./attach.ts";
 import type { CommandChannels, WantedStreams } from "./channels.ts";
+import type { StreamingServerDeps } from "./deps.ts";
 import { createDialler } from "./dialler.ts";
+import type { Dialler } from "./dialler.ts";
 import { runExec } from "./exec.ts";
 import type { ExecGrant } from "./exec.ts";
 import { runSpdyPortForward, runWebSocketPortForward } from "./port-forward.ts";
@@ -21,7 +24,6 @@ import {
   webSocketPortForwardProtocols,
 } from "./protocols.ts";
 import type { CommandProtocol } from "./protocols.ts";
-import type { StreamingServerDeps } from "./server.ts";
 import { collectSpdyChannels } from "./spdy-channels.ts";
 import { acceptSpdy, noCommonProtocol, refuse } from "./upgrade.ts";
 import type { UpgradeRequest } from "./upgrade.ts";
@@ -58,12 +60,15 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
   const running = new Set<Promise<void>>();
   const sockets = new Set<Duplex>();
   const stopping = new AbortController();
-  const webSockets = new WebSocketServer({
+  const webSocketOptions = {
     noServer: true,
     perMessageDeflate: false,
     maxPayload: maxMessageBytes,
     clientTracking: false,
-  });
+    // Whoever still takes what was sent is not cut off: see destroyOnceIdle. (The types lack it.)
+    closeTimeout: idleTimeoutMs,
+  };
+  const webSockets = new WebSocketServer(webSocketOptions);
   /** What was chosen for each handshake under way. */
   const chosen = new WeakMap<IncomingMessage, string>();
   webSockets.on("headers", (headers, req) => {
@@ -134,7 +139,7 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
       });
     }
     return openWebSocket(client, protocol.name, (ws) =>
-      openWebSocketChannels(ws, { wanted, protocol, log }),
+      openWebSocketChannels(ws, socket, { wanted, protocol, log }),
     );
   };
 
@@ -145,7 +150,8 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
   };
   const attach = async (client: Client, grant: AttachGrant): Promise<void> => {
     const channels = await openCommand(client, grant);
-    if (channels !== undefined) await runAttach(deps, grant, channels);
+    if (channels !== undefined)
+      await runAttach({ ...deps, stopping: stopping.signal }, grant, channels, client.socket);
   };
 
   const portForward = async (client: Client, grant: PortForwardGrant): Promise<void> => {
@@ -175,15 +181,15 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
       refuse(socket, { code: 400, message: "the request names no ports" });
       return;
     }
-    let netns: string | undefined;
+    let dialler: Dialler;
     try {
-      netns = (await deps.sandboxNetns(grant.podSandboxId)).netns;
+      const { netns } = await deps.sandboxNetns(grant.podSandboxId);
+      dialler = createDialler({ program: deps.dialProgram, netns, log });
     } catch (error) {
       const code = error instanceof CriError && error.kind === "NotFound" ? 404 : 500;
       refuse(socket, { code, message: `port forward: ${errorText(error)}` });
       return;
     }
-    const dialler = createDialler({ ...deps.dialler, netns, log });
     const work = { dialler, log, ...pairTimeout(deps) };
     try {
       if (spdy) {
@@ -195,7 +201,7 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
       const session = await openWebSocket(client, protocol.name, (ws) => ({
         over: tunnelled
           ? runSpdyPortForward(work, grant, createWebSocketStream(ws))
-          : runWebSocketPortForward(work, grant, ws, protocol),
+          : runWebSocketPortForward(work, grant, ws, socket, protocol),
       }));
       await session?.over;
     } finally {
@@ -203,13 +209,8 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
     }
   };
 
-  /** A timer left behind would keep the process from ending. */
-  const allWithin = async (ms: number): Promise<void> => {
-    const wait = new AbortController();
-    const late = deps.clock.sleep(ms, wait.signal).catch(() => undefined);
-    await Promise.race([Promise.all(running), late]);
-    wait.abort();
-  };
+  const allWithin = (ms: number): Promise<void> =>
+    settleWithin(Promise.all(running), ms, deps.clock);
 
   return {
     exec: (client, grant) => track(client, exec(client, grant)),

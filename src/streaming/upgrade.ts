@@ -24,6 +24,8 @@ const maxOffered = 32;
 /**
  * Checks what Node's strict parser lets through but a streaming client never sends (T5). Returns a
  * refusal for everything else: what is not understood to the letter must not reach the raw phase.
+ * An Origin header is no reason to refuse: the API server passes on those of web terminals, Go's
+ * WebSocket client always sends one, and what protects a session is the token in its URL.
  */
 export function readUpgrade(req: IncomingMessage): UpgradeRequest | Refusal {
   if (req.rawHeaders.length > 2 * maxRequestHeaders)
@@ -33,9 +35,6 @@ export function readUpgrade(req: IncomingMessage): UpgradeRequest | Refusal {
   const [, kind, token] = path ?? [];
   if (kind === undefined || token === undefined) return { code: 404, message: "not found" };
   const { headers } = req;
-  // Browsers always say where a script comes from, other clients never do.
-  if (headers.origin !== undefined)
-    return { code: 403, message: "requests from web pages are refused" };
   if (countOf(req, "host") !== 1) return bad("one Host header is needed");
   if (countOf(req, "upgrade") !== 1) return bad("one Upgrade header is needed");
   if (headers["transfer-encoding"] !== undefined || headers.expect !== undefined) {

@@ -5,6 +5,7 @@ import { createCommandChannels } from "./channels.ts";
 import type { CommandChannels, WantedStreams } from "./channels.ts";
 import type { CommandProtocol } from "./protocols.ts";
 import { sendChunks } from "./send-chunks.ts";
+import { destroyOnceIdle } from "./stalled.ts";
 
 const closeSignal = 255;
 const normalClosure = 1000;
@@ -70,6 +71,7 @@ export class WebSocketChannel extends Duplex {
 export class WebSocketMux {
   readonly gone: AbortSignal;
   readonly #ws: WebSocket;
+  readonly #connection: Duplex;
   readonly #base64: boolean;
   readonly #closeSignal: boolean;
   readonly #channels = new Map<number, WebSocketChannel>();
@@ -77,8 +79,15 @@ export class WebSocketMux {
   readonly #closed: Promise<void>;
   #probe: NodeJS.Timeout | undefined;
 
-  constructor(ws: WebSocket, form: { base64: boolean; closeSignal: boolean }, log: Logger) {
+  /** `connection` carries the WebSocket. */
+  constructor(
+    ws: WebSocket,
+    connection: Duplex,
+    form: { base64: boolean; closeSignal: boolean },
+    log: Logger,
+  ) {
     this.#ws = ws;
+    this.#connection = connection;
     this.#base64 = form.base64;
     this.#closeSignal = form.closeSignal;
     const gone = new AbortController();
@@ -129,11 +138,11 @@ export class WebSocketMux {
 
   async close(): Promise<void> {
     this.#ws.close(normalClosure);
-    const timer = setTimeout(() => this.#ws.terminate(), closeTimeoutMs);
+    const stop = destroyOnceIdle(this.#connection, closeTimeoutMs, () => this.#ws.terminate());
     // The answer to our close frame has to be read.
     this.#ws.resume();
     await this.#closed;
-    clearTimeout(timer);
+    stop();
   }
 
   #receive(message: Buffer): void {
@@ -163,10 +172,11 @@ export class WebSocketMux {
 /** The channels of an exec or attach; the first message tells the client that they are there. */
 export function openWebSocketChannels(
   ws: WebSocket,
+  connection: Duplex,
   options: { wanted: WantedStreams; protocol: CommandProtocol; log: Logger },
 ): CommandChannels {
   const { wanted, protocol } = options;
-  const mux = new WebSocketMux(ws, protocol, options.log);
+  const mux = new WebSocketMux(ws, connection, protocol, options.log);
   const openIf = (
     wish: boolean,
     name: keyof typeof commandChannel,

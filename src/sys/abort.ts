@@ -1,3 +1,5 @@
+import type { Clock } from "./clock.ts";
+
 /**
  * The result of `work`, unless the signal aborts first: then its reason is thrown, and what becomes
  * of the work is nobody's business any more.
@@ -14,5 +16,21 @@ export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): P
     return await Promise.race([work, aborted]);
   } finally {
     if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** Waits for `work`, but no longer than so many milliseconds; it goes on then. Rejects as the work does. */
+export async function settleWithin(
+  work: Promise<unknown>,
+  ms: number,
+  clock: Pick<Clock, "sleep">,
+): Promise<void> {
+  // A timer left behind would keep the process from ending.
+  const enough = new AbortController();
+  const late = clock.sleep(ms, enough.signal).catch(() => undefined);
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    enough.abort();
   }
 }

@@ -1,7 +1,8 @@
-import { constants } from "node:fs";
-import { open, rename, unlink, readFile, mkdir, stat } from "node:fs/promises";
+import { constants, readFileSync } from "node:fs";
+import { open, rename, unlink, readFile, readdir, mkdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { randomBytes } from "node:crypto";
+import { errorText } from "../errors.ts";
 
 /** True for an error with one of these `errno` codes ("ENOENT", …). */
 export function isErrno(error: unknown, ...codes: string[]): boolean {
@@ -36,7 +37,9 @@ export async function writeFileAtomic(
   } catch (error) {
     await file.close().catch(() => undefined);
     await unlink(temporary).catch(() => undefined);
-    throw error;
+    // A write does not say what was written.
+    const { code } = error as NodeJS.ErrnoException;
+    throw Object.assign(new Error(`${path}: ${errorText(error)}`, { cause: error }), { code });
   }
   if (!sync) return;
   const folder = await open(dirname(path), constants.O_RDONLY);
@@ -47,12 +50,34 @@ export async function writeFileAtomic(
   }
 }
 
-/** The file's text, or undefined when there is none. Other errors are thrown. */
+/** Removes what writeFileAtomic left of `path` when a kill interrupted it. */
+export async function removeUnfinished(path: string): Promise<void> {
+  const folder = dirname(path);
+  for (const name of await readdir(folder)) {
+    const half = name.startsWith(`.${basename(path)}.`) && name.endsWith(".tmp");
+    if (half) await unlinkIfExists(join(folder, name));
+  }
+}
+
+/** A file of /proc; undefined when its process is gone, or belongs to somebody whose files we may not read. */
+export function readProcessFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The file's text, or undefined when there is none, also of a process that ended between the open and
+ * the read. Other errors are thrown.
+ */
 export async function readTextIfExists(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ESRCH")) return undefined;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { linkSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "./fs.ts";
 import { readProcess } from "./process-tree.ts";
@@ -25,12 +25,8 @@ export function lockFolder(folder: string): InstanceLock {
         break;
       } catch (error) {
         if (!isErrno(error, "EEXIST") || attempt >= 3) throw error;
-        const holder = readFileSync(path, "utf8");
-        const pid = Number(holder.split(" ")[0]);
-        if (holder === identityOf(pid)) {
-          throw new Error(`another instance uses ${folder}: pid ${pid}`, { cause: error });
-        }
-        unlinkSync(path);
+        refuseIfAlive(readHolder(path), folder, error);
+        takeAway(path, `${draft}.old`, folder);
       }
     }
   } finally {
@@ -45,6 +41,42 @@ export function lockFolder(folder: string): InstanceLock {
       }
     },
   };
+}
+
+function readHolder(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return "";
+    throw error;
+  }
+}
+
+function refuseIfAlive(holder: string, folder: string, cause: unknown): void {
+  const pid = Number(holder.split(" ")[0]);
+  if (holder === "" || holder !== identityOf(pid)) return;
+  throw new Error(`another instance uses ${folder}: pid ${pid}`, { cause });
+}
+
+/**
+ * Removes the lock of a process that is gone. Of two starts that both found it, the slower one would
+ * remove the faster one's lock by its name: so it is taken by a rename, looked at, and given back.
+ */
+function takeAway(path: string, aside: string, folder: string): void {
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return;
+    throw error;
+  }
+  try {
+    refuseIfAlive(readFileSync(aside, "utf8"), folder, undefined);
+  } catch (error) {
+    linkSync(aside, path);
+    throw error;
+  } finally {
+    unlinkSync(aside);
+  }
 }
 
 function identityOf(pid: number): string {

@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync, readSync } from "node:fs";
+import { RecentMap } from "./recent-map.ts";
 
 /** Containers whose kill is remembered; a kubelet asks within seconds. */
 const REMEMBERED = 1024;
@@ -22,7 +23,7 @@ export function oomVictimOf(record: string): string | undefined {
  */
 export class KernelLog {
   #fd: number | undefined;
-  readonly #victims = new Set<string>();
+  readonly #victims = new RecentMap<true>(REMEMBERED);
   readonly #buffer = Buffer.alloc(RECORD_BYTES);
 
   constructor(path = "/dev/kmsg") {
@@ -57,14 +58,7 @@ export class KernelLog {
       }
       if (length === 0) return;
       const victim = oomVictimOf(this.#buffer.toString("utf8", 0, length));
-      if (victim === undefined) continue;
-      this.#victims.delete(victim);
-      this.#victims.add(victim);
-      if (this.#victims.size <= REMEMBERED) continue;
-      for (const oldest of this.#victims) {
-        this.#victims.delete(oldest);
-        break;
-      }
+      if (victim !== undefined) this.#victims.set(victim, true);
     }
   }
 }

@@ -4,29 +4,58 @@ import { beginStep, waiting } from "./call-trace.ts";
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<void>>();
 
-  /** Runs `work` when all earlier work under `key` has settled; its result or error is passed on. */
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+  /**
+   * Runs `work` when all earlier work under `key` has settled; its result or error is passed on. A
+   * caller whose signal aborts while it waits gets the signal's reason at once, and its work is never
+   * begun; what has begun goes on whatever the signal says.
+   */
+  async run<T>(key: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted();
     const before = this.#tails.get(key);
     const wait = before === undefined ? undefined : beginStep("wait", lockName(key));
-    const result = (before ?? Promise.resolve()).then(() => {
+    const state = { begun: false };
+    const turn = (before ?? Promise.resolve()).then(() => {
       wait?.end();
+      signal?.throwIfAborted();
+      state.begun = true;
       return work();
     });
-    const tail = result.then(
+    const result =
+      signal === undefined ? turn : unlessAbortedBefore(turn, signal, () => state.begun);
+    const tail = turn.then(
       () => undefined,
       () => undefined,
     );
     this.#tails.set(key, tail);
+    const forget = (): void => {
+      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    };
+    void tail.then(forget);
     try {
       return await result;
     } finally {
-      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+      if (state.begun) forget();
     }
   }
+}
 
-  /** True while work under `key` runs or waits. */
-  held(key: string): boolean {
-    return this.#tails.has(key);
+/** The result of `turn`, or the signal's reason when it aborts before the turn has come. */
+async function unlessAbortedBefore<T>(
+  turn: Promise<T>,
+  signal: AbortSignal,
+  begun: () => boolean,
+): Promise<T> {
+  let onAbort: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      if (!begun()) reject(signal.reason as Error);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([turn, aborted]);
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
   }
 }
 
@@ -48,23 +77,59 @@ export class SingleFlight<T> {
 /** At most `limit` pieces of work at once; the rest wait in order. */
 export class Semaphore {
   #free: number;
-  readonly #waiting: (() => void)[] = [];
-  constructor(limit: number) {
+  readonly #waitingFor: string;
+  readonly #waiting = new Set<() => void>();
+
+  /** @param waitingFor what a trace shows while somebody waits */
+  constructor(limit: number, waitingFor = "queue") {
     this.#free = limit;
+    this.#waitingFor = waitingFor;
   }
+
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else await waiting("queue", () => this.#turn());
+    const leave = await this.enter();
     try {
       return await work();
     } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
+      leave();
     }
   }
-  #turn(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
+
+  /** Resolves with the function that gives the place back; rejects with the signal's reason. */
+  async enter(signal?: AbortSignal): Promise<() => void> {
+    signal?.throwIfAborted();
+    if (this.#free > 0) this.#free -= 1;
+    else await waiting(this.#waitingFor, () => this.#turn(signal));
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      this.#leave();
+    };
+  }
+
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        this.#waiting.delete(go);
+        reject(signal?.reason as Error);
+      };
+      const go = (): void => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      this.#waiting.add(go);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  #leave(): void {
+    const [next] = this.#waiting;
+    if (next === undefined) this.#free += 1;
+    else {
+      this.#waiting.delete(next);
+      next();
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "./fs.ts";
+import { Turns } from "./turns.ts";
 
 /** What identifies a process beyond its pid, which the kernel gives away again. */
 export interface ProcessIdentity {
@@ -29,9 +30,30 @@ export function isRunning(known: Pick<ProcessIdentity, "pid" | "startTicks">): b
   return readProcess(known.pid)?.startTicks === known.startTicks && !isZombie(known.pid);
 }
 
+/** Milliseconds since a process started; "gone": it has ended; "unknown": /proc does not tell. */
+export type ProcessAge = number | "gone" | "unknown";
+
+/** USER_HZ of every architecture that Linux and Docker share. */
+const ticksPerSecond = 100;
+
+/** How long a host process of a container has been running, in whole ticks of 10 ms. */
+export function processAge(pid: number, containerId: string): ProcessAge {
+  const found = readProcess(pid);
+  if (found === undefined || isZombie(pid) || !inContainer(pid, containerId)) return "gone";
+  const uptimeSeconds = Number(readProc("/proc/uptime")?.split(" ")[0]);
+  const ageMs = (uptimeSeconds - Number(found.startTicks) / ticksPerSecond) * 1000;
+  // Where something shows another uptime than the kernel's (lxcfs), nothing follows from it.
+  return Number.isFinite(ageMs) && ageMs >= 0 ? ageMs : "unknown";
+}
+
 /** True when the process is in a cgroup that carries this container id. */
 export function inContainer(pid: number, containerId: string): boolean {
-  return readProc(`/proc/${pid}/cgroup`)?.includes(containerId) === true;
+  return cgroupsOf(pid)?.includes(containerId) === true;
+}
+
+/** `/proc/<pid>/cgroup`; undefined once the process has ended, also between the open and the read. */
+export function cgroupsOf(pid: number): string | undefined {
+  return readProc(`/proc/${pid}/cgroup`);
 }
 
 /**
@@ -42,24 +64,43 @@ export function inContainer(pid: number, containerId: string): boolean {
  * is in the container's cgroup. All are stopped before any is killed, since a tree that forks while
  * its parents die leaves orphans that nothing ties to it. Returns the number that got SIGKILL.
  */
-export function killExecTree(pid: number, containerId: string): number {
+export async function killExecTree(pid: number, containerId: string): Promise<number> {
   const root = readProcess(pid);
   if (root === undefined || !inContainer(pid, containerId)) return 0;
-  const pipes = ownPipes(root, containerId);
+  const turns = new Turns();
+  const pipes = await ownPipes(root, containerId, turns);
   const stopped = new Map<number, ProcessIdentity>();
   for (let round = 0; round < 100; round += 1) {
-    const fresh = execMembers(root, pipes, containerId).filter(
+    const fresh = (await execMembers(root, pipes, containerId, turns)).filter(
       (member) => stopped.get(member.pid)?.startTicks !== member.startTicks,
     );
     if (fresh.length === 0) break;
     for (const member of fresh) {
+      await turns.next();
       signal(member, "SIGSTOP");
       stopped.set(member.pid, member);
     }
   }
   let killed = 0;
-  for (const member of stopped.values()) if (signal(member, "SIGKILL")) killed += 1;
+  for (const member of stopped.values()) {
+    await turns.next();
+    if (signal(member, "SIGKILL")) killed += 1;
+  }
   return killed;
+}
+
+/**
+ * SIGKILL to all processes of a container, for an engine that has lost the shim that would do it. Returns
+ * the number that got it.
+ */
+export function killContainerProcesses(pid: number, containerId: string): number {
+  // A piece of an id would be found in the cgroups of others, too.
+  if (!/^[0-9a-f]{64}$/.test(containerId)) return 0;
+  return containerPids(pid, containerId).filter((each) => {
+    // Who it is first: after the look at its cgroup its pid may be another's.
+    const found = readProcess(each);
+    return found !== undefined && inContainer(each, containerId) && signal(found, "SIGKILL");
+  }).length;
 }
 
 /** False when it is gone. The identity is read again at the last moment: the pid may be reused. */
@@ -74,37 +115,43 @@ function signal(member: ProcessIdentity, name: "SIGSTOP" | "SIGKILL"): boolean {
   }
 }
 
-function execMembers(
+async function execMembers(
   root: ProcessIdentity,
   pipes: ReadonlySet<string>,
   containerId: string,
-): ProcessIdentity[] {
-  const all = new Map(
-    containerProcesses(root.pid, containerId).map((found) => [found.pid, found] as const),
-  );
+  turns: Turns,
+): Promise<ProcessIdentity[]> {
+  const all = new Map<number, ProcessIdentity>();
+  for (const found of await containerProcesses(root.pid, containerId, turns)) {
+    all.set(found.pid, found);
+  }
   const belongs = (member: ProcessIdentity): boolean => {
     for (let at: ProcessIdentity | undefined = member; at !== undefined; at = all.get(at.parent)) {
       if (at.pid === root.pid || at.session === root.pid) return true;
     }
     return standardPipes(member.pid).some((pipe) => pipes.has(pipe));
   };
-  return [...all.values()].filter(
-    (member) =>
-      !startedBefore(member, root) &&
-      belongs(member) &&
-      inContainer(member.pid, containerId) &&
-      !isZombie(member.pid),
-  );
+  const members: ProcessIdentity[] = [];
+  for (const member of all.values()) {
+    await turns.next();
+    if (startedBefore(member, root) || !belongs(member)) continue;
+    if (inContainer(member.pid, containerId) && !isZombie(member.pid)) members.push(member);
+  }
+  return members;
 }
 
 /**
  * The pipes on the root's standard streams that were made for it: a command may put the container's
  * own output there (`exec >/proc/1/fd/1`), and who holds that one is not of the exec.
  */
-function ownPipes(root: ProcessIdentity, containerId: string): ReadonlySet<string> {
+async function ownPipes(
+  root: ProcessIdentity,
+  containerId: string,
+  turns: Turns,
+): Promise<ReadonlySet<string>> {
   const own = new Set(standardPipes(root.pid));
   if (own.size === 0) return own;
-  for (const other of containerProcesses(root.pid, containerId)) {
+  for (const other of await containerProcesses(root.pid, containerId, turns)) {
     if (startedBefore(other, root)) for (const pipe of standardPipes(other.pid)) own.delete(pipe);
   }
   return own;
@@ -131,15 +178,23 @@ export function containerPids(pid: number, containerId: string): number[] {
   return cgroupPids(pid, containerId) ?? machinePids(containerId);
 }
 
-function containerProcesses(pid: number, containerId: string): ProcessIdentity[] {
-  return containerPids(pid, containerId)
-    .map(readProcess)
-    .filter((found) => found !== undefined);
+async function containerProcesses(
+  pid: number,
+  containerId: string,
+  turns: Turns,
+): Promise<ProcessIdentity[]> {
+  const processes: ProcessIdentity[] = [];
+  for (const member of containerPids(pid, containerId)) {
+    await turns.next();
+    const found = readProcess(member);
+    if (found !== undefined) processes.push(found);
+  }
+  return processes;
 }
 
 /** By the container's own cgroup and those below it; undefined where its files are not to be seen. */
 function cgroupPids(pid: number, containerId: string): number[] | undefined {
-  for (const line of (readProc(`/proc/${pid}/cgroup`) ?? "").split("\n")) {
+  for (const line of (cgroupsOf(pid) ?? "").split("\n")) {
     const [, controllers = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     const parts = path.split("/");
     const own = parts.findIndex((part) => part.includes(containerId));
@@ -159,16 +214,34 @@ function pidsBelow(folder: string): number[] | undefined {
   const here = readProc(join(folder, "cgroup.procs"));
   if (here === undefined) return undefined;
   const pids = here.split("\n").filter(Boolean).map(Number);
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    if (entry.isDirectory()) pids.push(...(pidsBelow(join(folder, entry.name)) ?? []));
-  }
+  for (const name of foldersIn(folder)) pids.push(...(pidsBelow(join(folder, name)) ?? []));
   return pids;
+}
+
+/** None in one that was removed since. */
+function foldersIn(folder: string): string[] {
+  try {
+    const entries = readdirSync(folder, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENODEV")) return [];
+    throw error;
+  }
 }
 
 function machinePids(containerId: string): number[] {
   return readdirSync("/proc")
     .map(Number)
     .filter((pid) => Number.isInteger(pid) && inContainer(pid, containerId));
+}
+
+/** The kernel's flag of a task that has begun to exit. */
+const exitingFlag = 0x4;
+
+/** True for a process that has ended, waits to be reaped, or is on its way there. */
+export function isExiting(pid: number): boolean {
+  const flags = statFields(pid)?.[6];
+  return flags === undefined || (Number(flags) & exitingFlag) !== 0;
 }
 
 function isZombie(pid: number): boolean {
@@ -185,7 +258,8 @@ function readProc(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "ENODEV")) return undefined;
+    // ENOTSUP: cgroup.procs of a threaded cgroup.
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "ENODEV", "ENOTSUP")) return undefined;
     throw error;
   }
 }

@@ -12,6 +12,7 @@ import {
   writeEdits,
 } from "../support/oci-engine.ts";
 import { tempFolder } from "../support/temp-folder.ts";
+import { median } from "./figures.ts";
 
 // What dockline-oci adds to a container's start: `node test/bench/oci-start.ts [rounds]`, as root. Each
 // round starts one container of each kind, in changing order, so that the machine's moods hit all alike.
@@ -52,11 +53,6 @@ const kinds: Kind[] = [
       ]),
 ];
 
-const median = (values: readonly number[]): number => {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[at]! : (sorted[at - 1]! + sorted[at]!) / 2;
-};
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** The program alone: from its start to the end of a real runtime that does nothing. */

@@ -46,7 +46,10 @@ export class RequestCounter {
     const { podSandboxId } = await this.#node.runtime.runPodSandbox(warm);
     await this.#node.runtime.removePodSandbox({ podSandboxId });
     const first = await this.#life(sandboxConfig(this.#node, this.#sandbox()), " (CNI)", 3);
-    await this.#life(hostSandboxConfig(this.#node, this.#sandbox()), " (host network)", 2);
+    // With a DNS config, as a kubelet sends it: the third request is an inspect, which says where to write it.
+    const dnsConfig = { servers: ["192.0.2.53"] };
+    const host = hostSandboxConfig(this.#node, { ...this.#sandbox(), dnsConfig });
+    await this.#life(host, " (host network)", 3);
     return { sandboxId: first };
   }
 
@@ -82,7 +85,7 @@ export class RequestCounter {
       runtime.createContainer({ podSandboxId, config, sandboxConfig: sandbox }),
     );
     await this.#count("StartContainer", where, 1, () => runtime.startContainer({ containerId }));
-    await this.#count("ExecSync", where, 3, () =>
+    await this.#count("ExecSync", where, 2, () =>
       runtime.execSync({ containerId, cmd: ["true"], timeout: 10n }),
     );
     await this.#count("ContainerStatus", where, 0, () => runtime.containerStatus({ containerId }));

@@ -8,11 +8,17 @@ import { silentLogger } from "../../src/log.ts";
 import { createStreamingServer } from "../../src/streaming/server.ts";
 import { systemClock } from "../../src/sys/clock.ts";
 import { runProcess } from "../../src/sys/process.ts";
+import { noExecNotes } from "../support/exec-notes.ts";
 import { busybox, ensureImage } from "../support/test-images.ts";
+import { benchHelperStart, benchIdle, verdict } from "./streaming-sessions.ts";
 
 const megabyte = 1 << 20;
 const size = Number(process.env["DOCKLINE_BENCH_MEGABYTES"] ?? "256") * megabyte;
 const rounds = Number(process.env["DOCKLINE_BENCH_ROUNDS"] ?? "5");
+/** 300 connections one after the other in each round: to the first byte that the pod says. */
+const directFirstByte = "first byte, direct TCP";
+const forwardedFirstByte = "port-forward first byte";
+const firstByteGoalMs = (directMs: number): number => 1.5 * directMs + 1;
 const goFolder = join(import.meta.dirname, "../interop/streaming");
 
 interface Measurement {
@@ -71,9 +77,7 @@ export async function benchStreaming(socketPath: string): Promise<string[]> {
     log: silentLogger,
     sandboxNetns: () => Promise.resolve({ netns }),
     endExec: () => Promise.resolve(),
-    dialler: {
-      helper: [process.execPath, join(import.meta.dirname, "../support/dialler-helper.ts")],
-    },
+    execNotes: noExecNotes,
   });
   await server.start();
 
@@ -138,7 +142,9 @@ export async function benchStreaming(socketPath: string): Promise<string[]> {
     "port-forward out, SPDY": () => Promise.resolve(here("forward-out", forwardUrl(), 8083)),
     "port-forward in, direct TCP": () => Promise.resolve(inPod("tcp-in", "127.0.0.1:8082")),
     "port-forward in, SPDY": () => Promise.resolve(here("forward-in", forwardUrl(), 8082)),
-    "port-forward first byte": () => Promise.resolve(here("forward-first", forwardUrl(), 8084)),
+    [directFirstByte]: () => Promise.resolve(inPod("tcp-first", "127.0.0.1:8084")),
+    "port-forward 500 connections": () => Promise.resolve(here("forward-many", forwardUrl(), 8084)),
+    [forwardedFirstByte]: () => Promise.resolve(here("forward-first", forwardUrl(), 8084)),
   };
 
   const measure = async (prepare: () => Promise<[string, string[]]>): Promise<Measurement> => {
@@ -151,6 +157,8 @@ export async function benchStreaming(socketPath: string): Promise<string[]> {
 
   const wanted = process.env["DOCKLINE_BENCH_ONLY"] ?? "";
   const chosen = Object.entries(cases).filter(([name]) => name.includes(wanted));
+  // First: a fork takes the longer the more memory this process has, and afterwards it is no server's size.
+  const helperStart = "idle".includes(wanted) ? await benchHelperStart(netns ?? "", 8084) : "";
   const results = new Map<string, Measurement[]>(chosen.map(([name]) => [name, []]));
   // Interleaved, so that a slow minute of the machine meets all of them.
   for (let round = 0; round <= rounds; round += 1) {
@@ -165,7 +173,12 @@ export async function benchStreaming(socketPath: string): Promise<string[]> {
     if (measured[0]?.p50Ms !== undefined) {
       const p50 = median(measured.map(({ p50Ms }) => p50Ms ?? Number.NaN));
       const p99 = median(measured.map(({ p99Ms }) => p99Ms ?? Number.NaN));
-      lines.push(`${name.padEnd(30)} p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`);
+      const direct = results.get(directFirstByte);
+      const goal =
+        name === forwardedFirstByte && direct !== undefined
+          ? `, ${verdict(p50, firstByteGoalMs(median(direct.map(({ p50Ms }) => p50Ms ?? NaN))), "ms, 1.5 x direct + 1 ms")}`
+          : "";
+      lines.push(`${name.padEnd(30)} p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms${goal}`);
       continue;
     }
     const speed = median(measured.map(speedOf));
@@ -183,6 +196,19 @@ export async function benchStreaming(socketPath: string): Promise<string[]> {
     lines.push(
       `${name.padEnd(30)} ${speed.toFixed(0).padStart(5)} MB/s  ${cpu.toFixed(2)} CPU-ms/MB, client ${clientCpu.toFixed(2)}${ratio}`,
     );
+  }
+
+  if ("idle".includes(wanted)) {
+    lines.push(helperStart);
+    const hold = (mode: string, url: () => string) => (count: number, ms: number) =>
+      run(client, [mode, Array.from({ length: count }, url).join(","), String(ms)]);
+    lines.push(await benchIdle("idle port-forward", hold("forward-idle", forwardUrl)));
+    const idleUrl = (): string =>
+      server.execUrl({
+        ...{ containerId: pod, cmd: ["cat"], tty: false },
+        ...{ stdin: true, stdout: true, stderr: false },
+      });
+    lines.push(await benchIdle("idle exec", hold("spdy-idle", idleUrl)));
   }
 
   await server.close(0);

@@ -94,6 +94,8 @@ describe("the rules for commands", () => {
     expect(inline("npm run nothing")).to.contain("no script nothing");
     expect(inline("node scripts/none.ts")).to.contain("scripts/none.ts is not there");
     expect(inline("test/lanes/none")).to.contain("test/lanes/none is not there");
+    expect(inline("test/lanes/none-*")).to.contain("test/lanes/none-* is not there");
+    expect(inline("test/lanes/uml-*")).to.equal("lane");
     expect(decided(`${fence}sh`, "KUBELET_EXTRA_ARGS=--bogus", fence)).to.contain("--bogus");
     expect(inline("apt-get update && apt-get install --bogus x")).to.contain("--bogus");
   });

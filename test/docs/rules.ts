@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { Command } from "./extract.ts";
 import { root } from "./extract.ts";
 import { foreign, foreignTrouble } from "./foreign.ts";
@@ -162,12 +162,24 @@ function decideDockline(text: string, words: readonly string[]): Run | Checked {
 }
 
 function checkedPath(program: string): Checked {
-  const path = program
-    .replace(/^\.\//, "")
-    .replace(/[*{…].*$/, "")
-    .replace(/[:,]$/, "");
-  const trouble = existsSync(join(root, path)) ? undefined : `${path} is not there`;
+  const path = program.replace(/^\.\//, "").replace(/[:,]$/, "");
+  const trouble = isThere(path) ? undefined : `${path} is not there`;
   return { how: "checked", reason: "lane", trouble };
+}
+
+/** A name may have a `*` in its last part; what is behind a brace or an ellipsis is not looked at. */
+function isThere(path: string): boolean {
+  const star = path.indexOf("*");
+  const known = path.replace(/[{…].*$/, "");
+  if (star < 0 || path.slice(star).includes("/") || known !== path) {
+    return existsSync(join(root, known.replace(/\*.*$/, "")));
+  }
+  const folder = join(root, dirname(path));
+  const [before = "", after = ""] = basename(path).split("*");
+  return (
+    existsSync(folder) &&
+    readdirSync(folder).some((name) => name.startsWith(before) && name.endsWith(after))
+  );
 }
 
 function checkedForeign(text: string, words: readonly string[]): Checked {

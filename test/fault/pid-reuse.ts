@@ -57,7 +57,7 @@ try {
     held: held.includes(String(pid)),
     samePid: impostor.pid === pid,
     stillRunning: isRunning(known),
-    killedOfExec: killExecTree(pid, containerId),
+    killedOfExec: await killExecTree(pid, containerId),
     endedPlugins: await endOrphanedPlugins(containerId),
     lockTaken: false,
     impostorLives: false,

@@ -76,6 +76,9 @@ describe("a container's mounts", () => {
       "Mount.propagation=BIDIRECTIONAL",
     );
     const host = folder("propagation");
+    // Shared whatever the node's root is: Docker takes no private source for the two others.
+    mount("--bind", host, host);
+    mount("--make-shared", host);
     const inner = join(host, "later");
     mkdirSync(inner);
     const { PROPAGATION_PRIVATE, PROPAGATION_HOST_TO_CONTAINER, PROPAGATION_BIDIRECTIONAL } =
@@ -92,30 +95,34 @@ describe("a container's mounts", () => {
         securityContext: { capabilities: { addCapabilities: ["SYS_ADMIN"] } },
       },
     };
-    await withContainer(node, pod, one, async (containerId) => {
-      mount("-t", "tmpfs", "none", inner);
-      try {
-        writeFileSync(join(inner, "seen"), "");
-        const seen = await shell(
-          node,
-          containerId,
-          "for d in private slave shared; do [ -e /$d/later/seen ] && echo $d; done; true",
-        );
-        expect(seen.split("\n")).to.deep.equal(["slave", "shared"]);
-      } finally {
-        unmount(inner);
-      }
-      await shell(node, containerId, "mkdir /shared/own && mount -t tmpfs none /shared/own");
-      expect(readFileSync("/proc/mounts", "utf8")).to.include(`${host}/own `);
-      await shell(node, containerId, "umount /shared/own");
-      expect(readFileSync("/proc/mounts", "utf8")).to.not.include(`${host}/own `);
-      const { status } = await node.runtime.containerStatus({ containerId });
-      expect(status?.mounts.map(({ propagation }) => propagation)).to.deep.equal([
-        PROPAGATION_PRIVATE,
-        PROPAGATION_HOST_TO_CONTAINER,
-        PROPAGATION_BIDIRECTIONAL,
-      ]);
-    });
+    try {
+      await withContainer(node, pod, one, async (containerId) => {
+        mount("-t", "tmpfs", "none", inner);
+        try {
+          writeFileSync(join(inner, "seen"), "");
+          const seen = await shell(
+            node,
+            containerId,
+            "for d in private slave shared; do [ -e /$d/later/seen ] && echo $d; done; true",
+          );
+          expect(seen.split("\n")).to.deep.equal(["slave", "shared"]);
+        } finally {
+          unmount(inner);
+        }
+        await shell(node, containerId, "mkdir /shared/own && mount -t tmpfs none /shared/own");
+        expect(readFileSync("/proc/mounts", "utf8")).to.include(`${host}/own `);
+        await shell(node, containerId, "umount /shared/own");
+        expect(readFileSync("/proc/mounts", "utf8")).to.not.include(`${host}/own `);
+        const { status } = await node.runtime.containerStatus({ containerId });
+        expect(status?.mounts.map(({ propagation }) => propagation)).to.deep.equal([
+          PROPAGATION_PRIVATE,
+          PROPAGATION_HOST_TO_CONTAINER,
+          PROPAGATION_BIDIRECTIONAL,
+        ]);
+      });
+    } finally {
+      unmount(host);
+    }
   });
 
   it("are read-only at their top alone, as the CRI has it", async () => {
@@ -172,25 +179,18 @@ describe("a container's mounts", () => {
     );
   });
 
-  it("refuse what is missing or makes no sense, and make nothing on the node", async () => {
+  it("refuse what makes no sense, and make nothing on the node", async () => {
     const ok = folder("ok");
     const missing = join(ok, "missing");
-    await refused([{ hostPath: missing, containerPath: "/v" }], /does not exist/);
-    await refused([{ hostPath: join(ok, "file/x"), containerPath: "/v" }], /does not exist/);
     await refused([{ hostPath: "", containerPath: "/v" }], /host_path/);
     await refused([{ hostPath: "relative", containerPath: "/v" }], /host_path/);
     await refused([{ hostPath: `${ok}/\u0000x`, containerPath: "/v" }], /host_path/);
-    await refused([{ hostPath: `${ok}/\nx`, containerPath: "/v" }], /host_path/);
     for (const containerPath of ["", "relative", "/", "//", "/a/..", "/v\u0000"])
-      await refused([{ hostPath: ok, containerPath }], /container_path/);
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- what no client of ours can say
-    const unknown: MountPropagation = Number("9");
-    await refused([{ hostPath: ok, containerPath: "/v", propagation: unknown }], /propagation/);
-    await refused([{ hostPath: ok, containerPath: "/v", imageSubPath: "x" }], /image_sub_path/);
-    await refused(
-      [{ hostPath: ok, containerPath: "/v", mountOptions: ["noexec"] }],
-      /mount_options/,
-    );
+      await refused([{ hostPath: missing, containerPath }], /container_path/);
+    const mount = { hostPath: missing, containerPath: "/v" };
+    await refused([{ ...mount, imageSubPath: "x" }], /image_sub_path/);
+    await refused([{ ...mount, mountOptions: ["noexec"] }], /mount_options/);
+    await refused([mount, { hostPath: "relative", containerPath: "/w" }], /mounts\[1\]/);
     expect(existsSync(missing)).to.equal(false);
   });
 });

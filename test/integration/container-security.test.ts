@@ -6,7 +6,13 @@ import {
   SecurityProfile_ProfileType as Profile,
   SupplementalGroupsPolicy as Policy,
 } from "../../src/gen/runtime/v1/api_pb.js";
-import { expectError, procStatus, runToEnd, withContainer } from "../support/containers.ts";
+import {
+  expectError,
+  inspect,
+  procStatus,
+  runToEnd,
+  withContainer,
+} from "../support/containers.ts";
 import type { SecurityInit } from "../support/containers.ts";
 import { works } from "../support/fields.ts";
 import { startNode } from "../support/node.ts";
@@ -291,6 +297,23 @@ describe("a container's security context", () => {
     expect(await output(chmod, localhost(profile))).to.match(/^2\n.*denied\n$/s);
     expect(await output(chmod, { seccompProfilePath: `localhost/${profile}` })).to.match(
       /denied\n$/,
+    );
+    // JavaScript would round the numbers; with the second one rounded Docker refuses the profile.
+    const args =
+      '[{"index":0,"value":9007199254740993,"valueTwo":18446744073709551615,"op":"SCMP_CMP_EQ"}]';
+    const large = `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["personality"],"action":"SCMP_ACT_ERRNO","args":${args}}]}`;
+    writeFileSync(join(folder, "numbers.json"), large.replaceAll(",", ", "));
+    await withContainer(
+      node,
+      pod,
+      containerConfig("sleep 1000", {
+        metadata: { name: "numbers" },
+        linux: { resources: {}, securityContext: localhost(join(folder, "numbers.json")) },
+      }),
+      async (id) => {
+        const { HostConfig } = await inspect(node, id);
+        expect(HostConfig.SecurityOpt).to.include(`seccomp=${large}`);
+      },
     );
     writeFileSync(join(folder, "text"), "not json");
     writeFileSync(join(folder, "large"), "x".repeat((1 << 20) + 1));

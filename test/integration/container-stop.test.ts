@@ -86,12 +86,6 @@ describe("the end of a container", () => {
       [{ command: ["/no/such/binary"], args: [] }, [127, 128]],
       [{ command: ["no-such-binary"], args: [] }, [127, 128]],
       [{ command: ["/etc"], args: [] }, [126, 127, 128]],
-      [
-        {
-          linux: { resources: {}, securityContext: { runAsUsername: "nobody-knows" } },
-        },
-        [125, 126, 127, 128],
-      ],
     ];
     for (const [fields, codes] of cases) {
       const containerId = await createContainer(node, pod, config("true", fields));

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,14 +37,19 @@ async function atOnce<T>(call: Promise<T>, what = "", limitMs = 5000): Promise<T
 }
 
 describe("an engine that is not there yet", () => {
-  it("leaves Dockline serving, NotReady, until it comes, and is asked anew when it is exchanged", async () => {
+  it("leaves Dockline serving, NotReady, until it comes, and is asked anew when it is exchanged", async function () {
+    this.timeout(120_000);
     const folder = await mkdtemp(join(tmpdir(), "dockline-away-"));
     const upstream = join(folder, "docker.sock");
     const node = await startNode({ withoutNetwork: true, dontWait: true, upstream });
     let engine: Awaited<ReturnType<typeof startFakeEngine>> | undefined;
     try {
-      const version = await atOnce(node.runtime.version({}));
-      expect(version).to.include({ runtimeName: "docker", runtimeVersion: "0.0.0" });
+      // Where there never was a contact there is no version to tell: after 10 s, not at once and not never.
+      const begun = performance.now();
+      const unknown = await failure(node.runtime.version({}));
+      expect(unknown.code).to.equal(GrpcCode.UNAVAILABLE);
+      expect(unknown.details).to.match(/Docker has not answered yet/);
+      expect(performance.now() - begun).to.be.within(9_000, 15_000);
       const { status } = await atOnce(node.runtime.status({ verbose: true }));
       const condition = status?.conditions.find(({ type }) => type === "RuntimeReady");
       expect(condition).to.include({ status: false, reason: "DockerDaemonNotReady" });
@@ -55,7 +60,6 @@ describe("an engine that is not there yet", () => {
         node.runtime.listContainers({}),
         node.runtime.listPodSandbox({}),
         node.runtime.runPodSandbox({ config: hostSandboxConfig(node) }),
-        node.runtime.runtimeConfig({}),
         node.runtime.stopPodSandbox({ podSandboxId: "x" }),
         node.images.listImages({}),
         node.images.pullImage({ image: { image: "busybox" } }),
@@ -65,8 +69,11 @@ describe("an engine that is not there yet", () => {
         expect(error.code, error.details).to.equal(GrpcCode.UNAVAILABLE);
       }
 
+      const waiting = node.runtime.version({});
       engine = await startFakeEngine({ listen: upstream });
       engine.docker.apiVersion = [1, 44];
+      // One that came before the engine gets its answer as soon as there is one.
+      expect(await atOnce(waiting)).to.include({ runtimeName: "docker" });
       await until(() => ready(node), 10_000);
       await until(async () => {
         return (await node.runtime.version({})).runtimeApiVersion === "1.44.0";
@@ -84,6 +91,18 @@ describe("an engine that is not there yet", () => {
         return (await node.runtime.version({})).runtimeApiVersion === "1.41.0";
       });
       expect((await node.images.listImages({})).images).to.deep.equal([]);
+
+      // A restart without the engine: the version of the last contact, at once.
+      const last = await node.runtime.version({});
+      expect(await node.terminate()).to.equal(0);
+      await engine.close();
+      await node.start();
+      expect(await atOnce(node.runtime.version({}))).to.deep.equal(last);
+      expect((await atOnce(node.runtime.runtimeConfig({}))).linux).to.not.equal(undefined);
+      writeFileSync(join(node.stateDir, "engine.json"), '{"v":1,"version":"29');
+      await node.kill();
+      await node.start();
+      expect((await failure(node.runtime.version({}))).code).to.equal(GrpcCode.UNAVAILABLE);
       expect(node.log()).to.not.match(/unhandled rejection|uncaught exception/);
       expect(await node.terminate()).to.equal(0);
     } finally {

@@ -1,8 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { expect } from "chai";
+import { failpointFile } from "../support/failpoint-file.ts";
 import { removeImagesOf } from "../support/images.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
@@ -15,22 +13,20 @@ import { until } from "../support/until.ts";
 
 /** Dockline is killed while it changes images; what it is told afterwards is all that it knows. */
 describe("kill -9 while images change", () => {
-  const folder = mkdtempSync(join(tmpdir(), "dockline-failpoint-"));
-  const armed = join(folder, "name");
-  const environment = { DOCKLINE_FAILPOINT: armed };
+  const failpoint = failpointFile();
+  const { environment } = failpoint;
   let node: TestNode;
   let registry: ScriptedRegistry;
   let start: NodeState;
 
   before(async () => {
-    writeFileSync(armed, "");
     node = await startNode({ withoutNetwork: true, environment });
     registry = await startScriptedRegistry(await registryImage({ files: [] }));
   });
   after(async () => {
     await registry.close();
     await node.close();
-    rmSync(folder, { recursive: true });
+    failpoint.remove();
   });
   beforeEach(async () => {
     // Of its own for each test: engines keep layers of pulls that were cut.
@@ -72,11 +68,11 @@ describe("kill -9 while images change", () => {
   };
 
   it("at pull.after-pull: the image is there, and pulling it again is no more than asking", async () => {
-    writeFileSync(armed, "pull.after-pull");
+    failpoint.arm("pull.after-pull");
     const failed = lost(pull());
     await node.ended();
     expect(await failed).to.equal(true);
-    writeFileSync(armed, "");
+    failpoint.arm("");
     await node.start();
     const [id = ""] = await listed();
     await expectWhole(id);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { expect } from "chai";
 import { pack } from "tar-stream";
-import { usesContainerdStore } from "../../src/rpc/node-facts.ts";
+import { usesContainerdStore } from "../../src/convert/pinned.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import { until } from "../support/until.ts";
@@ -80,8 +80,7 @@ describe("ImageFsInfo", function () {
 
   it("counts a layer that images share once, as du does", async () => {
     const info = await node.docker.info();
-    const version = await node.docker.version();
-    const containerd = usesContainerdStore({ info, version, apiMinor: 0 });
+    const containerd = usesContainerdStore(info);
     const { mountpoint } = (await node.images.imageFsInfo({})).imageFilesystems[0]!.fsId!;
     // What the store keeps images in, writable layers of containers left out by the difference.
     const folders = (): string[] =>

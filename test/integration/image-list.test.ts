@@ -275,7 +275,7 @@ describe("images of the node", () => {
   });
 
   describe("pinned", () => {
-    it("is what was made here, and what the operator or the image says", async () => {
+    it("is what the operator names, never what an image says of itself or that it was loaded", async () => {
       await registry.push("some/pin", ["1"], { files });
       await registry.push("some/labelled", ["1"], {
         files,
@@ -285,17 +285,36 @@ describe("images of the node", () => {
       await pull(`${registry.host}/some/labelled:1`);
       await load([`${own}/local:1`]);
       expect((await statusOf(`${registry.host}/some/pin:1`))?.pinned).to.equal(false);
-      expect((await statusOf(`${registry.host}/some/labelled:1`))?.pinned).to.equal(true);
-      // Containerd's store gives a loaded image a digest like any other, and no word of its origin.
-      const { DriverStatus } = await node.docker.info();
-      const store = (DriverStatus ?? []).some(([, value]) => value.startsWith("io.containerd."));
-      expect((await statusOf(`${own}/local:1`))?.pinned).to.equal(!store);
+      expect((await statusOf(`${registry.host}/some/labelled:1`))?.pinned).to.equal(false);
+      expect((await statusOf(`${own}/local:1`))?.pinned).to.equal(false);
       const id = await pull(`${registry.host}/some/pin:1`);
       await node.docker.tagImage(id, `${own}/keep/that`, "v1");
       expect((await statusOf(id))?.pinned).to.equal(true);
       await node.docker.removeImage(`${own}/keep/that:v1`);
       await node.docker.tagImage(id, `${own}/exact`, "1");
       expect((await statusOf(`${own}/exact:1`))?.pinned).to.equal(true);
+    });
+
+    it("is with --pin-local-images what no registry has, also on a tag of another registry", async () => {
+      const pinning = await startNode({ withoutNetwork: true, args: ["--pin-local-images"] });
+      const pinned = async (image: string): Promise<boolean | undefined> =>
+        (await pinning.images.imageStatus({ image: { image } })).image?.pinned;
+      try {
+        await registry.push("some/pulled", ["1"], { files });
+        const id = await pull(`${registry.host}/some/pulled:1`);
+        await node.docker.tagImage(id, `${own}/tagged`, "1");
+        await load([`${own}/local:1`]);
+        expect(await pinned(`${registry.host}/some/pulled:1`)).to.equal(false);
+        expect(await pinned(`${own}/tagged:1`)).to.equal(false);
+        expect(await pinned(`${own}/local:1`)).to.equal(true);
+        // An image without a name is of no use to anybody.
+        const dangling = await load([`${own}/dangling:1`]);
+        await load([`${own}/dangling:1`], { salt: "another" });
+        expect(await pinned(dangling)).to.equal(false);
+        await remove(dangling);
+      } finally {
+        await pinning.close();
+      }
     });
 
     it("is removed all the same when that is asked for", async () => {

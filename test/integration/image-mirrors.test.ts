@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -44,6 +44,8 @@ describe("PullImage through mirrors and with the node's credentials", () => {
       withoutNetwork: true,
       args: [
         `--registry-mirrors=${away}=${nobody},${away}=${open.host}/copies,${away}=${locked.host},${open.host}=${nobody}`,
+        // Private images have a mirror in front of them that asks for nothing and lacks them.
+        `--registry-mirrors=${locked.host}=${open.host}/none`,
         `--registry-auth-file=${authFile}`,
         `--pod-infra-container-image=${pauseReference()}`,
       ],
@@ -165,6 +167,43 @@ describe("PullImage through mirrors and with the node's credentials", () => {
   it("writes no secret into its log", () => {
     expect(node.log()).to.include("a mirror failed");
     expect(node.log()).to.not.include("canary");
+  });
+});
+
+describe("a private pause image on a node whose credentials are in Docker's own file", () => {
+  it("is pulled, as cri-dockerd pulls it", async () => {
+    const home = mkdtempSync(join(tmpdir(), "dockline-home-"));
+    const locked = await startRegistry({ password: true });
+    const reference = `${locked.host}/private/pause:3`;
+    await locked.push("private/pause", ["3"], {
+      files: [{ path: "pause", content: await pauseProgram(architecture), mode: 0o555 }],
+      config: { Entrypoint: ["/pause"] },
+      salt: "private",
+    });
+    mkdirSync(join(home, ".docker"));
+    const auth = Buffer.from(`${account.username}:${account.password}`).toString("base64");
+    const file = join(home, ".docker/config.json");
+    writeFileSync(file, JSON.stringify({ auths: { [locked.host]: { auth } } }), { mode: 0o644 });
+    const node = await startNode({
+      withoutNetwork: true,
+      args: [`--pod-infra-container-image=${reference}`],
+      environment: { HOME: home },
+    });
+    try {
+      const pod = await runPod(node, hostSandboxConfig(node));
+      const { image } = await node.images.imageStatus({ image: { image: reference } });
+      expect(image?.repoDigests.join(" ")).to.include(`${locked.host}/private/pause@sha256:`);
+      expect(node.log()).to.not.include("loading the embedded one");
+      // They are for nothing else.
+      const other = failure(node.images.pullImage({ image: { image: reference } }));
+      expect((await other).code).to.equal(GrpcCode.UNKNOWN);
+      await removePod(node, pod);
+    } finally {
+      await removeImagesOf(node, locked.host);
+      await node.close();
+      await locked.close();
+      rmSync(home, { recursive: true });
+    }
   });
 });
 

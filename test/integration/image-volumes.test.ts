@@ -1,8 +1,8 @@
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { expectError, runToEnd, until, withContainer } from "../support/containers.ts";
+import { failpointFile } from "../support/failpoint-file.ts";
 import { works } from "../support/fields.ts";
 import { failure } from "../support/images.ts";
 import { layeredImage } from "../support/layered-image.ts";
@@ -25,9 +25,8 @@ const program = readFileSync("/bin/busybox");
 
 /** What engines below API 1.48 do by a copy, newer ones do themselves: the pod sees the same. */
 describe("images as volumes", () => {
-  const folder = mkdtempSync(join(tmpdir(), "dockline-failpoint-"));
-  const armed = join(folder, "name");
-  const environment = { DOCKLINE_FAILPOINT: armed };
+  const failpoint = failpointFile();
+  const { environment } = failpoint;
   let node: TestNode;
   let pod: RunningPod;
   let start: NodeState;
@@ -37,7 +36,6 @@ describe("images as volumes", () => {
   let count = 0;
 
   before(async () => {
-    writeFileSync(armed, "");
     node = await startNode({ withoutNetwork: true, environment });
     await node.docker.loadImage(
       await layeredImage(reference, [
@@ -74,7 +72,7 @@ describe("images as volumes", () => {
     await removePod(node, pod);
     await node.docker.removeImage(reference).catch(() => undefined);
     await node.close();
-    rmSync(folder, { recursive: true });
+    failpoint.remove();
   });
   beforeEach(() => {
     start = nodeState(node);
@@ -233,15 +231,15 @@ describe("images as volumes", () => {
       let failed = false;
       if (place === "image-volume.before-remove") {
         const containerId = await createContainer(node, pod, one);
-        writeFileSync(armed, place);
+        failpoint.arm(place);
         await node.runtime.removeContainer({ containerId }).catch(() => undefined);
         failed = true;
       } else {
-        writeFileSync(armed, place);
+        failpoint.arm(place);
         await createContainer(node, pod, one).catch(() => (failed = true));
       }
       await node.ended();
-      writeFileSync(armed, "");
+      failpoint.arm("");
       expect(failed).to.equal(true);
       await node.start(environment);
       await until("what nobody uses is swept", async () => {

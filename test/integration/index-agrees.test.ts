@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { expect } from "chai";
 import { createDockerEngine, type DockerEngine } from "../../src/engine/docker-engine.ts";
+import { formatTimeNs, parseTimeNs } from "../../src/convert/time.ts";
 import type { ContainerCreate, ContainerInspect } from "../../src/engine/types.ts";
 import type { ContainerEntry, ContainerIndex } from "../../src/index/container-index.ts";
 import { createContainerIndex } from "../../src/index/create-index.ts";
@@ -100,12 +101,11 @@ describe("the index and a real engine", () => {
         expect(listed.map((entry) => entry.id).sort()).to.deep.equal([...ours].sort());
         for (const entry of listed) {
           const truth = await engine.inspectContainer(entry.id);
-          const expected = facts(truth.State, truth.Created, truth.Name);
-          const { inspect } = entry;
+          const created = formatTimeNs(parseTimeNs(truth.Created));
+          const expected = facts(truth.State, created, truth.Name);
           expect(entry.dirty, entry.name).to.equal(false);
-          expect(facts(entry.state, inspect?.Created ?? "", inspect?.Name ?? "")).to.deep.equal(
-            expected,
-          );
+          const shown = facts(entry.state, formatTimeNs(entry.createdAtNs), `/${entry.name}`);
+          expect(shown).to.deep.equal(expected);
           expect(await index.find("podsandbox", entry.id)).to.equal(entry);
         }
       }

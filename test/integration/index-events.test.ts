@@ -12,7 +12,7 @@ import {
   startContainer,
 } from "../support/pods.ts";
 import type { RunningPod } from "../support/pods.ts";
-import { until } from "../support/until.ts";
+import { exitCodeOf, until } from "../support/until.ts";
 
 /** Starts in the flood; each comes with an end. `npm run soak` asks for more. */
 const floodStarts = Number(process.env["DOCKLINE_FLOOD_STARTS"] ?? "100");
@@ -58,7 +58,7 @@ describe("the index when the engine's events fail", () => {
     const work = async (at: number): Promise<void> => {
       const id = await named(`c${at}`, at % 2 === 0 ? "sleep 1000" : "exit 3");
       await docker.startContainer(id);
-      if (at % 2 === 1) await docker.waitContainer(id);
+      if (at % 2 === 1) await exitCodeOf(docker, id);
       else if (at % 3 !== 0) await docker.killContainer(id, "SIGKILL");
       if (at % 5 === 4) await docker.removeContainer(id);
     };
@@ -118,7 +118,7 @@ describe("the index when the engine's events fail", () => {
     const lane = async (id: string): Promise<void> => {
       while (left-- > 0) {
         await node.docker.startContainer(id);
-        await node.docker.waitContainer(id);
+        await exitCodeOf(node.docker, id);
       }
     };
     let done = false;

@@ -7,6 +7,7 @@ import {
 } from "../../src/gen/runtime/v1/api_pb.js";
 import { create } from "@bufbuild/protobuf";
 import { expectStatusesAgree, listedByDockline, untilListsAgree } from "../support/agreement.ts";
+import { atOnce } from "../support/at-once.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
 import {
@@ -40,8 +41,8 @@ describe(`${createdTotal} created and ${runningTotal} running containers`, () =>
     this.timeout(30_000 + (createdTotal + runningTotal) * 500);
     node = await startNode();
     pod = await runPod(node, hostSandboxConfig(node));
-    await lanes(4, createdTotal, add);
-    await lanes(4, runningTotal, async () => {
+    await atOnce(4, createdTotal, add);
+    await atOnce(4, runningTotal, async () => {
       await node.runtime.startContainer({ containerId: await add() });
     });
   });
@@ -136,11 +137,3 @@ describe(`${createdTotal} created and ${runningTotal} running containers`, () =>
 });
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function lanes(width: number, count: number, work: () => Promise<unknown>): Promise<void> {
-  let left = count;
-  const lane = async (): Promise<void> => {
-    while (left-- > 0) await work();
-  };
-  await Promise.all(Array.from({ length: width }, lane));
-}

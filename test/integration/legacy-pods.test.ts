@@ -106,6 +106,7 @@ describe("pods that others made", () => {
   it("of a hostile image do not have the image's labels", async () => {
     const pod = await makeLegacyPod(node, "mounts", { image: hostile });
     await until(async () => (await listed()).length === 1);
+    await until(async () => (await node.runtime.listContainers({})).containers.length === 1);
     const { status } = await node.runtime.containerStatus({ containerId: pod.containerId });
     const sandbox = (await node.runtime.podSandboxStatus({ podSandboxId: pod.sandboxId })).status;
     for (const seen of [status, sandbox]) {

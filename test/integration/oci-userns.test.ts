@@ -85,14 +85,18 @@ exec ${runc} "$@"
     return /upperdir=([^,]+)/.exec(line ?? "")?.[1] ?? "";
   };
 
-  function sandbox(): { id: string; join: { pid: number; startTicks: number } } {
+  function sandbox(ids = { hostId, size }): {
+    id: string;
+    join: { pid: number; startTicks: number };
+    ids: { hostId: number; size: number };
+  } {
     const id = create("dockline", "--network=none", "--ipc=shareable", pause);
-    writeEdits(id, { userNamespace: { hostId, size } });
+    writeEdits(id, { userNamespace: ids });
     engine.docker("start", id);
-    return { id, join: { pid: pid(id), startTicks: startTicks(pid(id)) } };
+    return { id, join: { pid: pid(id), startTicks: startTicks(pid(id)) }, ids };
   }
   function member(
-    pod: { id: string; join: object },
+    pod: { id: string; join: object; ids: object },
     options: string[] = [],
     more: { idmapMounts?: object[]; ops?: object[]; runtime?: string } = {},
   ): string {
@@ -102,7 +106,7 @@ exec ${runc} "$@"
       ...[busybox, "sleep", "1000"],
     );
     writeEdits(id, {
-      userNamespace: { hostId, size, join: pod.join, idmapMounts: more.idmapMounts ?? [] },
+      userNamespace: { ...pod.ids, join: pod.join, idmapMounts: more.idmapMounts ?? [] },
       ops: more.ops ?? [],
     });
     return id;
@@ -151,6 +155,29 @@ exec ${runc} "$@"
     engine.docker("start", id);
     expect(inside(id, "stat -c %u:%g /new && cat /new")).to.equal("5:6\nnew");
   });
+
+  for (const ids of [
+    { hostId: 1000, size: 100000 },
+    { hostId: 0, size: 65536 },
+  ])
+    it(`takes ids of the host's own users, from ${ids.hostId} on`, () => {
+      const id = member(sandbox(ids), ["--workdir=/made/here"]);
+      engine.docker("start", id);
+      expect(inside(id, "cat /proc/self/uid_map").trim().split(/ +/)).to.deep.equal(
+        [0, ids.hostId, ids.size].map(String),
+      );
+      const owners = "stat -c %u:%g / /owned /bin/busybox /made /made/here | xargs";
+      expect(inside(id, owners)).to.equal("0:0 1000:1001 0:0 0:0 0:0");
+      inside(id, "echo new >/new && chown 5:6 /new");
+      expect(statSync(`${upper(id)}/new`)).to.include({
+        uid: ids.hostId + 5,
+        gid: ids.hostId + 6,
+      });
+      engine.docker("stop", "-t", "0", id);
+      engine.docker("start", id);
+      expect(inside(id, owners)).to.equal("0:0 1000:1001 0:0 0:0 0:0");
+      expect(inside(id, "stat -c %u:%g /new")).to.equal("5:6");
+    });
 
   it("maps the ids of volumes, and lets a plain one show nobody", () => {
     const pod = sandbox();
@@ -222,7 +249,6 @@ exec ${runc} "$@"
 
   describe("faults", () => {
     const refused: readonly [string, object, string][] = [
-      ["the host's ids", { hostId: 0, size }, "hostId must be 65536 or more"],
       ["no ids", { hostId, size: 0 }, "size is 0"],
       ["ids beyond 32 bits", { hostId: 4294901760, size }, "leaves the 32-bit ids"],
       ["a text for a number", { hostId: "131072", size }, "must be an integer"],

@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
 import { Protocol } from "../../src/gen/runtime/v1/api_pb.js";
+import { removeCgroup } from "../support/cgroup-truth.ts";
 import { startFailpointNode } from "../support/failpoint-node.ts";
 import type { FailpointNode } from "../support/failpoint-node.ts";
 import { works } from "../support/fields.ts";
@@ -117,16 +118,25 @@ describe("a pod's network", function () {
     const list = JSON.parse(conflist) as { plugins: Record<string, unknown>[] };
     list.plugins[0] = {
       ...list.plugins[0],
-      capabilities: { portMappings: true, bandwidth: true, dns: true, aliases: true },
+      capabilities: {
+        ...{ portMappings: true, bandwidth: true, dns: true, aliases: true, cgroupPath: true },
+        "io.kubernetes.cri.pod-annotations": true,
+      },
     };
     writeFileSync(join(node.cniConfDir, "10-test.conflist"), JSON.stringify(list));
+    const annotations = {
+      "kubernetes.io/ingress-bandwidth": "10M",
+      "kubernetes.io/egress-bandwidth": "1M",
+      "example.com/routes": "10.0.0.0/8;via=x",
+    };
+    const systemd = (await node.docker.info()).CgroupDriver === "systemd";
+    const cgroup = `dockline-capabilities-${process.pid}`;
+    const cgroupParent = systemd ? `/${cgroup}.slice` : `/kubepods/burstable/${cgroup}`;
     const pod = await runPod(
       node,
       sandboxConfig(node, {
-        annotations: {
-          "kubernetes.io/ingress-bandwidth": "10M",
-          "kubernetes.io/egress-bandwidth": "1M",
-        },
+        annotations,
+        linux: { cgroupParent },
         dnsConfig: { servers: ["10.96.0.10"], searches: ["a.b"], options: [] },
         portMappings: [{ hostPort: ports.capability, containerPort: 80, hostIp: "127.0.0.1" }],
       }),
@@ -137,7 +147,11 @@ describe("a pod's network", function () {
       { hostPort: ports.capability, containerPort: 80, protocol: "tcp", hostIP: "127.0.0.1" },
     ]);
     expect(runtimeConfig["dns"]).to.deep.include({ servers: ["10.96.0.10"], searches: ["a.b"] });
+    expect(runtimeConfig["io.kubernetes.cri.pod-annotations"]).to.deep.equal(annotations);
+    expect(runtimeConfig["aliases"]).to.deep.equal([pod.sandbox.metadata?.name]);
+    expect(runtimeConfig["cgroupPath"]).to.equal(cgroupParent);
     await removePod(node, pod);
+    if (!systemd) removeCgroup(cgroupParent);
     // DEL gets the same arguments again.
     expect(plugins.calls().at(-1)?.config["runtimeConfig"]).to.deep.equal(runtimeConfig);
   });
@@ -173,6 +187,53 @@ describe("a pod's network", function () {
     await node.start();
     expect(await addresses()).to.deep.equal(before);
     await removePod(node, pod);
+    run("ip", "link", "del", otherBridge);
+  });
+
+  it("ranges that the kubelet sent once are known after a restart, and none is needed beside own ones", async () => {
+    const list = JSON.parse(conflist) as {
+      plugins: {
+        capabilities?: object;
+        ipam?: object;
+        delegate: { bridge: string; ipam: { dataDir: string } };
+      }[];
+    };
+    const plugin = list.plugins[0]!;
+    plugin.capabilities = { ipRanges: true };
+    const { dataDir } = plugin.delegate.ipam;
+    Object.assign(plugin.delegate, { bridge: otherBridge, ipam: { type: "host-local", dataDir } });
+    const put = (): void =>
+      writeFileSync(join(node.cniConfDir, "10-test.conflist"), JSON.stringify(list));
+    put();
+    const networkReady = async () =>
+      (await node.runtime.status({})).status?.conditions.find(
+        ({ type }) => type === "NetworkReady",
+      );
+    const asked = "10.219.78.0/24, fd19:78::/64";
+    const runtimeConfig = { networkConfig: { podCidr: asked } };
+    expect((await networkReady())?.message).to.include("--pod-cidr");
+    await node.runtime.updateRuntimeConfig({ runtimeConfig });
+    for (let start = 0; start < 2; start += 1) {
+      expect(await networkReady()).to.include({ status: true, message: "" });
+      const pod = await runPod(node);
+      expect(plugins.calls().at(-1)?.config["runtimeConfig"]).to.deep.include({
+        ipRanges: [[{ subnet: "10.219.78.0/24" }], [{ subnet: "fd19:78::/64" }]],
+      });
+      await removePod(node, pod);
+      await node.kill();
+      await node.start();
+    }
+    const refused = await node.runtime
+      .updateRuntimeConfig({ runtimeConfig: { networkConfig: { podCidr: "10.0.0.0/99" } } })
+      .then(String, String);
+    expect(refused).to.include("pod CIDR");
+    writeFileSync(join(node.stateDir, "pod-cidr.json"), "{");
+    await node.kill();
+    await node.start();
+    expect(await networkReady()).to.include({ status: false });
+    plugin.ipam = { type: "host-local", ranges: [[{ subnet: "10.219.79.0/24" }]] };
+    put();
+    expect(await networkReady()).to.include({ status: true });
     run("ip", "link", "del", otherBridge);
   });
 

@@ -150,7 +150,7 @@ describe("Docker requests per RPC", () => {
     const cmd = ["true"];
     const exec = await stepsOf("ExecSync", () => runtime.execSync({ containerId, cmd }));
     expect(exec).to.deep.include({
-      docker: ["POST /containers/{id}/exec", "POST /exec/{id}/start", "GET /exec/{id}/json"],
+      docker: ["POST /containers/{id}/exec", "POST /exec/{id}/start"],
       forks: [],
     });
     const linux = { cpuShares: 512n };
@@ -215,7 +215,10 @@ describe("Docker requests per RPC", () => {
     const config = hostSandboxConfig(node);
     const run = await stepsOf("RunPodSandbox", () => node.runtime.runPodSandbox({ config }));
     expect(run.docker.slice(0, 2)).to.deep.equal([create, "POST /containers/{id}/start"]);
-    expect(run.docker.length).to.be.within(2, 3);
+    // The third is an inspect, where Docker's resolv.conf is not the node's own word for word.
+    expect(run.docker.slice(2)).to.deep.equal(
+      run.docker.length > 2 ? ["GET /containers/{id}/json"] : [],
+    );
     expect(run.forks).to.deep.equal([]);
     const { podSandboxId } = run.answer;
     const stopped = await stepsOf("StopPodSandbox", () =>
@@ -226,6 +229,14 @@ describe("Docker requests per RPC", () => {
       node.runtime.removePodSandbox({ podSandboxId }),
     );
     expect(removed).to.deep.include({ docker: [remove], forks: [] });
+  });
+
+  it("of a pod in the host's network with a DNS config", async () => {
+    const config = hostSandboxConfig(node, { dnsConfig: { servers: ["192.0.2.53"] } });
+    const run = await stepsOf("RunPodSandbox", () => node.runtime.runPodSandbox({ config }));
+    const start = "POST /containers/{id}/start";
+    expect(run.docker).to.deep.equal([create, start, "GET /containers/{id}/json"]);
+    await node.runtime.removePodSandbox({ podSandboxId: run.answer.podSandboxId });
   });
 
   it("of what is not there", async () => {

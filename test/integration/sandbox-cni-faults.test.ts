@@ -85,6 +85,16 @@ describe("a sandbox whose network fails", () => {
     });
   }
 
+  it("for a moment only is tried again: RunPodSandbox and StopPodSandbox succeed", async () => {
+    plugins.failOn({ ADD: "1*try-again(pool is locked)" });
+    const pod = await runPod(node);
+    expect(plugins.verbs()).to.deep.equal(["ADD", "DEL", "ADD"]);
+    plugins.failOn({ DEL: "1*try-again(pool is locked)" });
+    await node.runtime.stopPodSandbox({ podSandboxId: pod.podSandboxId });
+    expect(plugins.verbs()).to.deep.equal(["DEL", "DEL"]);
+    await removePod(node, pod);
+  });
+
   it("with ADD and then DEL failing stays listed NOTREADY until DEL works", async () => {
     plugins.failOn({ ADD: "1*late-error(half done)", DEL: "3*error(not now)" });
     const failed = await rpcFailure(node.runtime.runPodSandbox({ config: sandboxConfig(node) }));

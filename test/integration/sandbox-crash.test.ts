@@ -1,8 +1,7 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdirSync } from "node:fs";
 import { expect } from "chai";
 import { ContainerState, PodSandboxState } from "../../src/gen/runtime/v1/api_pb.js";
+import { failpointFile } from "../support/failpoint-file.ts";
 import { startFailpointNode } from "../support/failpoint-node.ts";
 import type { FailpointNode } from "../support/failpoint-node.ts";
 import type { TestNode } from "../support/node.ts";
@@ -45,22 +44,20 @@ const places = {
 };
 
 describe("kill -9", () => {
-  const folder = mkdtempSync(join(tmpdir(), "dockline-failpoint-"));
-  const armed = join(folder, "name");
-  const environment = { DOCKLINE_FAILPOINT: armed };
+  const failpoint = failpointFile();
+  const { environment } = failpoint;
   let plugins: FailpointNode;
   let node: TestNode;
   let start: NodeState;
 
   before(async () => {
-    writeFileSync(armed, "");
     plugins = await startFailpointNode({ environment });
     ({ node } = plugins);
     await removePod(node, await runPod(node, hostSandboxConfig(node)));
   });
   after(async () => {
     await plugins.close();
-    rmSync(folder, { recursive: true });
+    failpoint.remove();
   });
   beforeEach(() => {
     plugins.failOn({});
@@ -72,14 +69,14 @@ describe("kill -9", () => {
 
   /** Runs `work` with the place armed, which must be reached, and brings Dockline up again. */
   const killedAt = async (place: string, work: () => Promise<unknown>): Promise<void> => {
-    writeFileSync(armed, place);
+    failpoint.arm(place);
     const failed = work().then(
       () => false,
       () => true,
     );
     await node.ended();
     expect(await failed, "the call ends with the process").to.equal(true);
-    writeFileSync(armed, "");
+    failpoint.arm("");
     await node.start(environment);
   };
 
@@ -137,6 +134,37 @@ describe("kill -9", () => {
       const { items } = await node.runtime.listPodSandbox({});
       expect(items.map(({ state }) => state)).to.deep.equal([PodSandboxState.SANDBOX_NOTREADY]);
       await node.runtime.removePodSandbox({ podSandboxId });
+    });
+  }
+
+  for (const place of [...places.run, ...places.stop, ...places.remove]) {
+    it(`at ${place}, and no further call: what is left is whole, or holds nothing`, async () => {
+      const isRun = place.startsWith("run");
+      const pod = isRun ? undefined : await podWithContainer();
+      const podSandboxId = pod?.podSandboxId ?? "";
+      await killedAt(place, () => {
+        if (isRun) return runPod(node, withDns());
+        if (place.startsWith("stop")) return node.runtime.stopPodSandbox({ podSandboxId });
+        return node.runtime.removePodSandbox({ podSandboxId });
+      });
+      // Only a pod whose making was over is kept: its caller may have heard so.
+      const isWhole = place === "run.after-ready";
+      await until(() => nodeState(node).addresses.length === (isWhole ? 1 : 0), 30_000);
+      await until(async () => {
+        const containers = await node.docker.listContainers(["io.kubernetes.docker.type"]);
+        const running = containers.filter(({ State }) => State === "running");
+        return running.length === (isWhole ? 1 : 0);
+      }, 30_000);
+      const { items } = await node.runtime.listPodSandbox({});
+      const { SANDBOX_NOTREADY, SANDBOX_READY } = PodSandboxState;
+      expect(items.map(({ state }) => state)).to.deep.equal(
+        place === "run.after-record" ? [] : [isWhole ? SANDBOX_READY : SANDBOX_NOTREADY],
+      );
+      for (const { id } of items) await removePod(node, { podSandboxId: id });
+      // A DEL whose end nobody could note is made again.
+      const dels = place === "stop.after-del" ? 2 : 1;
+      const verbs = plugins.verbs();
+      expect(verbs.filter((verb) => verb === "DEL").length, verbs.join()).to.be.at.most(dels);
     });
   }
 

@@ -15,14 +15,16 @@ import { expectNothingLeft, nodeState } from "../support/oracle.ts";
 import type { NodeState } from "../support/oracle.ts";
 import {
   containerConfig,
+  createContainer,
   hostSandboxConfig,
   removePod,
   runPod,
   sandboxConfig,
   shell,
+  sleepingMember,
   startContainer,
 } from "../support/pods.ts";
-import type { RunningPod, SandboxInit } from "../support/pods.ts";
+import type { SandboxInit } from "../support/pods.ts";
 
 type SandboxSecurity = MessageInitShape<typeof LinuxSandboxSecurityContextSchema>;
 
@@ -46,19 +48,6 @@ describe("a sandbox's fields", () => {
 
   const withSecurity = (securityContext: SandboxSecurity, fields: SandboxInit = {}): SandboxInit =>
     sandboxConfig(node, { ...fields, linux: { securityContext } });
-  /** A member that sleeps, with the pod's own pid mode. */
-  const member = (pod: RunningPod, pid = NamespaceMode.CONTAINER): Promise<string> =>
-    startContainer(node, pod, {
-      ...containerConfig("sleep 1000"),
-      linux: {
-        securityContext: {
-          namespaceOptions: {
-            ...pod.sandbox.linux?.securityContext?.namespaceOptions,
-            pid,
-          },
-        },
-      },
-    });
   const pidOf = async (id: string): Promise<number> =>
     (await node.docker.inspectContainer(id)).State.Pid;
   const namespaceOf = async (id: string, kind: string): Promise<string> =>
@@ -77,7 +66,7 @@ describe("a sandbox's fields", () => {
       ipc: NamespaceMode.NODE,
     };
     const pod = await runPod(node, withSecurity({ namespaceOptions: options }, { hostname: "" }));
-    const id = await member(pod, NamespaceMode.NODE);
+    const id = await sleepingMember(node, pod, NamespaceMode.NODE);
     for (const kind of ["net", "pid", "ipc", "uts"]) {
       expect(await namespaceOf(id, kind), kind).to.equal(hostNamespace(kind));
     }
@@ -95,7 +84,7 @@ describe("a sandbox's fields", () => {
       "NamespaceOption.ipc=POD",
     );
     const pod = await runPod(node);
-    const first = await member(pod);
+    const first = await sleepingMember(node, pod);
     const config = containerConfig("sleep 1000", { metadata: { name: "second" } });
     const second = await startContainer(node, pod, config);
     for (const kind of ["net", "ipc"]) {
@@ -112,52 +101,27 @@ describe("a sandbox's fields", () => {
     works("NamespaceOption.pid=POD");
     const namespaceOptions = { pid: NamespaceMode.POD };
     const pod = await runPod(node, withSecurity({ namespaceOptions }));
-    const id = await member(pod, NamespaceMode.POD);
+    const id = await sleepingMember(node, pod, NamespaceMode.POD);
     expect(await namespaceOf(id, "pid")).to.equal(await namespaceOf(pod.podSandboxId, "pid"));
     expect(await shell(node, id, "cat /proc/1/cmdline")).to.include("pause");
     await removePod(node, pod);
   });
 
-  it("hostname and DNS are seen by members", async () => {
-    works(
-      "PodSandboxConfig.hostname",
-      "DNSConfig.servers",
-      "DNSConfig.searches",
-      "DNSConfig.options",
+  it("a pod's group without a user starts no other way: pause does without it", async () => {
+    const pod = await runPod(
+      node,
+      withSecurity({ runAsGroup: { value: 107n }, supplementalGroups: [2000n] }),
     );
-    const dnsConfig = {
-      servers: ["10.96.0.10", "fd00::a"],
-      searches: ["test.svc.cluster.local", "cluster.local"],
-      options: ["ndots:5", "edns0"],
-    };
-    const pod = await runPod(node, sandboxConfig(node, { hostname: "web-0", dnsConfig }));
-    const id = await member(pod);
-    expect(await shell(node, id, "hostname")).to.equal("web-0");
-    expect(await shell(node, id, "cat /etc/resolv.conf")).to.equal(
-      "nameserver 10.96.0.10\nnameserver fd00::a\n" +
-        "search test.svc.cluster.local cluster.local\noptions ndots:5 edns0",
-    );
-    await removePod(node, pod);
-  });
-
-  it("an empty DNS configuration, and none, leave the engine's file in force", async () => {
-    const texts: string[] = [];
-    for (const fields of [{ dnsConfig: {} }, {}]) {
-      const pod = await runPod(node, sandboxConfig(node, fields));
-      const id = await member(pod);
-      texts.push(await shell(node, id, "grep -v '^#' /etc/resolv.conf"));
-      await removePod(node, pod);
-    }
-    expect(texts[0]).to.equal(texts[1]).and.include("nameserver");
-  });
-
-  it("DNS with the host's network is written too, and the host's file stays", async () => {
-    const host = readFileSync("/etc/resolv.conf", "utf8");
-    const config = hostSandboxConfig(node, { dnsConfig: { servers: ["10.96.0.10"] } });
-    const pod = await runPod(node, config);
-    const id = await member(pod);
-    expect(await shell(node, id, "cat /etc/resolv.conf")).to.equal("nameserver 10.96.0.10");
-    expect(readFileSync("/etc/resolv.conf", "utf8")).to.equal(host);
+    const { Pid } = (await node.docker.inspectContainer(pod.podSandboxId)).State;
+    const status = readFileSync(`/proc/${Pid}/status`, "utf8");
+    expect(status)
+      .to.match(/^Groups:.*\b2000\b/m)
+      .and.not.match(/^Gid:\t107\t/m);
+    const refused = await createContainer(node, pod, {
+      ...containerConfig("true"),
+      linux: { securityContext: { runAsGroup: { value: 107n } } },
+    }).then(String, String);
+    expect(refused).to.include("run_as_group: needs run_as_user or run_as_username");
     await removePod(node, pod);
   });
 
@@ -165,7 +129,7 @@ describe("a sandbox's fields", () => {
     works("LinuxPodSandboxConfig.sysctls");
     const sysctls = { "net.ipv4.ip_unprivileged_port_start": "0", "kernel/msgmax": "65000" };
     const pod = await runPod(node, sandboxConfig(node, { linux: { sysctls } }));
-    const id = await member(pod);
+    const id = await sleepingMember(node, pod);
     const seen = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax";
     expect(await shell(node, id, seen)).to.equal("0\n65000");
     expect(readFileSync("/proc/sys/kernel/msgmax", "utf8")).to.not.equal("65000\n");
@@ -178,7 +142,7 @@ describe("a sandbox's fields", () => {
     const name = `dockline-test-${process.pid}`;
     const cgroupParent = systemd ? `/${name}.slice` : `/kubepods/burstable/${name}`;
     const pod = await runPod(node, sandboxConfig(node, { linux: { cgroupParent } }));
-    const id = await member(pod);
+    const id = await sleepingMember(node, pod);
     for (const one of [id, pod.podSandboxId]) {
       const cgroup = readFileSync(`/proc/${await pidOf(one)}/cgroup`, "utf8");
       expect(cgroup).to.include(`${cgroupParent}/`);

@@ -9,7 +9,7 @@ import {
   SupplementalGroupsPolicy as Policy,
 } from "../../src/gen/runtime/v1/api_pb.js";
 import type { ContainerInspect } from "../../src/engine/types.ts";
-import { findBundle } from "../../src/rpc/criu.ts";
+import { findBundle } from "../../src/containers/criu.ts";
 import { inspect, procStatus, withContainer } from "../support/containers.ts";
 import type { SecurityInit } from "../support/containers.ts";
 import { startNode } from "../support/node.ts";
@@ -256,7 +256,8 @@ describe("any security context", () => {
     expect(namespace(pid, "net")).to.equal(namespace("self", "net"));
     for (const [kind, mode] of [
       ["pid", context.pid],
-      ["ipc", context.ipc],
+      // IPC is the pod's, whatever a container says.
+      ["ipc", NamespaceMode.POD],
     ] as const) {
       const owner = mode === NamespaceMode.NODE ? "self" : pausePid;
       const shared = namespace(pid, kind) === namespace(owner, kind);

@@ -111,7 +111,7 @@ describe("the CRI server", () => {
   });
 
   describe("where it starts", () => {
-    const refused: Record<string, [(folder: string) => string[], RegExp]> = {
+    const refused: Record<string, [(folder: string) => string[], RegExp, number?]> = {
       "a folder that everybody may write": [
         (folder) => {
           mkdirSync(`${folder}/open`);
@@ -150,15 +150,26 @@ describe("the CRI server", () => {
         ],
         /docker-endpoint|unix/,
       ],
+      "a pod CIDR that is none": [() => ["--pod-cidr=nonsense"], /pod CIDR: not a range/, 2],
+      "a streaming address for other machines": [
+        () => ["--streaming-bind-addr=0.0.0.0:0"],
+        /open to other machines/,
+        2,
+      ],
+      "a certificate that is not there": [
+        () => ["--streaming-tls-cert=/nope", "--streaming-tls-key=/nope"],
+        /streaming certificate: open \/nope: no such file/,
+        2,
+      ],
     };
-    for (const [name, [args, message]] of Object.entries(refused)) {
+    for (const [name, [args, message, wanted]] of Object.entries(refused)) {
       it(`refuses ${name}`, async () => {
         const folder = join(node.folder, name.replaceAll(/\W/g, "-"));
         mkdirSync(folder);
         const { code, stderr } = await untilEnded(
           serve(`--state-dir=${folder}/state`, ...args(folder)),
         );
-        expect(code, stderr).to.be.oneOf([1, 2]);
+        expect(code, stderr).to.be.oneOf(wanted === undefined ? [1, 2] : [wanted]);
         expect(stderr)
           .to.match(/^dockline: /)
           .and.to.match(message);

@@ -287,7 +287,7 @@ describe("figures of containers and pods", function () {
     // Once its pid is known: a busy engine's inspect may take longer than a list waits.
     await until(async () => (await statsOf(id)).cpu !== undefined);
     const { descriptors } = await node.runtime.listMetricDescriptors({});
-    expect(descriptors).to.have.length(56);
+    expect(descriptors).to.have.length(58);
     const { podMetrics } = await node.runtime.listPodSandboxMetrics({});
     const own = podMetrics.find(({ podSandboxId }) => podSandboxId === pod.podSandboxId)!;
     const container = own.containerMetrics.find(({ containerId }) => containerId === id)!;
@@ -306,6 +306,10 @@ describe("figures of containers and pods", function () {
     expect(value("container_spec_memory_limit_bytes")).to.equal(64n * mebibyte);
     expect(value("container_spec_cpu_quota")).to.equal(20_000n);
     expect(value("container_processes")).to.equal(2n);
+    const [active, inactive] = (["active", "inactive"] as const).map(
+      (kind) => value(`container_memory_total_${kind}_file_bytes`) ?? 0n,
+    );
+    expect(active! + inactive! <= value("container_memory_cache")!).to.equal(true);
     // The kubelet's page may hold each combination of labels once.
     const series = all.map(({ name, labelValues }) => JSON.stringify([name, labelValues]));
     expect(new Set(series).size).to.equal(series.length);

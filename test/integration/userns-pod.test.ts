@@ -101,6 +101,13 @@ describe("a pod with a user namespace", function () {
     expect(usernsOf(await pidOf(second))).to.equal(usernsOf(pause));
     expect(usernsOf(pause)).to.not.equal(usernsOf(process.pid));
     expect(statSync(`/proc/${await pidOf(second)}`).uid).to.equal(hostId + 1000);
+    for (const [containerId, uid, gid] of [
+      [first, 0n, 0n],
+      [second, 1000n, 1001n],
+    ] as const) {
+      const { status } = await node.runtime.containerStatus({ containerId });
+      expect(status?.user?.linux).to.include({ uid, gid });
+    }
 
     expect(await shell(node, first, "cat /proc/self/uid_map")).to.match(/^\s*0 +131072 +65536$/);
     expect(await shell(node, first, "stat -c %u:%g / /bin/busybox /owned /empty /host")).to.equal(
@@ -132,6 +139,31 @@ describe("a pod with a user namespace", function () {
     expect(stats?.memory?.usageBytes?.value ?? 0n).to.satisfy((bytes: bigint) => bytes > 0n);
     const podStats = await node.runtime.podSandboxStats({ podSandboxId: pod.podSandboxId });
     expect(podStats.stats?.linux?.network?.defaultInterface?.name).to.equal("eth0");
+  });
+
+  it("has images as volumes, with their owners", async () => {
+    const { node } = oci;
+    const pod = await runPod(node, usernsPod(node));
+    const image = { image: sleeper().image?.image ?? "" };
+    const asImage = { image, hostPath: "", readonly: true };
+    const id = await startContainer(
+      node,
+      pod,
+      containerConfig("sleep 1000", {
+        linux: inUserns(),
+        mounts: [
+          { ...mapped("", "/whole"), ...asImage },
+          { ...mapped("", "/part"), ...asImage, imageSubPath: "bin", recursiveReadOnly: true },
+        ],
+      }),
+    );
+    expect(
+      await shell(
+        node,
+        id,
+        "stat -c %u:%g /whole /whole/bin/busybox /whole/owned /part/busybox; touch /whole/x || touch /part/x || echo no",
+      ),
+    ).to.match(/^0:0\n0:0\n1000:1001\n0:0\n(?:.*\n)*no$/);
   });
 
   it("has logs and can be attached to", async () => {

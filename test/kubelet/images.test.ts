@@ -25,6 +25,8 @@ describe("a kubelet's image garbage collection", function () {
       settings: ["imageMinimumGCAge:8s"],
       // No disk is that empty: pressure from the first look on. Static pods are never evicted.
       args: ["--eviction-hard=nodefs.available<99.99%,memory.available<0%"],
+      // The tests' own images on this engine were loaded.
+      docklineArgs: ["--pin-local-images", `--pinned-images=${image("pinned")}`],
     });
     for (const name of ["used", "unused", "pinned"]) {
       await registry.push(name, ["1"], {
@@ -32,7 +34,6 @@ describe("a kubelet's image garbage collection", function () {
         config: {
           Env: ["PATH=/bin"],
           Cmd: ["sh"],
-          ...(name === "pinned" ? { Labels: { "io.dockline/pinned": "true" } } : {}),
         },
         salt: `gc ${name} ${process.pid}`,
       });
@@ -51,7 +52,7 @@ describe("a kubelet's image garbage collection", function () {
     execFileSync("docker", ["-H", `unix://${engineSocket}`, "rmi", ...left], { stdio: "ignore" });
   });
 
-  it("takes what nobody uses, and leaves what is in use, pinned or cannot be pulled again", async () => {
+  it("takes what nobody uses, and leaves what is in use, pinned by name, or local and pinned for that", async () => {
     await rig.kubelet.ready("user");
     const names = async (): Promise<string[]> => {
       const { images } = await rig.node.images.listImages({});

@@ -22,12 +22,14 @@ export async function startKubeletNode(options: {
   settings?: string[];
   /** Its flags. */
   args?: string[];
+  /** Dockline's own. */
+  docklineArgs?: string[];
 }): Promise<KubeletNode> {
   stopOrphans();
   removeStaticPods();
   const node = await startNode({
     // Straight to the engine: starting and stopping a kubelet holds this process, and the proxy in it.
-    args: [`--docker-endpoint=unix://${engineSocket}`],
+    args: [`--docker-endpoint=unix://${engineSocket}`, ...(options.docklineArgs ?? [])],
   });
   let kubelet: KubeletApi;
   try {

@@ -26,15 +26,31 @@ need_root() { [ "$(id -u)" = 0 ] || die "must run as root"; }
 
 # need_packages PACKAGE...: installs what is missing from the distribution.
 need_packages() {
-  local missing=() package
-  for package in "$@"; do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
-  done
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
   [ ${#missing[@]} = 0 ] && return
   need_root
+  # Lanes that build side by side install one after the other: apt-get refuses to wait.
+  mkdir -p "$lanes_cache"
+  local apt_lock
+  exec {apt_lock}>"$lanes_cache/apt.lock"
+  flock "$apt_lock"
+  mapfile -t missing < <(missing_packages "$@")
+  [ ${#missing[@]} = 0 ] || install_missing "${missing[@]}"
+  exec {apt_lock}>&-
+}
+
+missing_packages() {
+  local package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
+}
+
+install_missing() {
+  local missing=("$@")
   say "installing ${missing[*]}"
   local log=$lanes_cache/apt.log install=(apt-get install -y --no-install-recommends "${missing[@]}")
-  mkdir -p "$lanes_cache"
   # A package must not start a daemon of its own on the machine that runs the tests.
   local policy=/usr/sbin/policy-rc.d made_policy=
   if [ ! -e $policy ]; then
@@ -66,13 +82,19 @@ need_go() {
 }
 
 # go_tool NAME MODULE_FOLDER PACKAGE [GO_BUILD_ARG...]: prints the path of the built program. The build is kept under a hash of
-# everything that decides it, so that a second run (or a restored CI cache) only looks.
-go_tool() {
-  local name=$1 folder=$2 package=$3
-  shift 3
+# everything that decides it, so that a second run (or a restored CI cache) only looks. Sources of our own are told by $go_sources.
+go_tool() { go_program build "$@"; }
+
+# The same for a package's tests as a program of their own.
+go_test_tool() { go_program test "$@" -c -vet=off; }
+
+# go_program VERB NAME MODULE_FOLDER PACKAGE [GO_ARG...]
+go_program() {
+  local verb=$1 name=$2 folder=$3 package=$4
+  shift 4
   need_go
   local key
-  key=$({ cat "$folder/go.mod" "$folder/go.sum" && GOTOOLCHAIN=local go env GOVERSION GOARCH && echo "$package ${CGO_ENABLED-} $*"; } | sha256sum | cut -c1-16)
+  key=$({ cat "$folder/go.mod" "$folder/go.sum" && GOTOOLCHAIN=local go env GOVERSION GOARCH && echo "$package ${CGO_ENABLED-} $*${go_sources:+ $go_sources}"; } | sha256sum | cut -c1-16)
   local out=$lanes_cache/$name-$key/$name
   mkdir -p "$(dirname "$out")"
   exec {lock}>"$lanes_cache/$name.lock"
@@ -80,7 +102,7 @@ go_tool() {
   if [ ! -x "$out" ]; then
     local began=$EPOCHREALTIME
     say "building $name from $package (once; minutes)"
-    nice -n 10 go build -C "$folder" -mod=readonly -trimpath -o "$out.part" "$@" "$package" >&2 || die "could not build $name"
+    nice -n 10 go "$verb" -C "$folder" -mod=readonly -trimpath -o "$out.part" "$@" "$package" >&2 || die "could not build $name"
     mv "$out.part" "$out"
     say "built $name in $(seconds_since "$began") s"
   fi

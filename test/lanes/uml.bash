@@ -49,6 +49,10 @@ boot_kernel() {
   if [ -s "$boot/started" ]; then
     say "Docker answered after $(awk -v a="$began" -v b="$(stat -c %.3Y "$boot/started")" 'BEGIN { printf "%.1f", b - a }') s"
   fi
+  if grep -qs 'ptrace set fp regs failed' "$boot/kernel"; then
+    say "left out: this processor has registers (AMX) that user-mode Linux cannot keep for its processes"
+    exit 77
+  fi
   if [ ! -s "$boot/exit-code" ]; then
     tail -5 "$boot/kernel" >&2
     say "no exit code after $(seconds_since "$began") s: the machine did not boot, or the command took longer than $limit s"

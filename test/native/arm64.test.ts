@@ -1,6 +1,9 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, Socket } from "node:net";
+import type { AddressInfo } from "node:net";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "chai";
@@ -20,7 +23,7 @@ function commandOf(program: string, architecture: Architecture): [string, ...str
   const path = join(
     deploy,
     program,
-    `${program === "oci" ? "dockline-oci" : program}-${architecture}`,
+    `${program === "pause" ? program : `dockline-${program}`}-${architecture}`,
   );
   if (architecture === process.arch.replace("x64", "amd64")) return [path];
   if (architecture === "amd64") throw new Error("this test emulates arm64 on amd64");
@@ -154,6 +157,35 @@ describe("the arm64 programs", function () {
           .and.contain(sentence);
         expect(config).to.equal(specText);
       });
+  });
+
+  it("dockline-dial hands over connections, says why there is none, and ends with its parent", async () => {
+    const server = createServer((socket) => socket.end("hello"));
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const { port } = server.address() as AddressInfo;
+    for (const architecture of architectures) {
+      const [command, ...args] = commandOf("dial", architecture);
+      const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+      const ended = once(child, "exit");
+      const messages: [unknown, unknown][] = [];
+      child.on("message", (message, handle) => messages.push([message, handle]));
+      for (let id = 0; id < 100; id += 1) child.send({ id, port });
+      child.send({ id: 100, port: 1 });
+      await until(() => messages.length === 101, 15_000, `${architecture} answers`);
+      const sockets = messages.map(([, handle]) => handle).filter((one) => one instanceof Socket);
+      expect(sockets, architecture).to.have.length(100);
+      const texts = await Promise.all(
+        sockets.map(async (socket) => String(await once(socket, "data"))),
+      );
+      expect(new Set(texts)).to.deep.equal(new Set(["hello"]));
+      const refused = messages.find(([, handle]) => handle === undefined)?.[0];
+      expect(refused).to.have.property("id", 100);
+      expect((refused as { errnos: number[] }).errnos[0]).to.equal(constants.errno.ECONNREFUSED);
+      for (const socket of sockets) socket.destroy();
+      child.disconnect();
+      expect(await ended, architecture).to.deep.equal([0, null]);
+    }
+    server.close();
   });
 
   it("pause reaps what lost its parent", async () => {

@@ -17,7 +17,7 @@ for name in amd64 arm64; do
   machine=$([ $name = amd64 ] && echo X86-64 || echo AArch64)
   tree=$work/$name
   check "$name: says so in its control file" grep -qx "Architecture: $name" "$tree/DEBIAN/control"
-  for program in lib/node dockline-oci; do
+  for program in lib/node dockline-oci dockline-dial; do
     check "$name: $program is for $machine" grep -q "Machine:.*$machine" <(readelf -h "$tree/usr/lib/dockline/$program")
   done
   check "$name: needs no newer glibc than it declares" test -z "$(readelf -V "$tree/usr/lib/dockline/lib/node" |
@@ -40,4 +40,7 @@ emulated() { qemu-aarch64-static -L /usr/aarch64-linux-gnu "$@"; }
 check "arm64: the program runs under emulation" grep -q "^dockline .*(node " <(emulated "$work/arm64/usr/lib/dockline/lib/node" \
   "$work/arm64/usr/lib/dockline/bin/dockline" version)
 check "arm64: dockline-oci runs under emulation" emulated "$work/arm64/usr/lib/dockline/dockline-oci" --dockline-version
+check "arm64: dockline-dial runs under emulation" grep -q "descriptor 3 is no channel" <(
+  emulated "$work/arm64/usr/lib/dockline/dockline-dial" 2>&1 3>&-
+)
 closing_line

@@ -4,13 +4,13 @@
 # Its last line is "N passed, N failed".
 set -uo pipefail
 old=$1 new=$2 new_version=$3
-unit=/usr/lib/systemd/system/dockline.service
-socket=/run/dockline/dockline.sock
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck source=test/package/check.bash
 . "$(dirname "$0")/check.bash"
 # shellcheck source=test/package/pod.bash
 . "$(dirname "$0")/pod.bash"
+# shellcheck source=test/package/unit.bash
+. "$(dirname "$0")/unit.bash"
 
 # Everything that a package could leave, with its content. dpkg's own list of packages is rewritten at each call; Docker's and the
 # CNI plugins' folders are theirs; /run and /tmp are other mounts, looked at apart.
@@ -21,30 +21,7 @@ file_system() {
   find /etc /usr/lib/systemd /usr/share/man /var/lib/systemd /usr/bin /usr/local -xdev -type f -exec sha256sum {} + | sort -k2
 }
 
-# The unit's own command line with the capabilities that the unit leaves, and the socket that systemd would hold.
-start_unit() {
-  local line drop
-  line=$(sed -n 's/^ExecStart=//p' $unit)
-  drop=$(sed -n 's/^CapabilityBoundingSet=~//p' $unit | tr 'A-Z ' 'a-z,' | sed 's/cap_/-/g')
-  install -d -m 711 /run/dockline
-  rm -f $socket
-  # shellcheck disable=SC2086 # a command line
-  setpriv --no-new-privs --bounding-set="$drop" systemd-socket-activate -l $socket $line >>/var/log/dockline-test.log 2>&1 &
-  dockline_pid=$!
-  local left
-  for ((left = 100; left > 0; left--)); do
-    [ -S $socket ] && answers >/dev/null && return
-    sleep 0.2
-  done
-  tail -5 /var/log/dockline-test.log
-}
-stop_unit() {
-  kill -TERM "$dockline_pid" && wait "$dockline_pid"
-}
-
-dockerd >/var/log/dockerd-test.log 2>&1 &
-trap 'docker ps -aq | xargs -r docker rm -f >/dev/null' EXIT
-for ((left = 100; left > 0; left--)); do docker version >/dev/null 2>&1 && break; sleep 0.2; done
+start_docker
 make_image
 mkdir -p /etc/cni/net.d /etc/docker
 daemon_json='{
@@ -72,10 +49,7 @@ check "the pod answers" serves
 running=$(containers)
 check "three containers run" equal "$(wc -l <<<"$running")" 3
 
-missed=/tmp/missed
-: >$missed
-while [ -e $missed ]; do serves >/dev/null || { [ ! -e $missed ] || echo x >>$missed; }; sleep 0.1; done &
-poller=$!
+keep_asking
 check "upgrades with the pod running, and asks nothing about the changed configuration" dpkg -i "$new"
 check "the old one serves on until it is restarted" answers
 stop_unit
@@ -84,9 +58,8 @@ start_unit
 check "the new version serves" grep -q "\"version\":\"$new_version\"" /var/log/dockline-test.log
 check "no container was restarted: same ids, start times and pids" equal "$(containers)" "$running"
 check "the changed configuration is still there" grep -q "^drainTimeout: 3s" /etc/dockline/config.yaml
-check "the pod missed no request on the way" equal "$(cat $missed)" ""
-rm $missed
-wait $poller
+stop_asking
+check "the pod missed no request on the way" equal "$missed_requests" ""
 
 check "registers dockline-oci" dockline install-runtime
 docker create --name needs-it --runtime dockline --network none busybox:1.36 sleep 1000 >/dev/null

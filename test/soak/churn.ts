@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
 import { status as GrpcCode } from "@grpc/grpc-js";
 import { ContainerState } from "../../src/gen/runtime/v1/api_pb.js";
-import { logPathOf, readCriLog } from "../support/containers.ts";
+import { logPathOf } from "../support/containers.ts";
 import type { TestNode } from "../support/node.ts";
 import { containerConfig, hostSandboxConfig, sandboxConfig } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
+import { counting, readCounting } from "./counting.ts";
 import { pick } from "./random.ts";
 import { attachAndLeave, execMissing } from "./streams.ts";
 
@@ -34,7 +35,6 @@ export interface ChurnDeps {
 /** A fault ended the pod: what is left to do is to stop and remove it. */
 class PodLost extends Error {}
 
-const counting = "at=0; while :; do echo $at; at=$((at + 1)); sleep 0.05; done";
 const timeoutMs = 30_000;
 
 /** One pod's life with what a kubelet and its users do; everything that failed is asked again. */
@@ -136,9 +136,8 @@ async function checkLog(deps: ChurnDeps, pod: RunningPod, config: ContainerInit)
     if (!existsSync(path)) return Promise.reject(new Error("no log yet"));
     return Promise.resolve();
   });
-  const numbers = readCriLog(path).map(({ text }) => Number(text));
-  const wrong = numbers.findIndex((number, at) => number !== at);
-  if (wrong >= 0) throw new Error(`${path}: line ${wrong} is ${numbers[wrong] ?? ""}`);
+  const { wrong } = readCounting(path);
+  if (wrong !== undefined) throw new Error(wrong);
   deps.counts.logs += 1;
 }
 

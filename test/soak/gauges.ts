@@ -16,9 +16,11 @@ export interface Gauges {
   zombies: number;
   /** Docker requests under way, the stream of events aside. */
   openRequests: number;
-  /** Both without what belongs to attaches, which Docker 20.10 leaves behind by itself. */
+  /** Both without what belongs to attaches that Docker 20.10 leaves behind by itself. */
   engineGoroutines: number;
   engineDescriptors: number;
+  /** Those attaches; told, and not judged. */
+  leftAttaches: number;
   containers: number;
   netns: number;
   mounts: number;
@@ -27,13 +29,13 @@ export interface Gauges {
   records: number;
 }
 
-export type GaugeName = Exclude<keyof Gauges, "atMinutes">;
+export type GaugeName = Exclude<keyof Gauges, "atMinutes" | "leftAttaches">;
 
 export async function readGauges(
   node: TestNode,
   engine: PrivateEngine,
   atMinutes: number,
-): Promise<Gauges & { leftAttaches: number }> {
+): Promise<Gauges> {
   const state = nodeState(node);
   const { residentMib, processes } = memoryOf(node.pid);
   const { attaches, other } = await readGoroutines(engine);
@@ -94,6 +96,10 @@ export interface Verdict {
  */
 export const slackOfRounds: typeof slack = { engineDescriptors: 5000 };
 
+/** Verdicts with what they are about before their names. */
+export const about = (what: string, verdicts: readonly Verdict[]): Verdict[] =>
+  verdicts.map((each) => ({ ...each, name: `${what}: ${each.name}` }));
+
 /** Judges the readings at rest: the first is the baseline. `other`: further slack than usual. */
 export function judge(readings: readonly Gauges[], other: typeof slack = {}): Verdict[] {
   const first = readings[0];
@@ -104,14 +110,10 @@ export function judge(readings: readonly Gauges[], other: typeof slack = {}): Ve
   const names = Object.keys(first).filter(
     (name) => name !== "atMinutes" && name !== "leftAttaches",
   ) as GaugeName[];
+  // After the first, and the lower counts: one reading may fall into a moment of work.
+  const lastTwo = readings.slice(1).slice(-2);
   const verdicts = names.map((name): Verdict => {
-    // The lower of the last two after the first: one reading may fall into a moment of work.
-    const end = Math.min(
-      ...readings
-        .slice(1)
-        .slice(-2)
-        .map((reading) => reading[name]),
-    );
+    const end = Math.min(...lastTwo.map((reading) => reading[name]));
     const passed = end <= first[name] + (other[name] ?? slack[name] ?? 0);
     return { name, passed, text: `${round(first[name])} → ${round(end)}` };
   });

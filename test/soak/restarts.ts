@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ContainerState } from "../../src/gen/runtime/v1/api_pb.js";
-import { logPathOf, readCriLog } from "../support/containers.ts";
+import { quantile } from "../bench/figures.ts";
+import { atOnce } from "../support/at-once.ts";
+import { logPathOf } from "../support/containers.ts";
 import type { FailpointNode } from "../support/failpoint-node.ts";
 import { containerConfig, removeAllPods, runPod, startContainer } from "../support/pods.ts";
 import { snapshotOf } from "../support/snapshot.ts";
 import type { Snapshot } from "../support/snapshot.ts";
 import { until } from "../support/until.ts";
-import { atOnce } from "./at-once.ts";
+import { counting, readCounting } from "./counting.ts";
 import type { Verdict } from "./gauges.ts";
-
-const counting = "at=0; while :; do echo $at; at=$((at + 1)); sleep 0.05; done";
 
 /**
  * F3: Dockline is ended and started again under running, exited and stopped pods: by SIGKILL, by SIGTERM, and by SIGKILL in the
@@ -21,29 +21,25 @@ export async function restartRounds(
 ): Promise<Verdict[]> {
   const { node } = plugins;
   const { restarts, pods, random, say } = options;
-  const name = (what: string): string => `${restarts} restarts under ${pods} pods: ${what}`;
   const counted: string[] = [];
+  let ended = 0;
   await atOnce(4, pods, async (at) => {
+    const [ends, counts, isStopped] = [0, 1, 2].map((role) => at % 10 === role);
     const pod = await runPod(node);
-    const config = containerConfig(
-      at % 10 === 0 ? "exit 3" : at % 10 === 1 ? counting : "sleep 100000",
-    );
+    const config = containerConfig(ends ? "exit 3" : counts ? counting : "sleep 100000");
     await startContainer(node, pod, config);
-    if (at % 10 === 1) counted.push(logPathOf(pod, config));
-    if (at % 10 === 2) await node.runtime.stopPodSandbox({ podSandboxId: pod.podSandboxId });
+    if (counts) counted.push(logPathOf(pod, config));
+    if (isStopped) await node.runtime.stopPodSandbox({ podSandboxId: pod.podSandboxId });
+    if (ends || isStopped) ended += 1;
   });
-  // Those that end by themselves, and those of the stopped pods.
-  const ended = Array.from({ length: pods }, (_, at) => at % 10).filter(
-    (at) => at % 10 < 3 && at !== 1,
-  );
   await until(
     async () => {
       const { containers } = await node.runtime.listContainers({});
       const exited = containers.filter(({ state }) => state === ContainerState.CONTAINER_EXITED);
-      return exited.length === ended.length;
+      return exited.length === ended;
     },
     20_000,
-    `${ended.length} exited containers`,
+    `${ended} exited containers`,
   );
   const before = await snapshotOf(node);
   const calls = plugins.calls().length;
@@ -65,21 +61,22 @@ export async function restartRounds(
     different = differenceOf(before, await snapshotOf(node));
     if (different !== undefined) different = `restart ${done + 1}: ${different}`;
   }
-  startMs.sort((a, b) => a - b);
-  const verdicts = [
-    { name: name("answers"), passed: different === undefined, text: different ?? "the same bytes" },
-    {
-      name: name("calls of CNI plugins"),
-      passed: plugins.calls().length === calls,
-      text: `${plugins.calls().length - calls}`,
-    },
-    ...logVerdicts(name("lines of logs"), counted),
-  ];
-  const at = (part: number): string =>
-    ((startMs[Math.floor(part * (startMs.length - 1))] ?? 0) / 1000).toFixed(1);
+  const called = plugins.calls().length - calls;
+  const logs = counted.map(readCounting);
+  const wrong = logs.find((log) => log.wrong !== undefined)?.wrong;
+  const lines = logs.reduce((sum, log) => sum + log.lines, 0);
+  const at = (part: number): string => (quantile(startMs, part) / 1000).toFixed(1);
   say(`from the start to right answers: median ${at(0.5)} s, longest ${at(1)} s`);
   await removeAllPods(node);
-  return verdicts;
+  return [
+    { name: "answers", passed: different === undefined, text: different ?? "the same bytes" },
+    { name: "calls of CNI plugins", passed: called === 0, text: String(called) },
+    {
+      name: "lines of logs",
+      passed: wrong === undefined && lines > 0,
+      text: wrong ?? `${lines} in ${logs.length} logs, none lost or doubled`,
+    },
+  ];
 }
 
 /** The first answer that is another one, or undefined. */
@@ -89,19 +86,4 @@ function differenceOf(before: Snapshot, after: Snapshot): string | undefined {
   return key === undefined
     ? undefined
     : `${key} was ${String(before[key])}, is ${String(after[key])}`;
-}
-
-/** Numbers in a row from 0 over all restarts: none lost, none twice. */
-function logVerdicts(name: string, paths: readonly string[]): Verdict[] {
-  let lines = 0;
-  for (const path of paths) {
-    const numbers = readCriLog(path).map(({ text }) => Number(text));
-    const wrong = numbers.findIndex((number, at) => number !== at);
-    if (wrong >= 0)
-      return [{ name, passed: false, text: `${path}: line ${wrong} is ${numbers[wrong] ?? ""}` }];
-    lines += numbers.length;
-  }
-  return [
-    { name, passed: lines > 0, text: `${lines} in ${paths.length} logs, none lost or doubled` },
-  ];
 }

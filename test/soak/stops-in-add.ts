@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { atOnce } from "../support/at-once.ts";
 import type { FailpointNode } from "../support/failpoint-node.ts";
 import { nodeState } from "../support/node-state.ts";
-import { sandboxConfig } from "../support/pods.ts";
+import { removePod, sandboxConfig } from "../support/pods.ts";
 import { until } from "../support/until.ts";
-import { atOnce } from "./at-once.ts";
 import type { Verdict } from "./gauges.ts";
 
 /**
@@ -16,7 +16,6 @@ export async function stopsInAdd(
 ): Promise<Verdict[]> {
   const { node } = plugins;
   const { rounds, random } = options;
-  const name = (what: string): string => `${rounds} ADDs that are stopped or fail: ${what}`;
   let [stopped, failed] = [0, 0];
   const stopOne = async (): Promise<void> => {
     const config = sandboxConfig(node);
@@ -42,8 +41,7 @@ export async function stopsInAdd(
     // One that DEL could not clear stays listed; the kubelet's way is to stop and remove it.
     for (const { id, metadata } of items) {
       if (metadata?.uid !== config.metadata?.uid) continue;
-      await node.runtime.stopPodSandbox({ podSandboxId: id });
-      await node.runtime.removePodSandbox({ podSandboxId: id });
+      await removePod(node, { podSandboxId: id });
     }
   };
   plugins.failOn({ ADD: "delay(300)" });
@@ -55,13 +53,13 @@ export async function stopsInAdd(
   return [
     // Else the rounds were about nothing.
     {
-      name: name("stopped within ADD"),
+      name: "stopped within ADD",
       passed: stopped > rounds / 4,
       text: `${stopped} of ${rounds}`,
     },
-    { name: name("failed"), passed: failed === rounds, text: `${failed} of ${rounds}` },
+    { name: "failed", passed: failed === rounds, text: `${failed} of ${rounds}` },
     ...Object.entries({ addresses, links, records, containers }).map(([what, left]) => ({
-      name: name(`${what} left`),
+      name: `${what} left`,
       passed: left.length === 0,
       text: left.slice(0, 3).join(", ") || "none",
     })),

@@ -1,4 +1,5 @@
 import { WebSocket } from "ws";
+import { atOnce } from "../support/at-once.ts";
 import type { TestNode } from "../support/node.ts";
 
 /**
@@ -63,13 +64,8 @@ export async function streamRounds(
   containerId: string,
   rounds: number,
 ): Promise<void> {
-  let left = rounds;
-  const lane = async (): Promise<void> => {
-    while (left > 0) {
-      left -= 1;
-      await attachAndLeave(node, containerId, left % 3 === 0);
-      await execMissing(node, containerId);
-    }
-  };
-  await Promise.all(Array.from({ length: 8 }, lane));
+  await atOnce(8, rounds, async (at) => {
+    await attachAndLeave(node, containerId, at % 3 === 0);
+    await execMissing(node, containerId);
+  });
 }

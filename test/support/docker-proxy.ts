@@ -94,7 +94,9 @@ export async function startDockerProxy(options: {
       if (fault?.action === "cutBefore") message.socket.destroy();
       else if (fault?.action === "status") answerOurselves(fault, record, message, response);
       else if (fault?.action !== "hang")
-        forward(options.upstream, faults, fault, record, message, response);
+        void rewritten(fault, message).then((body) =>
+          forward(options.upstream, faults, fault, record, message, response, body),
+        );
     });
   });
   server.on("upgrade", (message: IncomingMessage, client: Socket, head: Buffer) => {
@@ -150,16 +152,18 @@ function forward(
   record: ProxiedRequest,
   message: IncomingMessage,
   response: ServerResponse,
+  body: Buffer | undefined,
 ): void {
   const cut = (): void => void message.socket.destroy();
   const { method = "", url = "/" } = message;
   // Were the engine told to close, its answer could overtake Node's last (empty) write: EPIPE.
-  const headers = [...endToEnd(message.rawHeaders), "Connection", "keep-alive"];
+  const headers = [...endToEnd(message.rawHeaders, body), "Connection", "keep-alive"];
   const outgoing = httpRequest({ socketPath: upstream, method, path: url, headers, agent: false });
   outgoing.on("error", cut);
   response.once("close", () => outgoing.destroy());
   message.on("error", () => outgoing.destroy());
-  message.pipe(outgoing);
+  if (body === undefined) message.pipe(outgoing);
+  else outgoing.end(body);
   outgoing.on("response", (answer) => {
     answer.on("error", cut);
     if (fault?.action === "cutAfter") {
@@ -177,6 +181,18 @@ function forward(
       answer.pipe(lineFilter(() => !faults.dropsLine(fault))).pipe(response);
     else answer.pipe(response);
   });
+}
+
+/** The body that goes to the engine; undefined to pass on what comes. */
+async function rewritten(
+  fault: Fault | undefined,
+  message: IncomingMessage,
+): Promise<Buffer | undefined> {
+  if (fault?.rewrite === undefined) return undefined;
+  const parts = (await message.toArray()) as Buffer[];
+  return Buffer.from(
+    JSON.stringify(fault.rewrite(JSON.parse(Buffer.concat(parts).toString()) as object)),
+  );
 }
 
 function truncate(
@@ -281,17 +297,20 @@ function contentTypeOf(fault: Fault): string {
 }
 
 async function whenDue(fault: Fault | undefined): Promise<void> {
+  await fault?.until?.().catch(() => undefined);
   if (fault?.delayMs === undefined) return;
   const { delayMs } = fault;
   await new Promise((resolve) => setTimeout(resolve, delayMs).unref());
 }
 
-/** Headers without those that are between two hops only. */
-function endToEnd(raw: string[]): string[] {
-  const kept: string[] = [];
+/** Headers without those that are between two hops only, with the length of a body that was rewritten. */
+function endToEnd(raw: string[], body?: Buffer): string[] {
+  const left = ["connection", "keep-alive"];
+  if (body !== undefined) left.push("content-length", "transfer-encoding");
+  const kept = body === undefined ? [] : ["Content-Length", String(body.length)];
   for (let at = 0; at < raw.length; at += 2) {
     const [name = "", value = ""] = [raw[at], raw[at + 1]];
-    if (!["connection", "keep-alive"].includes(name.toLowerCase())) kept.push(name, value);
+    if (!left.includes(name.toLowerCase())) kept.push(name, value);
   }
   return kept;
 }

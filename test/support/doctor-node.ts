@@ -20,6 +20,7 @@ export function soundNode(changes: Partial<NodeFacts> = {}): NodeFacts {
     },
     kubelet: {
       sources: ["/var/lib/kubelet/kubeadm-flags.env", "/var/lib/kubelet/config.yaml"],
+      config: "/var/lib/kubelet/config.yaml",
       endpoint: {
         value: "unix:///run/dockline/dockline.sock",
         from: "/var/lib/kubelet/config.yaml",

@@ -39,10 +39,7 @@ export function fakeDockerAsEngine(docker: FakeDocker): Engine {
 
   return {
     get connection() {
-      return {
-        connected: contacted && docker.reachable,
-        apiVersion: contacted ? docker.apiVersion : undefined,
-      };
+      return { apiVersion: contacted ? docker.apiVersion : undefined };
     },
     supports: (minor) => contacted && docker.apiVersion[1] >= minor,
     ping: (options) => call("ping", "", options, () => undefined),
@@ -100,7 +97,6 @@ export function fakeDockerAsEngine(docker: FakeDocker): Engine {
       call("listContainers", labels.join(","), options, () => docker.list(labels)),
     updateContainer: (id, resources, options) =>
       call("updateContainer", id, options, () => docker.update(id, resources)),
-    waitContainer: (id, options) => call("waitContainer", id, options, () => docker.wait(id)),
     resizeContainer: (id) =>
       call("resizeContainer", id, undefined, () => void docker.get(id, "resize container")),
     attachContainer: (id, options) =>

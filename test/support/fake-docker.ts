@@ -57,7 +57,6 @@ export class FakeDocker {
   dockerRoot = "/var/lib/docker";
   readonly #clockNs: () => bigint;
   readonly #names = new Map<string, string>();
-  readonly #exitWaiters = new Map<string, Set<() => void>>();
   #lastNs = 0n;
   #serial = 0;
 
@@ -93,6 +92,7 @@ export class FakeDocker {
   /** The engine dies: streams break and requests fail. Containers live on (live-restore). */
   goAway(): void {
     this.reachable = false;
+    this.events.forget();
     this.events.cut();
   }
 
@@ -198,7 +198,6 @@ export class FakeDocker {
     container.finishedAtNs = this.nowNs();
     this.execs.containerDied(container.id);
     this.#containerEvent("die", container, { exitCode: String(exitCode) });
-    this.#wakeWaiters(container.id);
   }
 
   /** False when it does not run. */
@@ -258,7 +257,6 @@ export class FakeDocker {
     this.containers.delete(container.id);
     this.#names.delete(container.name);
     this.#containerEvent("destroy", container);
-    this.#wakeWaiters(container.id);
   }
 
   rename(idOrName: string, name: string): void {
@@ -286,18 +284,6 @@ export class FakeDocker {
     this.#containerEvent("update", container);
   }
 
-  /** Resolves with the exit code when it does not run, or is gone. */
-  async wait(idOrName: string): Promise<number> {
-    const container = this.get(idOrName, "wait for container");
-    while (isAlive(container) && this.containers.has(container.id)) {
-      await new Promise<void>((resolve) => {
-        const waiters = this.#exitWaiters.get(container.id) ?? new Set();
-        this.#exitWaiters.set(container.id, waiters.add(resolve));
-      });
-    }
-    return container.exitCode;
-  }
-
   inspect(idOrName: string): ContainerInspect {
     return inspectOf(this.get(idOrName, "inspect container"), this.dockerRoot);
   }
@@ -311,12 +297,6 @@ export class FakeDocker {
         const resolves = this.images.find(c.body.Image)?.id === c.image.id;
         return summaryOf(c, resolves ? c.body.Image : c.image.id);
       });
-  }
-
-  #wakeWaiters(id: string): void {
-    const waiters = this.#exitWaiters.get(id);
-    this.#exitWaiters.delete(id);
-    for (const wake of waiters ?? []) wake();
   }
 
   #containerEvent(

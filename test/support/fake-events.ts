@@ -1,5 +1,9 @@
+import type { EventOptions } from "../../src/engine/engine.ts";
 import type { EngineEvent } from "../../src/engine/types.ts";
 import { lost } from "./fake-errors.ts";
+
+/** As many as Docker Engine remembers. */
+const REMEMBERED = 256;
 
 /** What becomes of one event on its way to the listeners. */
 export type EventFate = "deliver" | "drop" | "duplicate" | "hold";
@@ -15,15 +19,26 @@ interface Listener {
 export class FakeEvents {
   /** Decides on each event; default: all are delivered. */
   fate: (event: EngineEvent) => EventFate = () => "deliver";
+  /** What happens between the answer to a subscription and the moment from which events come. */
+  beforeListening: (() => Promise<void>) | undefined;
   readonly #listeners = new Set<Listener>();
   readonly #held: EngineEvent[] = [];
+  /** What the engine remembers for those who ask with `sinceNs`; an engine that restarts forgets it. */
+  readonly #remembered: EngineEvent[] = [];
 
   get listeners(): number {
     return this.#listeners.size;
   }
 
+  forget(): void {
+    this.#remembered.length = 0;
+  }
+
   emit(event: EngineEvent): void {
     const fate = this.fate(event);
+    // An event that is lost for good stands for one that the engine never told anybody.
+    if (fate !== "drop") this.#remembered.push(event);
+    if (this.#remembered.length > REMEMBERED) this.#remembered.shift();
     if (fate === "hold") this.#held.push(event);
     if (fate === "drop" || fate === "hold") return;
     this.#deliver(event);
@@ -37,6 +52,9 @@ export class FakeEvents {
 
   /** Ends every stream as a dying engine does. */
   cut(): void {
+    // Docker tells in order: who has heard of what came later has heard of these. Where a test held them
+    // back, they are lost for good, as from an engine that remembers no further.
+    if (this.#held.length > 0) this.forget();
     this.#held.length = 0;
     for (const listener of this.#listeners) {
       listener.broken = true;
@@ -46,14 +64,19 @@ export class FakeEvents {
 
   async *follow(
     filters: Record<string, string[]>,
-    { signal, onSubscribed }: { signal: AbortSignal; onSubscribed: () => void },
+    { signal, onSubscribed, sinceNs }: EventOptions,
   ): AsyncGenerator<EngineEvent> {
-    const listener: Listener = { filters, queue: [], wake: () => undefined, broken: false };
+    // As with Docker, the answer comes before the engine listens to itself.
+    onSubscribed();
+    if (this.beforeListening !== undefined) await this.beforeListening();
+    const queue = this.#remembered.filter(
+      (event) => sinceNs !== undefined && event.timeNano >= sinceNs && passes(event, filters),
+    );
+    const listener: Listener = { filters, queue, wake: () => undefined, broken: false };
     const onAbort = (): void => listener.wake();
     signal.addEventListener("abort", onAbort);
     this.#listeners.add(listener);
     try {
-      onSubscribed();
       while (!signal.aborted) {
         const event = listener.queue.shift();
         if (event !== undefined) {

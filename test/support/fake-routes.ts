@@ -54,11 +54,6 @@ export const routes: [method: string, path: RegExp, handler: Handler][] = [
   ],
   [
     "POST",
-    /^\/containers\/([^/]+)\/wait$/,
-    async ({ engine, id }) => ({ StatusCode: await engine.waitContainer(id), Error: null }),
-  ],
-  [
-    "POST",
     /^\/containers\/([^/]+)\/update$/,
     async ({ engine, id, body }) => {
       await engine.updateContainer(id, body as ResourceConfig);
@@ -164,7 +159,9 @@ async function streamEvents({ engine, query, response, signal }: Exchange): Prom
     response.setHeader("Content-Type", "application/json");
     response.flushHeaders();
   };
-  for await (const event of engine.events(filtersOf(query), { signal, onSubscribed })) {
+  const since = query.get("since");
+  const sinceNs = since === null ? undefined : BigInt(since.replace(".", ""));
+  for await (const event of engine.events(filtersOf(query), { signal, onSubscribed, sinceNs })) {
     response.write(`${eventText(event)}\n`);
   }
   response.end();

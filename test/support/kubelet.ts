@@ -23,6 +23,10 @@ interface KubeletOptions {
   settings?: string[];
   /** Flags. */
   args?: string[];
+  /** Which of the kubelets that are tried; the newest, unless the environment says otherwise. */
+  release?: "newest" | "oldest";
+  /** A socket that stands where cAdvisor looks for containerd. */
+  containerdAtDefault?: string;
 }
 
 /** Blocks until it is healthy: not for a test whose own process stands between engine and node. */
@@ -60,6 +64,10 @@ function nameOf({ port }: KubeletOptions): string {
 function startArguments(options: KubeletOptions): string[] {
   return [
     ...["--port", String(options.port)],
+    ...(options.release === undefined ? [] : ["--release", options.release]),
+    ...(options.containerdAtDefault === undefined
+      ? []
+      : ["--containerd-at-default", options.containerdAtDefault]),
     ...(options.settings ?? []).flatMap((setting) => ["--set", setting]),
     ...(options.args ?? []).map((argument) => `--arg=${argument}`),
     ...["start", nameOf(options), options.endpoint],

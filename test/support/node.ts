@@ -34,6 +34,8 @@ export interface NodeOptions {
   /** Another engine than the suite's. */
   upstream?: string;
   environment?: Record<string, string>;
+  /** Another `dockline` than this checkout's. */
+  program?: string;
 }
 
 /** One running Dockline on the suite's engine, with everything of its own in a temporary folder. */
@@ -106,7 +108,8 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     const under = (process.env["DOCKLINE_TEST_UNDER"] ?? "")
       .split(" ")
       .filter((word) => word !== "");
-    const command = [...under, join(root, "bin", "dockline"), "serve"];
+    const program = options.program ?? join(root, "bin", "dockline");
+    const command = [...under, program, "serve"];
     child = spawn(
       command[0] ?? "",
       [

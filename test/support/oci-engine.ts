@@ -63,10 +63,11 @@ export async function startOciEngine(
     name,
     { path: more.program ?? docklineOci, runtimeArgs },
   ];
+  const { features, ...daemon } = (more.daemon ?? {}) as { features?: object };
   const config = {
-    ...more.daemon,
+    ...daemon,
     runtimes: Object.fromEntries(Object.entries(runtimes).map(runtimeOf)),
-    ...storeChoice(),
+    features: { ...features, ...storeChoice().features },
   };
   writeFileSync(temp.path("daemon.json"), JSON.stringify(config));
   const socket = temp.path("s");

@@ -132,3 +132,16 @@ export async function removeAllPods(node: TestNode): Promise<void> {
   const { items } = await node.runtime.listPodSandbox({});
   for (const { id } of items) await removePod(node, { podSandboxId: id });
 }
+
+/** A member that sleeps, with the pod's own namespaces; each has its own pids unless said otherwise. */
+export async function sleepingMember(
+  node: TestNode,
+  pod: RunningPod,
+  pid = NamespaceMode.CONTAINER,
+): Promise<string> {
+  const { namespaceOptions } = pod.sandbox.linux?.securityContext ?? {};
+  return await startContainer(node, pod, {
+    ...containerConfig("sleep 1000"),
+    linux: { securityContext: { namespaceOptions: { ...namespaceOptions, pid } } },
+  });
+}

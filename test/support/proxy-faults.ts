@@ -15,7 +15,9 @@ export type FaultAction =
   /** The headers pass, the body never comes. */
   | "stall"
   /** Lines of a streamed body (events) are left out, each with `probability`. */
-  | "drop";
+  | "drop"
+  /** Forwarded with another JSON body: what `rewrite` makes of it. */
+  | "rewrite";
 
 export interface Fault {
   match: { method?: string; route: RegExp };
@@ -25,10 +27,13 @@ export interface Fault {
   /** Of each request to be hit, or with "drop" of each line; default 1. */
   probability?: number;
   delayMs?: number;
+  /** Forwarded, or whatever the action is, not before this has settled; made when the request is there. */
+  until?: () => Promise<unknown>;
   status?: number;
   body?: string;
   contentType?: string;
   bytes?: number;
+  rewrite?: (body: object) => object;
 }
 
 /** The faults in force, in the order they were added; the first that matches a request has it. */

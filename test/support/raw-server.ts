@@ -16,7 +16,7 @@ export interface RawServer {
 export async function startRawServer(
   listen: string,
   answer: (socket: Socket, head: string, number: number) => void,
-  options: { apiVersion?: string; handlePing?: boolean } = {},
+  options: { apiVersion?: string; handlePing?: boolean; backlog?: number } = {},
 ): Promise<RawServer> {
   const requests: string[] = [];
   const sockets = new Set<Socket>();
@@ -49,7 +49,10 @@ export async function startRawServer(
     });
     socket.on("end", () => socket.end());
   });
-  await new Promise<void>((resolve) => server.listen(listen, resolve));
+  const { backlog } = options;
+  await new Promise<void>((resolve) =>
+    server.listen({ path: listen, ...(backlog === undefined ? {} : { backlog }) }, resolve),
+  );
   return {
     requests,
     accepted: () => accepted,

@@ -49,6 +49,7 @@ export function makeRecordingNetwork(): RecordingNetwork {
         confDir: folder.confDir,
         binDirs: [join(folder.root, "absent"), folder.binDir],
         legacyCacheDir: folder.cacheDir,
+        otherCacheDir: join(folder.root, "other"),
         log: silentLogger,
         clock: systemClock,
         inspectNetns: (path) => Promise.resolve(path === "" ? "gone" : made.netns),

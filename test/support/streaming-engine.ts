@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { EngineError } from "../../src/engine/errors.ts";
 import type { ExecCreate } from "../../src/engine/engine.ts";
 import type { ContainerInspect, ExecInspect } from "../../src/engine/types.ts";
-import type { StreamingServerDeps } from "../../src/streaming/server.ts";
+import type { StreamingServerDeps } from "../../src/streaming/deps.ts";
 
 /** One Docker frame of output without a tty. */
 export function outputFrame(stream: "stdout" | "stderr", text: string | Buffer): Buffer {
@@ -21,6 +21,8 @@ export interface FakeProcess {
   sizes: string[];
   /** Ends the output; the exit code shows in the inspect from then on. */
   exit(code: number): void;
+  /** As when Docker cannot start an exec: it is over, and the reason stands in the place of output. */
+  refuse(code: number, output: Buffer | string): void;
 }
 
 /**
@@ -29,7 +31,7 @@ export interface FakeProcess {
  */
 export class StreamingEngine {
   readonly processes: FakeProcess[] = [];
-  readonly attachOptions: { stdin: boolean; detachKeys: string }[] = [];
+  readonly attachOptions: { stdin: boolean; detachKeys: string | Uint8Array }[] = [];
   container: { Running: boolean; Tty: boolean; OpenStdin: boolean; StdinOnce: boolean } = {
     ...{ Running: true, Tty: false, OpenStdin: true, StdinOnce: false },
   };
@@ -61,8 +63,8 @@ export class StreamingEngine {
         const exec = this.#exec(id);
         Object.assign(exec.inspect, { Running: true, Pid: 4242 });
         return Promise.resolve(
-          this.#start(exec.create, exec.sizes, (code) => {
-            Object.assign(exec.inspect, { Running: false, ExitCode: code });
+          this.#start(exec.create, exec.sizes, (code, pid = 4242) => {
+            Object.assign(exec.inspect, { Running: false, ExitCode: code, Pid: pid });
           }),
         );
       },
@@ -95,7 +97,11 @@ export class StreamingEngine {
     throw new EngineError(fields);
   }
 
-  #start(create: ExecCreate | undefined, sizes: string[], onExit: (code: number) => void): Duplex {
+  #start(
+    create: ExecCreate | undefined,
+    sizes: string[],
+    onExit: (code: number, pid?: number) => void,
+  ): Duplex {
     const [ours, theirs] = duplexPair();
     ours.on("error", () => undefined);
     theirs.on("error", () => undefined);
@@ -106,6 +112,10 @@ export class StreamingEngine {
       exit: (code) => {
         onExit(code);
         theirs.end();
+      },
+      refuse: (code, output) => {
+        onExit(code, 0);
+        theirs.end(output);
       },
     };
     this.processes.push(process);

@@ -2,8 +2,10 @@ import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { silentLogger } from "../../src/log.ts";
 import { createStreamingServer } from "../../src/streaming/server.ts";
-import type { StreamingServer, StreamingServerDeps } from "../../src/streaming/server.ts";
+import type { StreamingServerDeps } from "../../src/streaming/deps.ts";
+import type { StreamingServer } from "../../src/streaming/server.ts";
 import { systemClock } from "../../src/sys/clock.ts";
+import { noExecNotes } from "./exec-notes.ts";
 import { SpdyClient } from "./spdy-client.ts";
 import { StreamingEngine } from "./streaming-engine.ts";
 
@@ -15,6 +17,7 @@ export async function startStreamingServer(
     engine: new StreamingEngine((process) => process.exit(0)).calls,
     sandboxNetns: () => Promise.resolve({ netns: undefined }),
     endExec: () => Promise.resolve(),
+    execNotes: noExecNotes,
     clock: systemClock,
     log: silentLogger,
     ...deps,
@@ -23,7 +26,12 @@ export async function startStreamingServer(
   return server;
 }
 
-export function connectTo(server: StreamingServer): Socket {
+/** Where a streaming server listens. */
+export interface Listening {
+  readonly address: { port: number } | undefined;
+}
+
+export function connectTo(server: Listening): Socket {
   const socket = connect({ host: "127.0.0.1", port: server.address!.port, allowHalfOpen: true });
   socket.on("error", () => undefined);
   return socket;
@@ -62,7 +70,7 @@ export function spdyRequest(url: string, protocol: string): string {
 
 /** Upgrades and returns the client once the 101 is read. */
 export async function spdyUpgrade(
-  server: StreamingServer,
+  server: Listening,
   url: string,
   protocol = "v4.channel.k8s.io",
 ): Promise<SpdyClient> {

@@ -12,6 +12,7 @@ import type { ContainerCreate, HostConfig } from "../../src/engine/types.ts";
 import { pauseImageArchive } from "../../src/images/pause-image.ts";
 import { pauseProgram } from "../../src/images/pause-program.ts";
 import { busybox } from "../support/test-images.ts";
+import { exitCodeOf } from "../support/until.ts";
 import { addNetwork } from "./cri-dockerd-network.ts";
 
 /** The numbering's two lines: 0.3 (and 0.4.2, 0.4.3) mounts by Binds, 0.4 (0.4.0, 0.4.1) by Mounts. */
@@ -165,7 +166,7 @@ export async function makeCriDockerdPod(
     const { LogPath } = await docker.inspectContainer(created.id);
     mkdirSync(dirname(log), { recursive: true });
     symlinkSync(LogPath, log);
-    if (container.ends === true) await docker.waitContainer(created.id);
+    if (container.ends === true) await exitCodeOf(docker, created.id);
     made.containers[key] = created.id;
     made.logs[key] = log;
   }

@@ -2,7 +2,7 @@ import { lstatSync, readFileSync, readdirSync, readlinkSync, statSync } from "no
 import { join } from "node:path";
 import { expect } from "chai";
 import { migrate } from "../../src/admin/migrate.ts";
-import { parseCheckpoint } from "../../src/convert/checkpoint-file.ts";
+import { parseCheckpoint } from "../../src/admin/checkpoint-file.ts";
 import { Protocol } from "../../src/gen/runtime/v1/api_pb.js";
 import { readLegacyCache } from "../../src/network/legacy-cache.ts";
 import { engineSocket, startNode } from "../support/node.ts";

@@ -31,10 +31,9 @@ for (const [page, letter, what] of [
   describe(`the table of ${what} in docs/${page}`, () => {
     const rows = rowsOf(page, letter);
 
-    it("has each of the 41, in order", () => {
-      expect(rows.map(({ number }) => number)).to.deep.equal(
-        Array.from({ length: 41 }, (_, at) => at + 1),
-      );
+    it("has each of them, in order", () => {
+      expect(rows.length).to.be.at.least(41);
+      expect(rows.map(({ number }) => number)).to.deep.equal(rows.map((_, at) => at + 1));
     });
 
     it("names a test for each, and each of them exists", () => {

@@ -139,14 +139,20 @@ int detached_overlay(const char *folder, const struct overlay *overlay, int name
 
 static const struct user_namespace *shift_to;
 
+static uint32_t shifted_from(void)
+{
+	return shift_to->host_id < 65536 ? shift_to->host_id : 65536;
+}
+
 static int shift_one(const char *path, const struct stat *st, int kind, struct FTW *position)
 {
 	uid_t uid = st->st_uid < shift_to->size ? shift_to->host_id + st->st_uid : st->st_uid;
 	gid_t gid = st->st_gid < shift_to->size ? shift_to->host_id + st->st_gid : st->st_gid;
 
 	(void)kind;
-	/* A second name of a file that is shifted already; ids below 65536 are always the container's. */
-	if (st->st_uid >= 65536 || st->st_gid >= 65536)
+	/* A second name of a file that is shifted already, or one that a killed start has shifted. What
+	   dockerd wrote here is root's: ids from the first of the range on are those of shifted files. */
+	if (st->st_uid >= shifted_from() || st->st_gid >= shifted_from())
 		return 0;
 	/* nftw comes to a folder after what is in it: the root's owner says that all is done. */
 	(void)position;

@@ -20,10 +20,6 @@ bool wants_user_namespace(yyjson_val *edits, struct user_namespace *wanted)
 	only_keys(value, keys, where_namespace);
 	wanted->host_id = (uint32_t)get_number(value, "hostId", UINT32_MAX - 1, where_namespace);
 	wanted->size = (uint32_t)get_number(value, "size", UINT32_MAX - 1, where_namespace);
-	/* Users of the host, root first, must never be inside; and what the upper layer holds from
-	   before the first start is told from what the container wrote by being below. */
-	if (wanted->host_id < 65536)
-		fail("%s.hostId must be 65536 or more", where_namespace);
 	if (wanted->size == 0 || wanted->size > UINT32_MAX - wanted->host_id)
 		fail("%s.size is 0 or leaves the 32-bit ids", where_namespace);
 	wanted->join_pid = 0;

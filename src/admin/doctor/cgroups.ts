@@ -19,13 +19,20 @@ export function checkCgroupDriver({ engine, kubelet, daemon, systemd }: NodeFact
     ];
     if (kubelet.minor !== undefined && kubelet.minor >= asksRuntime) {
       const why = `this kubelet (1.${kubelet.minor}) follows Docker, but its configuration says something else`;
-      return warning(check, what, why, `in ${other.from}: cgroupDriver: ${docker}`);
+      const line =
+        other.flagOf === undefined
+          ? `in ${other.from}: cgroupDriver: ${docker}`
+          : `in ${other.flagOf}: --cgroup-driver=${docker}`;
+      return warning(check, what, why, line);
     }
-    return error(
+    return (kubelet.minor === undefined ? warning : error)(
       check,
       what,
       `a kubelet before 1.${asksRuntime} looks for pods in another place than Docker: limits and ` +
-        "statistics of pods are lost, or pods fail to start. Change one of them on a drained node",
+        "statistics of pods are lost, or pods fail to start. Change one of them on a drained node" +
+        (kubelet.minor === undefined
+          ? ". Newer kubelets follow Docker; the version of this one is not known"
+          : ""),
       ...mend,
     );
   }

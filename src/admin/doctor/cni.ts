@@ -72,5 +72,21 @@ export function checkCniPlugins({ cni, config }: NodeFacts): Finding {
       "apt-get install containernetworking-plugins   # newer ones",
     );
   }
+  if (cni.notes !== undefined && cni.notes.length > 0) {
+    return warning(
+      check,
+      cni.notes.join("; "),
+      "CRI-O passes such a file over and takes the next one by name, which is another network; containerd takes it",
+      "apt-get install containernetworking-plugins   # newer ones",
+    );
+  }
+  if (cni.warnings !== undefined && cni.warnings.length > 0) {
+    return warning(
+      check,
+      cni.warnings.join("; "),
+      "plugins run as root: who can change their programs can become root on this node",
+      "chown root:root FILE && chmod go-w FILE",
+    );
+  }
   return ok(check, `all programs that ${used.name} names are in ${config.cniBinDir.join(", ")}`);
 }

@@ -1,3 +1,4 @@
+import { usesContainerdStore } from "../../convert/pinned.ts";
 import type { NodeFacts } from "./facts.ts";
 import { error, ok, warning, withoutEngine } from "./finding.ts";
 import type { Finding } from "./finding.ts";
@@ -26,9 +27,13 @@ export function checkEngine({ engine, engineTrouble, config, root }: NodeFacts):
       "apt-get install docker.io",
     );
   }
+  const cdi = (engine.info.CDISpecDirs ?? []).length > 0;
   const missing = [
     ...(minor < 48 ? ["image volumes need Docker 28"] : []),
     ...(minor < 44 ? ["CDI devices need Docker 25 or dockline-oci"] : []),
+    ...(minor >= 44 && !cdi
+      ? ['CDI is off: CDI devices need "features": {"cdi": true} in daemon.json, or dockline-oci']
+      : []),
   ];
   return ok(check, missing.length === 0 ? speaks : `${speaks} (${missing.join("; ")})`);
 }
@@ -38,8 +43,9 @@ export function checkStorage({ engine }: NodeFacts): Finding {
   if (engine === undefined) return withoutEngine(check);
   const { Driver, DriverStatus } = engine.info;
   const status = new Map(DriverStatus ?? []);
-  const snapshotter = status.get("driver-type")?.startsWith("io.containerd.snapshotter") === true;
-  const store = snapshotter ? "containerd's image store" : "Docker's own image store";
+  const store = usesContainerdStore(engine.info)
+    ? "containerd's image store"
+    : "Docker's own image store";
   if (!good.includes(Driver)) {
     return warning(
       check,
@@ -127,4 +133,29 @@ export function checkPauseImage({ engine, config, architecture }: NodeFacts): Fi
     );
   }
   return ok(check, `${reference} is on this node`);
+}
+
+/** Names of an image shown at most; a node that was filled by hand has many. */
+const shownImages = 5;
+
+export function checkLocalImages({ engine, config }: NodeFacts): Finding {
+  const check = "local-images";
+  if (engine === undefined) return withoutEngine(check);
+  const { localImages } = engine;
+  if (config.pinLocalImages)
+    return ok(check, "images that no registry is known to have are pinned");
+  if (localImages === undefined) {
+    return ok(check, "this engine does not say which images were loaded or built here");
+  }
+  if (localImages.length === 0) return ok(check, "each image has a registry, or is pinned");
+  const names = localImages.slice(0, shownImages).join(", ");
+  const more = localImages.length - shownImages;
+  return warning(
+    check,
+    `no registry is known to have ${names}${more > 0 ? ` and ${more} more` : ""}`,
+    "when a disk gets full, the kubelet removes images that no container uses; these could not be " +
+      "pulled again",
+    "in /etc/dockline/config.yaml: pinLocalImages: true",
+    `in /etc/dockline/config.yaml: pinnedImages: ["${localImages[0] ?? ""}"]`,
+  );
 }

@@ -6,6 +6,7 @@ import { checkEditing } from "./editing.ts";
 import {
   checkEngine,
   checkLiveRestore,
+  checkLocalImages,
   checkLogDriver,
   checkPauseImage,
   checkStorage,
@@ -13,8 +14,10 @@ import {
 import type { NodeFacts } from "./facts.ts";
 import { warning } from "./finding.ts";
 import type { Finding } from "./finding.ts";
+import { checkGivenUp } from "./given-up.ts";
 import { checkForward } from "./forward.ts";
-import { checkKubeletEndpoint, checkKubeletFlags } from "./kubelet.ts";
+import { checkKubeletEndpoint, checkKubeletFlags, checkNextEndpoint } from "./kubelet.ts";
+import { checkKubeletSeries } from "./kubelet-series.ts";
 import { checkCriDockerd, checkLeftovers } from "./leftovers.ts";
 import { checkRunc } from "./runc.ts";
 import { checkDocklineSocket, checkDockerSocket, checkDockerTcp, checkServer } from "./sockets.ts";
@@ -35,13 +38,17 @@ const checks: readonly ((node: NodeFacts) => Finding | Finding[])[] = [
   checkRunc,
   checkEditing,
   checkPauseImage,
+  checkLocalImages,
   checkCniConfig,
   checkCniPlugins,
+  checkGivenUp,
   checkForward,
   checkDocklineSocket,
   checkServer,
   checkKubeletEndpoint,
+  checkNextEndpoint,
   checkKubeletFlags,
+  checkKubeletSeries,
   checkCriDockerd,
   checkLeftovers,
 ];

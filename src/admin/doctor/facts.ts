@@ -1,7 +1,9 @@
+import type { GivenUpNote } from "../../state/given-up.ts";
 import type { Config } from "../../config/options.ts";
 import type { ImageInspect } from "../../engine/image-types.ts";
 import type { EngineInfo, EngineVersion } from "../../engine/types.ts";
 import type { ForwardPolicy } from "../../network/forward-policy.ts";
+import type { Found } from "../kubelet/endpoint.ts";
 import type { LeftOver } from "../leftovers.ts";
 
 /** Docker as it describes itself. */
@@ -12,6 +14,11 @@ export interface EngineFacts {
   api: readonly [number, number];
   /** The pause image as configured; undefined when the engine does not have it. */
   pauseImage: ImageInspect | undefined;
+  /**
+   * A name of each image that no registry is known to have and that --pinned-images does not name; undefined where the
+   * engine does not say where images came from.
+   */
+  localImages?: readonly string[] | undefined;
 }
 
 /** dockerd's settings: its file and its command line. */
@@ -32,14 +39,26 @@ export interface DaemonFacts {
 export interface KubeletFacts {
   /** Where it was read: files, "the running kubelet". Empty: none found. */
   sources: readonly string[];
+  /** Its configuration file, where one was read. */
+  config?: string;
+  /** The running one has none, so that its command line says all. */
+  noConfig?: true;
   /** containerRuntimeEndpoint, with the source that says so. */
-  endpoint?: { value: string; from: string };
-  cgroupDriver?: { value: string; from: string };
+  endpoint?: Found;
+  cgroupDriver?: Found;
   failCgroupV1?: boolean;
-  /** Minor of its version 1.x, where its program could be asked. */
+  /** Minor of its version 1.x, where the program that runs, or would be started, could be asked. */
   minor?: number;
+  /** What kubeadm's next upgrade writes as the endpoint, with the file that says so. */
+  nextEndpoint?: { value: string; from: string };
+  /** The file that kubeadm's next upgrade would look into, where it has nothing and kubeadm guesses. */
+  missingNext?: string;
   /** Flags that went with dockershim, with the file that has them. */
   removedFlags: readonly { flag: string; from: string }[];
+  /** Flags that kubelets from minor `since` on do not know. */
+  lostFlags?: readonly { flag: string; from: string; since: number }[];
+  /** Where its series with pod and container names come from; undefined where it cannot be known. */
+  series?: "cri" | "facade" | "none";
   troubles: readonly string[];
 }
 
@@ -57,6 +76,10 @@ export interface CniFacts {
   files: readonly CniFile[];
   /** Programs of the first valid file that are missing or cannot be trusted. */
   plugins: readonly { type: string; failure: "missing" | "untrusted"; message: string }[];
+  /** Programs and their folders that others than root can change, one sentence each. */
+  warnings?: readonly string[];
+  /** Plugins that do not answer VERSION, and files that are passed over because of their plugins. */
+  notes?: readonly string[];
   /** What `dockline serve` would say; undefined when it has a configuration to use. */
   problem?: string;
 }
@@ -81,6 +104,8 @@ export interface SocketFacts {
   group: string;
   /** Somebody accepts connections. */
   answers: boolean;
+  /** This user may not look, so that nothing is known of it. */
+  denied?: true;
 }
 
 /** Dockline's own conditions; `trouble` where it does not answer. */
@@ -138,5 +163,7 @@ export interface NodeFacts {
   server: ServerFacts | undefined;
   runc: RuncFacts | undefined;
   leftovers: LeftoverFacts;
+  /** CNI DELs that Dockline gave up, oldest first; none where it keeps no notes of any. */
+  givenUp?: readonly (GivenUpNote & { path: string })[] | "unreadable";
   editing: readonly EditingFacts[];
 }

@@ -7,6 +7,7 @@ import { CniError } from "../../network/cni-error.ts";
 import { parseConfigList, parseSingleConfig, pluginTypes } from "../../network/conflist.ts";
 import type { NetworkConfig } from "../../network/conflist.ts";
 import { createNetwork } from "../../network/network.ts";
+import type { NetworkStatus } from "../../network/network.ts";
 import { findPlugin } from "../../network/plugin-binary.ts";
 import { systemClock } from "../../sys/clock.ts";
 import { isErrno } from "../../sys/fs.ts";
@@ -40,9 +41,11 @@ export async function readCni(config: Config): Promise<CniFacts> {
     }
   }
   const plugins: CniFacts["plugins"][number][] = [];
+  const warnings = new Set<string>();
   for (const type of new Set(used?.plugins.flatMap(pluginTypes))) {
     try {
-      await findPlugin(type, binDirs, "VERSION");
+      const program = await findPlugin(type, binDirs, "VERSION");
+      for (const warning of program.warnings) warnings.add(warning);
     } catch (error) {
       const failure =
         error instanceof CniError && error.failure === "untrusted" ? "untrusted" : "missing";
@@ -53,12 +56,18 @@ export async function readCni(config: Config): Promise<CniFacts> {
       plugins.push({ type, failure, message });
     }
   }
-  const problem = await problemOf(config);
-  return { files, plugins, ...(problem === undefined ? {} : { problem }) };
+  const { ready, message, notes = [] } = await statusOf(config);
+  const isToldAlready = (note: string): boolean =>
+    files.some(({ name, trouble }) => trouble !== undefined && note.includes(` ${name}: `));
+  return {
+    ...{ files, plugins, warnings: [...warnings] },
+    notes: notes.filter((note) => !isToldAlready(note)),
+    ...(ready ? {} : { problem: message }),
+  };
 }
 
 /** What `dockline serve` would say, STATUS of plugins of spec 1.1 included. */
-async function problemOf(config: Config): Promise<string | undefined> {
+async function statusOf(config: Config): Promise<NetworkStatus> {
   const network = createNetwork({
     confDir: config.cniConfDir,
     binDirs: config.cniBinDir,
@@ -67,7 +76,7 @@ async function problemOf(config: Config): Promise<string | undefined> {
   });
   // A range that only the kubelet knows is no fault of the configuration.
   network.setPodCidr(config.podCidr === "" ? "192.0.2.0/24" : config.podCidr);
-  const { ready, message } = await network.status();
+  const status = await network.status();
   network.close();
-  return ready ? undefined : message;
+  return status;
 }

@@ -4,6 +4,11 @@ import { readFile } from "node:fs/promises";
 import type { DockerEngine } from "../../engine/docker-engine.ts";
 import { isStatus } from "../../engine/errors.ts";
 import type { ImageInspect } from "../../engine/image-types.ts";
+import type { EngineInfo } from "../../engine/types.ts";
+import type { Config } from "../../config/options.ts";
+import { listedDigests, listedTags } from "../../convert/image-out.ts";
+import { normalizeListed } from "../../convert/image-ref.ts";
+import { isPinned, originOf, usesContainerdStore } from "../../convert/pinned.ts";
 import { isEditingRuntime } from "../../convert/runtime-handler.ts";
 import { errorText } from "../../errors.ts";
 import { isErrno } from "../../sys/fs.ts";
@@ -16,16 +21,55 @@ const timeoutMs = 10_000;
 const callMs = 5_000;
 
 /** Throws EngineError. */
-export async function readEngine(engine: DockerEngine, pause: string): Promise<EngineFacts> {
+export async function readEngine(
+  engine: DockerEngine,
+  config: Pick<Config, "podInfraContainerImage" | "pinnedImages">,
+): Promise<EngineFacts> {
   const version = await engine.version({ timeoutMs });
   const info = await engine.info({ timeoutMs });
-  let pauseImage: ImageInspect | undefined;
-  try {
-    pauseImage = await engine.inspectImage(pause, { timeoutMs });
-  } catch (error) {
-    if (!isStatus(error, 404)) throw error;
+  const pauseImage = await inspectIfThere(engine, config.podInfraContainerImage);
+  const api = engine.connection.apiVersion ?? [1, 0];
+  const localImages = await readLocalImages(engine, info, api[1], config);
+  return { version, info, api, pauseImage, localImages };
+}
+
+async function readLocalImages(
+  engine: DockerEngine,
+  info: EngineInfo,
+  apiMinor: number,
+  config: Pick<Config, "podInfraContainerImage" | "pinnedImages">,
+): Promise<string[] | undefined> {
+  const store = { containerdStore: usesContainerdStore(info), apiMinor };
+  const policy = {
+    pauseReference: normalizeListed(config.podInfraContainerImage),
+    patterns: config.pinnedImages,
+  };
+  const found: string[] = [];
+  for (const { Id, RepoTags, RepoDigests } of await engine.listImages({ timeoutMs })) {
+    const inspect = store.containerdStore ? await inspectIfThere(engine, Id) : { Identity: null };
+    if (inspect === undefined) continue;
+    const image = {
+      inspect,
+      repoTags: listedTags(RepoTags ?? []),
+      repoDigests: listedDigests(RepoDigests ?? []),
+    };
+    const origin = originOf(image, store);
+    if (origin === "unknown") return undefined;
+    if (origin === "local" && !isPinned(image, policy)) found.push(image.repoTags[0] ?? Id);
   }
-  return { version, info, api: engine.connection.apiVersion ?? [1, 0], pauseImage };
+  return found.sort();
+}
+
+async function inspectIfThere(
+  engine: DockerEngine,
+  reference: string,
+): Promise<ImageInspect | undefined> {
+  try {
+    return await engine.inspectImage(reference, { timeoutMs });
+  } catch (error) {
+    if (isStatus(error, 404)) return undefined;
+    throw error;
+  }
 }
 
 /** Its version as Docker found it; the program is asked only where Docker does not say. */

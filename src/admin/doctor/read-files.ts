@@ -33,25 +33,29 @@ export async function readDisk(path: string, what: string, images: boolean): Pro
 export async function readSocket(path: string): Promise<SocketFacts> {
   try {
     const { mode, gid } = await stat(path);
-    return { path, mode: mode & 0o7777, group: groupName(gid), answers: await answers(path) };
+    const known = { path, mode: mode & 0o7777, group: groupName(gid) };
+    const reply = await answers(path);
+    return reply === "denied"
+      ? { ...known, answers: false, denied: true }
+      : { ...known, answers: reply };
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "EACCES")) {
-      return { path, mode: undefined, group: "", answers: false };
-    }
+    const missing: SocketFacts = { path, mode: undefined, group: "", answers: false };
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return missing;
+    if (isErrno(error, "EACCES")) return { ...missing, denied: true };
     throw error;
   }
 }
 
-async function answers(path: string): Promise<boolean> {
+async function answers(path: string): Promise<boolean | "denied"> {
   return await new Promise((resolve) => {
     const socket = connect({ path });
-    const end = (result: boolean): void => {
+    const end = (result: boolean | "denied"): void => {
       socket.destroy();
       resolve(result);
     };
     socket.setTimeout(connectMs, () => end(false));
     socket.once("connect", () => end(true));
-    socket.on("error", () => end(false));
+    socket.on("error", (error) => end(isErrno(error, "EACCES") ? "denied" : false));
   });
 }
 

@@ -1,121 +1,128 @@
 import { parse as parseYaml } from "yaml";
 import { errorText } from "../../errors.ts";
-import { readTextIfExists } from "../../sys/fs.ts";
-import { editFlags } from "../kubelet-flags.ts";
-import { flagOf } from "../migrate-node.ts";
+import { dockershimFlagsOf, lostFlagsOf } from "../kubelet-flags.ts";
+import { endpointOf, flagIn, keyIn, needsInstance, nextEndpointOf } from "../kubelet/endpoint.ts";
+import { kubeletAmong, readKubeletFiles, wordsOf } from "../kubelet/files.ts";
+import type { KubeletFiles } from "../kubelet/files.ts";
+import type { TextFile } from "../text-file.ts";
+import { readMinor } from "../kubelet/version.ts";
 import type { FoundProcess } from "../migrate-node.ts";
 import type { KubeletFacts } from "./facts.ts";
-
-const defaults = {
-  flags: ["/var/lib/kubelet/kubeadm-flags.env", "/etc/default/kubelet", "/etc/sysconfig/kubelet"],
-  config: "/var/lib/kubelet/config.yaml",
-};
+import { leadsTo, socketOf } from "./kubelet.ts";
 
 export interface KubeletSources {
   /** Given by the operator; then nothing else is looked at. */
   flags: string | undefined;
   config: string | undefined;
+  /** Where Dockline stands for the kubelet's cAdvisor; "" or undefined: nowhere. */
+  facade?: string;
+  /** Where kubeadm has instance-config.yaml, in place of its own folder. */
+  kubeadm?: string;
   running(): readonly FoundProcess[];
-  /** What its program says of its version; "" when there is none. */
+  /** What a program says of its version; "" when there is none. */
   version(program: string): Promise<string>;
+  /** The program that its unit starts; undefined where systemd has none. */
+  unitProgram?(): Promise<string | undefined>;
 }
+
+type Settings = Record<string, unknown>;
 
 /** Flags win over the configuration file, as in the kubelet; a running one tells both. */
 export async function readKubelet(sources: KubeletSources): Promise<KubeletFacts> {
   const chosen = sources.flags !== undefined || sources.config !== undefined;
-  const running = chosen ? undefined : sources.running()[0];
-  const troubles: string[] = [];
-  const read: string[] = [];
-  const flagTexts: { from: string; text: string }[] = [];
-  for (const path of chosen ? [sources.flags] : defaults.flags) {
-    if (path === undefined) continue;
-    const text = await readIfAllowed(path, troubles);
-    if (text !== undefined) flagTexts.push({ from: path, text });
-    else if (chosen) troubles.push(`${path} is not there`);
+  const running = chosen ? undefined : kubeletAmong(sources.running());
+  const files = await readKubeletFiles(sources, running, chosen);
+  const troubles = [...files.troubles];
+  // As the kubelet merges them: the later file's keys replace the earlier ones.
+  let settings: Settings = {};
+  for (const file of [files.config, ...files.dropIns]) {
+    if (file !== undefined) settings = merged(settings, readSettings(file, troubles));
   }
-  read.push(...flagTexts.map(({ from }) => from));
-  const args: { from: string; args: readonly string[] }[] = flagTexts.map(({ from, text }) => ({
-    from,
-    args: wordsOf(text),
-  }));
-  if (running !== undefined) {
-    args.unshift({ from: `the running kubelet, pid ${running.pid}`, args: running.args });
-  }
-  const flag = (name: string): { value: string; from: string } | undefined => {
-    for (const { from, args: words } of args) {
-      const value = flagOf(words, name);
-      if (value !== undefined) return { value, from };
-    }
-    return undefined;
-  };
-  const configPath =
-    sources.config ?? (chosen ? undefined : (flag("--config")?.value ?? defaults.config));
-  const config = configPath === undefined ? undefined : await readConfig(configPath, troubles);
-  if (config === undefined && sources.config !== undefined)
-    troubles.push(`${sources.config} is not there`);
-  if (config !== undefined && configPath !== undefined) read.push(configPath);
-  if (running !== undefined) read.push(`the running kubelet, pid ${running.pid}`);
-  const field = (key: string): { value: string; from: string } | undefined => {
-    const value = config?.[key];
-    return typeof value === "string" && value !== ""
-      ? { value, from: configPath ?? "" }
-      : undefined;
-  };
-  const endpoint = flag("--container-runtime-endpoint") ?? field("containerRuntimeEndpoint");
-  const cgroupDriver = flag("--cgroup-driver") ?? field("cgroupDriver");
-  const failCgroupV1 = flag("--fail-cgroupv1")?.value ?? config?.["failCgroupV1"];
+  const broken = troubles.length > 0;
+  const endpoint = endpointOf(files);
+  const nextEndpoint = nextEndpointOf(files);
+  const cgroupDriver = flagIn(files, "--cgroup-driver") ?? keyIn(files, "cgroupDriver");
+  const failCgroupV1 = flagIn(files, "--fail-cgroupv1")?.value ?? settings["failCgroupV1"];
   const mayUseV1 = failCgroupV1 === false || failCgroupV1 === "false";
-  const said = chosen ? "" : await sources.version(programOf(running));
-  const minor = /^Kubernetes v1\.(\d+)\./.exec(said)?.[1];
+  const minor = chosen ? undefined : await readMinor(running, sources);
+  const lostFlags = flagTexts(files).flatMap(({ path, text }) =>
+    lostFlagsOf(wordsOf(text)).map((lost) => ({ ...lost, from: path })),
+  );
+  const series = broken ? undefined : seriesOf(files, settings, minor, sources.facade ?? "");
   return {
-    sources: read,
-    ...(minor === undefined ? {} : { minor: Number(minor) }),
+    sources: sourcesOf(files),
+    ...(files.config === undefined ? {} : { config: files.config.path }),
+    ...(running !== undefined && flagIn(files, "--config") === undefined
+      ? { noConfig: true as const }
+      : {}),
+    ...(minor === undefined ? {} : { minor }),
     ...(endpoint === undefined ? {} : { endpoint }),
+    ...(nextEndpoint === undefined ? {} : { nextEndpoint }),
+    ...(needsInstance(files, minor) ? { missingNext: files.instancePath } : {}),
     ...(cgroupDriver === undefined ? {} : { cgroupDriver }),
     ...(failCgroupV1 === undefined ? {} : { failCgroupV1: !mayUseV1 }),
-    removedFlags: flagTexts.flatMap(({ from, text }) =>
-      editFlags(text, "unix:///").removed.map((name) => ({ flag: name, from })),
+    removedFlags: flagTexts(files).flatMap(({ path, text }) =>
+      dockershimFlagsOf(text).map((flag) => ({ flag, from: path })),
     ),
+    ...(lostFlags.length === 0 ? {} : { lostFlags }),
+    ...(series === undefined ? {} : { series }),
     troubles,
   };
 }
 
-/** The one that runs, by its path where it was started by one. */
-function programOf(running: FoundProcess | undefined): string {
-  const first = running?.args[0] ?? "";
-  return first.startsWith("/") ? first : "kubelet";
+const flagTexts = ({ units, flags }: KubeletFiles): TextFile[] => [...units, ...flags];
+
+function sourcesOf({ flags, config, dropIns, running }: KubeletFiles): string[] {
+  return [
+    ...[...flags, config, ...dropIns].flatMap((file) => (file === undefined ? [] : [file.path])),
+    ...(running === undefined ? [] : [`the running kubelet, pid ${running.pid}`]),
+  ];
 }
 
-/** The words of an environment file: quotes and variable names end a word like a space does. */
-function wordsOf(text: string): string[] {
-  return text
-    .split("\n")
-    .filter((line) => !line.trimStart().startsWith("#"))
-    .flatMap((line) => line.replace(/^\s*\w+=/, "").split(/[\s"']+/))
-    .filter((word) => word !== "");
+/** First kubelet without a flag for cAdvisor's containerd, and where cAdvisor asks without one. */
+const noFacade = 37;
+const usualContainerd = "/run/containerd/containerd.sock";
+
+function seriesOf(
+  files: KubeletFiles,
+  settings: Settings,
+  minor: number | undefined,
+  facade: string,
+): KubeletFacts["series"] {
+  if (minor === undefined) return undefined;
+  const gate = "PodAndContainerStatsFromCRI";
+  const gates: Settings = isSettings(settings["featureGates"]) ? settings["featureGates"] : {};
+  const byFlag = flagIn(files, "--feature-gates")?.value.split(",") ?? [];
+  const pairs = byFlag.map((each) => each.trim().split("=", 2) as [string, string]);
+  const all: Settings = { ...gates, ...Object.fromEntries<unknown>(pairs) };
+  // Its own name wins over that of its stage.
+  const stage = minor < noFacade ? "AllAlpha" : "AllBeta";
+  if (String(all[gate] ?? all[stage]).toLowerCase() === "true") return "cri";
+  const flag = minor < noFacade ? flagIn(files, "--containerd")?.value : undefined;
+  const asked = flag ?? usualContainerd;
+  // It takes no unix:// there.
+  return facade !== "" && asked.startsWith("/") && leadsTo(asked, socketOf(facade))
+    ? "facade"
+    : "none";
 }
 
-/** Another user than root may not read all of it, and is told so. */
-async function readIfAllowed(path: string, troubles: string[]): Promise<string | undefined> {
-  try {
-    return await readTextIfExists(path);
-  } catch (error) {
-    troubles.push(`${path}: ${errorText(error)}`);
-    return "";
+const isSettings = (value: unknown): value is Settings =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** As the kubelet merges a drop-in file: maps key by key, all else whole. */
+function merged(below: Settings, above: Settings): Settings {
+  const result = { ...below };
+  for (const [key, value] of Object.entries(above)) {
+    const old = result[key];
+    result[key] = isSettings(old) && isSettings(value) ? merged(old, value) : value;
   }
+  return result;
 }
 
-async function readConfig(
-  path: string,
-  troubles: string[],
-): Promise<Record<string, unknown> | undefined> {
+function readSettings({ path, text }: TextFile, troubles: string[]): Settings {
   try {
-    const text = await readTextIfExists(path);
-    if (text === undefined) return undefined;
     const parsed: unknown = parseYaml(text);
-    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
-      return parsed as Record<string, unknown>;
-    }
+    if (isSettings(parsed)) return parsed;
     troubles.push(`${path}: no keys and values in it`);
   } catch (error) {
     troubles.push(`${path}: ${errorText(error).split("\n", 1)[0] ?? ""}`);

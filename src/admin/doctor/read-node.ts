@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { facadeEndpoint } from "../../config/options.ts";
 import type { Config } from "../../config/options.ts";
 import { createDockerEngine } from "../../engine/docker-engine.ts";
 import type { DockerEngine } from "../../engine/docker-engine.ts";
@@ -7,11 +8,12 @@ import { socketPathOf } from "../../engine/endpoint.ts";
 import { errorText } from "../../errors.ts";
 import { silentLogger } from "../../log.ts";
 import { createForwardPolicySource } from "../../network/forward-policy.ts";
+import { readGivenUp } from "../../state/given-up.ts";
 import { systemClock } from "../../sys/clock.ts";
 import { isErrno, readTextIfExists } from "../../sys/fs.ts";
-import { runProcess } from "../../sys/process.ts";
 import type { RunResult } from "../../sys/process.ts";
 import { findLeftOvers } from "../leftovers.ts";
+import { askVersion, unitProgram } from "../kubelet/version.ts";
 import { listIfThere } from "../migrate-node.ts";
 import type { ForeignFolders, FoundProcess } from "../migrate-node.ts";
 import type { EngineFacts, LeftoverFacts, NodeFacts, ServerFacts } from "./facts.ts";
@@ -54,7 +56,7 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
     let engine: EngineFacts | undefined;
     let engineTrouble = "";
     try {
-      engine = await readEngine(docker, config.podInfraContainerImage);
+      engine = await readEngine(docker, config);
     } catch (error) {
       engineTrouble = errorText(error);
     }
@@ -79,7 +81,9 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
         flags: options.kubeletFlags,
         config: options.kubeletConfig,
         running: () => around.processes("kubelet"),
-        version: versionOf,
+        version: askVersion,
+        facade: facadeEndpoint(config),
+        ...(around.systemd ? { unitProgram } : {}),
       }),
       forward,
       ipForward: await readIpForward(),
@@ -95,6 +99,7 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
         : undefined,
       runc: engine === undefined ? undefined : await readRunc(engine),
       leftovers: await readLeftovers(options, around, engine === undefined ? undefined : docker),
+      givenUp: await givenUpNotes(config.stateDir),
       editing: engine === undefined ? [] : await readEditing(engine),
     };
   } finally {
@@ -102,11 +107,12 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
   }
 }
 
-async function versionOf(program: string): Promise<string> {
+async function givenUpNotes(stateDir: string): Promise<NonNullable<NodeFacts["givenUp"]>> {
   try {
-    return (await runProcess(program, ["--version"], { timeoutMs: 5_000 })).stdout;
-  } catch {
-    return "";
+    return await readGivenUp(stateDir);
+  } catch (error) {
+    if (isErrno(error, "EACCES")) return "unreadable";
+    throw error;
   }
 }
 

@@ -8,7 +8,8 @@ const octal = (mode: number): string => `0${(mode & 0o7777).toString(8)}`;
 
 export function checkDockerSocket({ dockerSocket }: NodeFacts): Finding {
   const check = "docker-socket";
-  const { path, mode, group } = dockerSocket;
+  const { path, mode, group, denied } = dockerSocket;
+  if (mode === undefined && denied) return skipped(check, `this user may not look at ${path}`);
   if (mode === undefined) return skipped(check, `${path} is not there`);
   if ((mode & writableByAll) !== 0) {
     return error(
@@ -43,7 +44,8 @@ export function checkDockerTcp({ daemon }: NodeFacts): Finding {
 
 export function checkDocklineSocket({ docklineSocket, kubelet }: NodeFacts): Finding {
   const check = "dockline-socket";
-  const { path, mode, answers } = docklineSocket;
+  const { path, mode, answers, denied } = docklineSocket;
+  if (denied) return skipped(check, `this user may not connect to ${path}`);
   if (mode === undefined || !answers) {
     const used = kubelet.endpoint !== undefined && leadsTo(kubelet.endpoint.value, path);
     return (used ? error : warning)(

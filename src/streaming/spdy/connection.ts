@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Logger } from "../../log.ts";
+import { destroyOnceIdle } from "../stalled.ts";
 import { turnCork } from "../turn-cork.ts";
 import {
   FrameDecoder,
@@ -41,7 +42,7 @@ const protocolWindowBytes = 64 << 10;
 const creditBytes = windowBytes / 2;
 /** While we do not read, the peer's death only shows in a write. */
 const probePeriodMs = 500;
-/** A peer that neither reads nor closes after our GOAWAY is cut off. */
+/** A peer that neither reads nor closes for so long after our GOAWAY is cut off. */
 const closeTimeoutMs = 5_000;
 
 /**
@@ -66,7 +67,7 @@ export class SpdyConnection implements StreamCarrier {
   #controlFrames = { count: 0, sinceMs: 0 };
   #closing = false;
   #probe: NodeJS.Timeout | undefined;
-  #closeTimer: NodeJS.Timeout | undefined;
+  #stopClosing: (() => void) | undefined;
 
   constructor(transport: Duplex, options: SpdyConnectionOptions) {
     this.#transport = transport;
@@ -141,7 +142,7 @@ export class SpdyConnection implements StreamCarrier {
   }
 
   #receive(chunk: Buffer): void {
-    if (this.#closeTimer !== undefined) return;
+    if (this.#stopClosing !== undefined) return;
     try {
       for (const frame of this.#decoder.push(chunk)) this.#onFrame(frame);
     } catch (error) {
@@ -220,7 +221,7 @@ export class SpdyConnection implements StreamCarrier {
     this.#lastStreamId = streamId;
     const room = this.#streams.size < (this.#options.maxStreams ?? 256);
     if (!room || this.#closing || frame.unidirectional) {
-      this.#countControl();
+      // Not counted as a control frame: the refusal is ours, and must not end what works.
       this.#write(encodeRstStream(streamId, rstStatus.refusedStream));
       return;
     }
@@ -260,11 +261,11 @@ export class SpdyConnection implements StreamCarrier {
     const transport = this.#transport;
     const startTimer = (): void => {
       if (transport.destroyed) return;
-      this.#closeTimer = setTimeout(() => transport.destroy(), closeTimeoutMs);
+      this.#stopClosing = destroyOnceIdle(transport, closeTimeoutMs, () => transport.destroy());
       // Whatever still comes is dropped, but has to be read for the peer's end to be seen.
       transport.resume();
     };
-    // The time counts from the moment that a slow reader has taken everything.
+    // The time counts from the moment that our kernel has everything.
     if (status === goAwayStatus.ok) transport.end(startTimer);
     else {
       transport.end();
@@ -275,7 +276,7 @@ export class SpdyConnection implements StreamCarrier {
   #release(): void {
     this.#closing = true;
     clearInterval(this.#probe);
-    clearTimeout(this.#closeTimer);
+    this.#stopClosing?.();
     for (const stream of [...this.#streams.values()]) stream.abandon();
     this.#full.clear();
     this.#resumeWriters();

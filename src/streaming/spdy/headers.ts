@@ -8,6 +8,9 @@ import { SpdyError } from "./frames.ts";
 export const maxHeaderBlockBytes = 64 << 10;
 export const maxHeaders = 64;
 
+/** Room that zlib gets for a block at first; its own 16 KiB would be garbage for every stream. */
+const usualBlockBytes = 1 << 10;
+
 /** How far back deflate can point. */
 const windowBytes = 32 << 10;
 const zlibHeadBytes = 6;
@@ -18,20 +21,40 @@ const zlibHeadBytes = 6;
  * asynchronously and whose output could not be capped.
  */
 export class HeaderInflater {
-  #history: Buffer | undefined;
+  readonly #history = new History();
+  #started = false;
 
   /** Throws SpdyError; the connection cannot go on then, since the state is lost. */
   inflate(block: Buffer): Map<string, string> {
-    let dictionary = this.#history;
     let raw = block;
-    if (dictionary === undefined) {
+    if (!this.#started) {
       checkZlibHead(block);
       raw = block.subarray(zlibHeadBytes);
-      dictionary = spdyDictionary;
+      this.#started = true;
     }
-    const plain = inflateBlock(raw, dictionary);
-    this.#history = Buffer.from(Buffer.concat([dictionary, plain]).subarray(-windowBytes));
+    const plain = inflateBlock(raw, this.#history.window);
+    this.#history.add(plain);
     return parseHeaders(plain);
+  }
+}
+
+/** The text before the next block, as far back as deflate can point. It grows with what is added. */
+class History {
+  #bytes = Buffer.from(spdyDictionary);
+  #end = spdyDictionary.length;
+
+  get window(): Buffer {
+    return this.#bytes.subarray(Math.max(0, this.#end - windowBytes), this.#end);
+  }
+
+  add(text: Buffer): void {
+    if (this.#end + text.length > this.#bytes.length) {
+      const { window } = this;
+      // Twice what is needed, so that most blocks move nothing.
+      this.#bytes = Buffer.alloc(2 * (window.length + text.length));
+      this.#end = window.copy(this.#bytes);
+    }
+    this.#end += text.copy(this.#bytes, this.#end);
   }
 }
 
@@ -49,6 +72,7 @@ function inflateBlock(raw: Buffer, dictionary: Buffer): Buffer {
   try {
     return inflateRawSync(raw, {
       dictionary,
+      chunkSize: usualBlockBytes,
       finishFlush: constants.Z_SYNC_FLUSH,
       maxOutputLength: maxHeaderBlockBytes,
     });

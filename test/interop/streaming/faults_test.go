@@ -14,6 +14,7 @@ import (
 )
 
 func TestClientKilled(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "serve.ts")
 	id := container(t, nil, "sleep", "1000")
 	top := func() string { return docker(t, "top", id) }
@@ -29,18 +30,18 @@ func TestClientKilled(t *testing.T) {
 				stdin, keyboard := io.Pipe()
 				done := make(chan error, 1)
 				go func() {
-					done <- open(t, url).StreamWithContext(deadline(t, 30*time.Second),
+					done <- open(t, url).StreamWithContext(deadline(t, 90*time.Second),
 						remotecommand.StreamOptions{Stdin: stdin, Stdout: screen, Tty: tty})
 				}()
-				eventually(t, 10*time.Second, "process is up", func() bool { return strings.Contains(screen.String(), "up") })
+				eventually(t, 30*time.Second, "process is up", func() bool { return strings.Contains(screen.String(), "up") })
 				proxy.cut()
 				// SPDY's client takes the cut for an end of its streams.
 				if err := <-done; err == nil && name != "spdy" {
 					t.Error("the client took the cut for a success")
 				}
 				keyboard.Close()
-				s.waitIdle(3 * time.Second)
-				eventually(t, 3*time.Second, "process is gone", func() bool {
+				s.waitIdle(20 * time.Second)
+				eventually(t, 30*time.Second, "process is gone", func() bool {
 					return !strings.Contains(top(), "1234") && !strings.Contains(top(), "4321")
 				})
 			}
@@ -49,6 +50,7 @@ func TestClientKilled(t *testing.T) {
 }
 
 func TestClientKilledOutputOnly(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "serve.ts")
 	id := container(t, nil, "sleep", "1000")
 	for name, open := range executors {
@@ -62,17 +64,17 @@ func TestClientKilledOutputOnly(t *testing.T) {
 			screen := &safeBuffer{}
 			done := make(chan error, 1)
 			go func() {
-				done <- open(t, url).StreamWithContext(deadline(t, 30*time.Second),
+				done <- open(t, url).StreamWithContext(deadline(t, 90*time.Second),
 					remotecommand.StreamOptions{Stdout: screen, Stderr: io.Discard})
 			}()
-			eventually(t, 10*time.Second, "process is up", func() bool { return strings.Contains(screen.String(), "up") })
+			eventually(t, 30*time.Second, "process is up", func() bool { return strings.Contains(screen.String(), "up") })
 			proxy.cut()
 			<-done
-			eventually(t, 10*time.Second, "process runs to its end", func() bool {
+			eventually(t, 30*time.Second, "process runs to its end", func() bool {
 				_, err := tryDocker("exec", id, "test", "-e", marker)
 				return err == nil
 			})
-			s.waitIdle(5 * time.Second)
+			s.waitIdle(20 * time.Second)
 		})
 	}
 	if killed := s.held().Killed; killed != 0 {
@@ -81,6 +83,7 @@ func TestClientKilledOutputOnly(t *testing.T) {
 }
 
 func TestServerKilled(t *testing.T) {
+	t.Parallel()
 	id := container(t, nil, "sleep", "1000")
 	for name, open := range executors {
 		t.Run(name, func(t *testing.T) {
@@ -91,15 +94,15 @@ func TestServerKilled(t *testing.T) {
 			defer keyboard.Close()
 			done := make(chan error, 1)
 			go func() {
-				done <- open(t, url).StreamWithContext(deadline(t, 30*time.Second),
+				done <- open(t, url).StreamWithContext(deadline(t, 90*time.Second),
 					remotecommand.StreamOptions{Stdin: stdin, Stdout: screen})
 			}()
 			go fmt.Fprint(keyboard, "hello")
-			eventually(t, 10*time.Second, "echo", func() bool { return screen.String() == "hello" })
+			eventually(t, 30*time.Second, "echo", func() bool { return screen.String() == "hello" })
 			s.kill()
 			select {
 			case <-done:
-			case <-time.After(5 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatal("the client hangs")
 			}
 		})
@@ -114,30 +117,31 @@ func TestServerKilled(t *testing.T) {
 		s.kill()
 		select {
 		case <-done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("the client hangs")
 		}
 	})
 }
 
 func TestServerCloses(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "serve.ts")
 	id := container(t, nil, "sleep", "1000")
 	for name, open := range executors {
 		t.Run(name, func(t *testing.T) {
 			s := startServer(t, "serve.ts")
-			url := s.url("/exec", execRequest{ContainerID: id, Stdout: true, Cmd: []string{"sh", "-c", "echo up; sleep 30"}})
+			url := s.url("/exec", execRequest{ContainerID: id, Stdout: true, Cmd: []string{"sh", "-c", "echo up; sleep 300"}})
 			screen := &safeBuffer{}
 			done := make(chan error, 1)
 			go func() {
-				done <- open(t, url).StreamWithContext(deadline(t, 30*time.Second), remotecommand.StreamOptions{Stdout: screen})
+				done <- open(t, url).StreamWithContext(deadline(t, 90*time.Second), remotecommand.StreamOptions{Stdout: screen})
 			}()
-			eventually(t, 10*time.Second, "process is up", func() bool { return strings.Contains(screen.String(), "up") })
+			eventually(t, 30*time.Second, "process is up", func() bool { return strings.Contains(screen.String(), "up") })
 			var reply struct{}
 			s.ask("/close", struct{}{}, &reply)
 			select {
 			case <-done:
-			case <-time.After(3 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatal("the client hangs")
 			}
 			if sessions := s.held().Sessions; sessions != 0 {
@@ -148,12 +152,12 @@ func TestServerCloses(t *testing.T) {
 	_ = s
 }
 
-// rounds is 300 in CI; the soak sets more.
+// rounds is 90 in CI, where a handle that each of them leaves shows as 60 more.
 func rounds() int {
 	if n, err := strconv.Atoi(os.Getenv("DOCKLINE_TEST_ROUNDS")); err == nil {
 		return n
 	}
-	return 300
+	return 90
 }
 
 // level runs a round many times and compares what the server holds after a tenth of them with what
@@ -171,20 +175,21 @@ func level(t *testing.T, s *server, round func(i int)) {
 	for i := range total {
 		round(i)
 		if i == total/3 {
-			s.waitIdle(5 * time.Second)
+			s.waitIdle(20 * time.Second)
 			time.Sleep(200 * time.Millisecond)
 			early, earlyGoroutines = s.held(), goroutines()
 		}
 	}
-	s.waitIdle(5 * time.Second)
+	s.waitIdle(20 * time.Second)
 	time.Sleep(200 * time.Millisecond)
 	late := s.held()
 	t.Logf("after %d rounds: %+v, after %d: %+v", total/3, early, total, late)
 	if late.Descriptors > early.Descriptors+2 {
 		t.Errorf("descriptors grew from %d to %d", early.Descriptors, late.Descriptors)
 	}
-	eventually(t, 10*time.Second, "dockerd's goroutines are as before", func() bool {
-		return goroutines() <= earlyGoroutines+8
+	// Other tests use the same engine meanwhile: one goroutine for every second round is a leak.
+	eventually(t, 30*time.Second, "dockerd's goroutines are as before", func() bool {
+		return goroutines() <= earlyGoroutines+max(8, total/3)
 	})
 	if late.Children != 0 {
 		t.Errorf("%d children are left", late.Children)
@@ -200,6 +205,7 @@ func level(t *testing.T, s *server, round func(i int)) {
 }
 
 func TestAttachDetachRounds(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "serve.ts")
 	id := container(t, []string{"-i", "-t"}, "sh")
 	level(t, s, func(i int) {
@@ -234,6 +240,7 @@ func TestAttachDetachRounds(t *testing.T) {
 }
 
 func TestMissingBinaryRounds(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "serve.ts")
 	id := container(t, nil, "sleep", "10000")
 	level(t, s, func(i int) {
@@ -241,7 +248,7 @@ func TestMissingBinaryRounds(t *testing.T) {
 		url := s.url("/exec", execRequest{ContainerID: id, Stdin: true, Stdout: true, TTY: true, Cmd: []string{"/no/such"}})
 		queue := make(sizes, 1)
 		queue <- remotecommand.TerminalSize{Width: 80, Height: 25}
-		err := executors[name](t, url).StreamWithContext(deadline(t, 20*time.Second), remotecommand.StreamOptions{
+		err := executors[name](t, url).StreamWithContext(deadline(t, 90*time.Second), remotecommand.StreamOptions{
 			Stdin: strings.NewReader("x"), Stdout: io.Discard, Tty: true, TerminalSizeQueue: queue})
 		close(queue)
 		if code := exitCode(err); code != 126 && code != 127 {

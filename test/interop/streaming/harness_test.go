@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -155,15 +156,35 @@ func container(t testing.TB, options []string, command ...string) string {
 	return id
 }
 
+// podserver is built once, into programs.
+var (
+	programs  string
+	podserver = sync.OnceValues(func() (string, error) {
+		binary := filepath.Join(programs, "podserver")
+		build := exec.Command("go", "build", "-o", binary, "./podserver")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build podserver: %v: %s", err, out)
+		}
+		return binary, nil
+	})
+)
+
+func TestMain(m *testing.M) {
+	var err error
+	if programs, err = os.MkdirTemp("", "dockline-streaming"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(programs)
+	os.Exit(code)
+}
+
 // pod runs podserver with the given behaviour=address pairs.
 func pod(t testing.TB, network string, pairs ...string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "podserver")
-	build := exec.Command("go", "build", "-o", binary, "./podserver")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build podserver: %v: %s", err, out)
-	}
+	binary, err := podserver()
+	must(t, err)
 	arguments := []string{"create", "--network", network}
 	if network == "none" {
 		// Docker switches IPv6 off where it gives no address.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // proxy stands between client and server, so that a test can take the client away with a reset, as
@@ -44,6 +45,15 @@ func startProxy(t testing.TB, target string) *proxy {
 		}
 	}()
 	return p
+}
+
+func (p *proxy) waitConnected(t testing.TB) {
+	t.Helper()
+	eventually(t, 10*time.Second, "the client connects", func() bool {
+		p.mutex.Lock()
+		defer p.mutex.Unlock()
+		return len(p.conns) > 0
+	})
 }
 
 // cut resets both sides of every connection.

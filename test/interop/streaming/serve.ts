@@ -14,10 +14,11 @@ import { createLogger } from "../../../src/log.ts";
 import { createStreamingServer } from "../../../src/streaming/server.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
 import { killExecTree } from "../../../src/sys/process-tree.ts";
+import { noExecNotes } from "../../support/exec-notes.ts";
 
 const socket = process.env["DOCKLINE_TEST_DOCKER_SOCKET"] ?? "/var/run/docker.sock";
 const level = process.env["DOCKLINE_TEST_LOG"] === "debug" ? "debug" : "warn";
-const log = createLogger({ level, destination: 2 });
+const log = createLogger({ level, descriptor: 2 });
 const engine = createDockerEngine({ endpoint: `unix://${socket}`, log });
 const killed: number[] = [];
 
@@ -36,6 +37,7 @@ const streaming = createStreamingServer({
     if (found.HostConfig.NetworkMode === "host") return { netns: undefined };
     return { netns: found.NetworkSettings.SandboxKey };
   },
+  execNotes: noExecNotes,
   endExec: execEnder({
     engine,
     clock: systemClock,
@@ -44,7 +46,6 @@ const streaming = createStreamingServer({
       return killExecTree(pid, containerId);
     },
   }),
-  dialler: { helper: [process.execPath, `${import.meta.dirname}/../../support/dialler-helper.ts`] },
 });
 await streaming.start();
 
@@ -112,7 +113,8 @@ async function answer(req: IncomingMessage): Promise<object> {
   }
 }
 
-const control = createServer((req, res) => {
+// Go's client keeps its connections, and would meet the end of one that has been idle.
+const control = createServer({ keepAliveTimeout: 0 }, (req, res) => {
   answer(req).then(
     (value) => res.end(JSON.stringify(value)),
     (error: unknown) => {

@@ -43,6 +43,7 @@ func certificate(t testing.TB) (certFile, keyFile string) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	certFile, keyFile := certificate(t)
 	s := startServer(t, "serve.ts", "DOCKLINE_TEST_BIND=0.0.0.0:0",
 		"DOCKLINE_TEST_TLS_CERT="+certFile, "DOCKLINE_TEST_TLS_KEY="+keyFile)
@@ -54,7 +55,7 @@ func TestTLS(t *testing.T) {
 		}
 		text := strings.Repeat("0123456789", 2*megabyte)
 		var stdout bytes.Buffer
-		must(t, open(url).StreamWithContext(deadline(t, 30*time.Second),
+		must(t, open(url).StreamWithContext(deadline(t, 90*time.Second),
 			remotecommand.StreamOptions{Stdin: strings.NewReader(text), Stdout: &stdout}))
 		if stdout.String() != text {
 			t.Fatalf("%d bytes", stdout.Len())
@@ -75,7 +76,7 @@ func TestTLS(t *testing.T) {
 	conn, err := net.Dial("tcp", s.url("/attach", execRequest{ContainerID: id, Stdout: true}).Host)
 	must(t, err)
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
 	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if text, err := io.ReadAll(conn); err == nil && bytes.Contains(text, []byte("HTTP/1.1 2")) {
 		t.Fatalf("%q", text)
@@ -99,6 +100,7 @@ func throughKubelet(t *testing.T, target *url.URL) *url.URL {
 }
 
 func TestThroughKubeletProxy(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "serve.ts")
 	id := container(t, nil, "sleep", "1000")
 	bothProtocols(t, func(t *testing.T, open func(*url.URL) remotecommand.Executor) {
@@ -106,7 +108,7 @@ func TestThroughKubeletProxy(t *testing.T) {
 			Cmd: []string{"sh", "-c", "cat; echo err >&2; exit 7"}})
 		text := strings.Repeat("0123456789", 2*megabyte)
 		var stdout, stderr bytes.Buffer
-		err := open(throughKubelet(t, url)).StreamWithContext(deadline(t, 30*time.Second),
+		err := open(throughKubelet(t, url)).StreamWithContext(deadline(t, 90*time.Second),
 			remotecommand.StreamOptions{Stdin: strings.NewReader(text), Stdout: &stdout, Stderr: &stderr})
 		if exitCode(err) != 7 || stdout.String() != text || stderr.String() != "err\n" {
 			t.Fatalf("%v, %d bytes, %q", err, stdout.Len(), stderr.String())
@@ -126,7 +128,7 @@ func TestThroughKubeletProxy(t *testing.T) {
 	t.Run("refusals reach the client", func(t *testing.T) {
 		url := s.url("/exec", execRequest{ContainerID: id, Stdout: true, Cmd: []string{"true"}})
 		url.Path += "x"
-		err := executors["spdy"](t, throughKubelet(t, url)).StreamWithContext(deadline(t, 10*time.Second),
+		err := executors["spdy"](t, throughKubelet(t, url)).StreamWithContext(deadline(t, 90*time.Second),
 			remotecommand.StreamOptions{Stdout: io.Discard})
 		if err == nil || !strings.Contains(err.Error(), "not found") {
 			t.Fatal(err)

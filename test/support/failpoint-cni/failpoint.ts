@@ -45,20 +45,27 @@ async function serve({ failpointState, delegate, ...rest }: Config): Promise<voi
       .split(":")
       .find((path) => spawnSync("test", ["-x", join(path, delegate.type)]).status === 0);
     const ran = spawnSync(join(folder ?? "", delegate.type), {
-      input: JSON.stringify({ ...delegate, ...rest, type: delegate.type }),
+      // One of its own lets a delegate serve in a network of a newer version than it knows.
+      input: JSON.stringify({
+        ...{ ...delegate, ...rest, type: delegate.type },
+        cniVersion: delegate["cniVersion"] ?? rest.cniVersion,
+      }),
       encoding: "utf8",
     });
     return { exitCode: ran.status ?? 1, stdout: ran.stdout };
   };
-  const fail = (): void => {
+  const fail = (code = 999): void => {
     process.stdout.write(
-      JSON.stringify({ cniVersion: rest.cniVersion, code: 999, msg: text, details: "failpoint" }),
+      JSON.stringify({ cniVersion: rest.cniVersion, code, msg: text, details: "failpoint" }),
     );
     process.exitCode = 1;
   };
   switch (term?.action) {
     case "error":
       fail();
+      return;
+    case "try-again":
+      fail(11);
       return;
     case "late-error":
       runDelegate();

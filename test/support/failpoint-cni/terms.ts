@@ -37,6 +37,7 @@ export function takeTerm(text: string): { term: Term | undefined; rest: string }
 
 const actions = new Set([
   "error",
+  "try-again",
   "late-error",
   "panic",
   "garbage",

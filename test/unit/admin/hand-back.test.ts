@@ -14,6 +14,7 @@ import {
 import type { HandBackPlan } from "../../../src/admin/hand-back.ts";
 import type { FoundContainer } from "../../../src/admin/migrate-node.ts";
 import { PodSandboxConfigSchema } from "../../../src/gen/runtime/v1/api_pb.js";
+import { sandboxName } from "../../../src/convert/names.ts";
 import type { SandboxRecord } from "../../../src/state/sandbox-records.ts";
 
 const sandboxId = "a".repeat(64);
@@ -58,7 +59,7 @@ describe("a hand-back that broke off", () => {
     };
     return [
       {
-        ...{ name: "k8s_POD_web_shop_1_0", id: sandboxId, phase: "ready", configHash: "" },
+        ...{ name: sandboxName(metadata), id: sandboxId, phase: "ready", configHash: "" },
         ...{ hostNetwork: false, config: Buffer.from(config).toString("base64"), network },
         ...{ runtimeHandler: "", createdAtNs: "1", ips: [] },
       },

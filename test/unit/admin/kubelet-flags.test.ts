@@ -1,8 +1,16 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { editFlags, writeFlags } from "../../../src/admin/kubelet-flags.ts";
+import {
+  dockershimFlagsOf,
+  editFlags,
+  lostFlagsOf,
+  withoutFlags,
+  writeFlags,
+} from "../../../src/admin/kubelet-flags.ts";
+import { wordsOf } from "../../../src/admin/kubelet/files.ts";
+import { flagOf } from "../../../src/admin/migrate-node.ts";
 
 const ours = "unix:///run/dockline/dockline.sock";
 
@@ -40,15 +48,56 @@ describe("the kubelet's flags in a migration", () => {
     expect(editFlags(text, ours)).to.deep.equal({ before: text, after: text, removed: [] });
   });
 
-  it("are kept as they were beside the edited file, the oldest for ever", async () => {
+  it("are not dockershim's where they name a remote runtime, which newer kubelets have lost", () => {
+    for (const form of ["=remote", " remote", '="remote"', "='remote'"]) {
+      const text = `KUBELET_KUBEADM_ARGS=--container-runtime${form} --network-plugin=cni\n`;
+      const { after, removed } = editFlags(text, ours);
+      expect(removed, form).to.deep.equal(["--network-plugin"]);
+      expect(after, form).to.contain(`--container-runtime${form} `);
+      expect(lostFlagsOf(wordsOf(text)), form).to.deep.equal([
+        { flag: "--container-runtime", since: 27 },
+      ]);
+    }
+    for (const text of ["A=--container-runtime=docker\n", "A=--container-runtime=remotely\n"]) {
+      expect(dockershimFlagsOf(text)).to.deep.equal(["--container-runtime"]);
+      expect(lostFlagsOf(wordsOf(text))).to.deep.equal([]);
+    }
+  });
+
+  it("are known with dashes and with underscores, as the kubelet knows them", () => {
+    const words = ["--boot-id-file=/b", "--containerd_namespace", "moby", "--v=2"];
+    expect(lostFlagsOf(words)).to.deep.equal([
+      { flag: "--containerd_namespace", since: 37 },
+      { flag: "--boot-id-file", since: 37 },
+    ]);
+    expect(flagOf(["--Cgroup_driver=x", "--cgroup_driver=y_z"], "--cgroup-driver")).to.equal("y_z");
+    expect(
+      withoutFlags("A=--pod_infra_container_image=a_b --v=2", ["--pod-infra-container-image"]),
+    ).to.equal("A=--v=2");
+    const edit = editFlags("A=--container_runtime_endpoint=unix:///x --network_plugin=cni\n", ours);
+    expect(edit.after).to.equal(`A=--container_runtime_endpoint=${ours} \n`);
+    expect(edit.removed).to.deep.equal(["--network-plugin"]);
+  });
+
+  it("are kept as they were beside the edited file, and after each edit by hand again", async () => {
     const folder = mkdtempSync(join(tmpdir(), "dockline-flags-"));
     try {
       const path = join(folder, "kubeadm-flags.env");
-      writeFileSync(path, "one");
-      await writeFlags(path, { before: "one", after: "two", removed: [] });
-      await writeFlags(path, { before: "two", after: "three", removed: [] });
+      const edit = (before: string, after: string): Promise<string | undefined> =>
+        writeFlags(path, { before, after, removed: [] });
+      expect(await edit("", "zero"), "a new file").to.equal(undefined);
+      rmSync(path);
+      writeFileSync(path, "one", { mode: 0o600 });
+      expect(await edit("one", "two")).to.equal(`${path}.before-dockline`);
+      // By hand.
+      writeFileSync(path, "one, by hand");
+      expect(await edit("one, by hand", "three")).to.equal(`${path}.before-dockline-2`);
+      // Killed before the file itself was written, and run again.
+      expect(await edit("one, by hand", "three")).to.equal(`${path}.before-dockline-2`);
       expect(readFileSync(path, "utf8")).to.equal("three");
       expect(readFileSync(`${path}.before-dockline`, "utf8")).to.equal("one");
+      expect(readFileSync(`${path}.before-dockline-2`, "utf8")).to.equal("one, by hand");
+      expect(statSync(`${path}.before-dockline-2`).mode & 0o777).to.equal(0o600);
     } finally {
       rmSync(folder, { recursive: true });
     }

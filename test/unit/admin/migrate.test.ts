@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { parseOptions } from "../../../src/admin/migrate.ts";
+import { pauseImageFindings } from "../../../src/admin/migrate-node.ts";
+import { parseOptions } from "../../../src/admin/migrate-options.ts";
 import { StepFailure, walkSteps } from "../../../src/admin/report.ts";
 
 describe("dockline migrate's command line", () => {
@@ -32,6 +33,22 @@ describe("dockline migrate's command line", () => {
         "unix:///var/run/cri-dockerd.sock",
       );
     }
+  });
+
+  it("says which pause image cri-dockerd has, unless Dockline has the same", () => {
+    const found = (theirs: string[], ...args: string[]) => {
+      const options = parseOptions(["--from=cri-dockerd", ...args], theirs);
+      if (options === undefined) throw new Error("no options");
+      return pauseImageFindings(options.theirPauseImage, options.config);
+    };
+    const theirs = ["cri-dockerd", "--pod-infra-container-image=r.example/pause:3"];
+    const [finding] = found(theirs);
+    expect(finding?.level).to.equal("warn");
+    expect(finding?.text).to.match(
+      /is r\.example\/pause:3, .* registry\.k8s\.io\/pause:.*podInfra/,
+    );
+    expect(found(theirs, "--pod-infra-container-image=r.example/pause:3")).to.deep.equal([]);
+    expect(found(["cri-dockerd"])).to.deep.equal([]);
   });
 
   for (const [args, message] of [

@@ -23,6 +23,15 @@ describe("the command line", () => {
     });
   });
 
+  it("puts the values of a list together and takes the last one of anything else", () => {
+    const args = ["--absent-mount-sources-to-reject=/a", "--state-dir=/1", "--state-dir=/2"];
+    args.push("--absent-mount-sources-to-reject", "/b,/c");
+    expect(parseArguments(args).flags).to.deep.equal({
+      "absent-mount-sources-to-reject": "/a,/b,/c",
+      "state-dir": "/2",
+    });
+  });
+
   it("shows help wherever it is asked for", () => {
     for (const flag of ["--help", "-h"]) {
       expect(parseArguments(["--state-dir=/x", flag]).help).to.equal(true);

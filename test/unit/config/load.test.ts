@@ -56,6 +56,7 @@ describe("the configuration", () => {
     [{ "container-log-max-files": "-1" }, "want a whole number"],
     [{ "container-log-max-files": "1e3" }, "want a whole number"],
     [{ "container-log-max-files": "9007199254740993" }, "want a whole number"],
+    [{ "absent-mount-sources-to-reject": "/a,b" }, "want absolute paths"],
     [{ "drain-timeout": "5" }, "want a duration"],
     [{ "drain-timeout": "-5s" }, "want a duration"],
     [{ "drain-timeout": "5s junk" }, "want a duration"],

@@ -41,6 +41,12 @@ describe("convert/container-edits", () => {
     ["no huge pages", resources({ hugepageLimits: [{ pageSize: "2MB", limit: 0n }] }), {}, false],
     ["mount options", { mounts: [{ containerPath: "/c", mountOptions: ["noexec"] }] }, {}, true],
     ["recursive read-only here", rro, {}, false],
+    [
+      "recursive read-only of what Docker's data root is in",
+      { mounts: [{ ...rro.mounts[0], hostPath: "/var" }] },
+      {},
+      true,
+    ],
     ["recursive read-only on an old engine", rro, { engine: { ...old, editing } }, true],
     ["a pod's user namespace", {}, { podIds }, true],
     ["CDI devices without an engine's CDI", {}, { devices: [{ env: ["A=1"] }] }, true],
@@ -58,26 +64,32 @@ describe("convert/container-edits", () => {
 
   it("say what holds, also what the engine of the day would say itself", () => {
     const join = { pid: 7, startTicks: 8 };
-    expect(toContainerEdits(input(rro, { podIds }), "c1", join)).to.deep.equal({
+    expect(
+      toContainerEdits(input(rro, { podIds }), "c1", { join, volumes: ["/data"] }),
+    ).to.deep.equal({
       v: 1,
       containerId: "c1",
-      ops: [{ op: "mountOptions", destination: "/c", add: ["rro"], remove: [] }],
+      ops: [
+        { op: "mountOptions", destination: "/c", add: ["rro", "rprivate"], remove: ["rslave"] },
+      ],
       userNamespace: {
         ...podIds,
         join,
-        idmapMounts: ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].map((destination) => ({
-          destination,
-          optional: true,
-        })),
+        idmapMounts: ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/data"].map(
+          (destination) => ({
+            destination,
+            optional: true,
+          }),
+        ),
       },
     });
-    expect(toContainerEdits(input({}), "c1", undefined)).to.deep.equal({ v: 1, containerId: "c1" });
+    expect(toContainerEdits(input({}), "c1")).to.deep.equal({ v: 1, containerId: "c1" });
   });
 
   it("carry the swap key as it was given, where Docker might drop its own field", () => {
     const unified = { "memory.swap.max": "1048576" };
     const config = resources({ memoryLimitInBytes: 1n << 30n, unified });
-    expect(toContainerEdits(input(config), "c1", undefined).merge).to.deep.equal({
+    expect(toContainerEdits(input(config), "c1").merge).to.deep.equal({
       linux: { resources: { unified } },
     });
   });

@@ -13,6 +13,10 @@ describe("a file of registry credentials", () => {
       "quay.io/org": pair("org:canary-4"),
       "quay.io/org/app": { identitytoken: "canary-5" },
       "empty.example": {},
+      "*.azurecr.io": pair("any:canary-6"),
+      "*.azurecr.io/team": pair("team:canary-7"),
+      "one.azurecr.io": pair("one:canary-8"),
+      "https://r?.ports.example:5000/v2/": pair("port:canary-9"),
     },
     credHelpers: { "helped.example": "pass" },
   });
@@ -26,6 +30,15 @@ describe("a file of registry credentials", () => {
     ["quay.io/org/app", { identitytoken: "canary-5" }],
     ["quay.io.evil.example/x", undefined],
     ["empty.example/x", undefined],
+    ["two.azurecr.io/x", { username: "any", password: "canary-6" }],
+    ["two.azurecr.io/team/x", { username: "team", password: "canary-7" }],
+    ["two.azurecr.io/teams/x", { username: "any", password: "canary-6" }],
+    ["one.azurecr.io/team/x", { username: "one", password: "canary-8" }],
+    ["a.b.azurecr.io/x", undefined],
+    ["azurecr.io/x", undefined],
+    ["r1.ports.example:5000/x", { username: "port", password: "canary-9" }],
+    ["r1.ports.example/x", undefined],
+    ["r12.ports.example:5000/x", undefined],
   ] as const) {
     it(`has ${expected === undefined ? "nothing" : "its own"} for ${repository}`, () => {
       expect(credentialsIn(file, repository)).to.deep.equal(expected);

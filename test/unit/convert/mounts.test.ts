@@ -29,6 +29,12 @@ describe("convert/mounts", () => {
       { ...bind, BindOptions: { Propagation: "rshared" } },
     ],
     [
+      "a propagation that the CRI does not know, as private",
+      { propagation: 9 as never },
+      modern,
+      { ...bind, BindOptions: { Propagation: "rprivate" } },
+    ],
+    [
       "read-only, not recursive",
       { readonly: true },
       modern,
@@ -61,6 +67,18 @@ describe("convert/mounts", () => {
       { Type: "image", Source: id, Target: "/c", ReadOnly: true, ImageOptions: { Subpath: "a/b" } },
     ],
     [
+      "an image that is to be recursively read-only",
+      { hostPath: "", image: { image: id }, readonly: true, recursiveReadOnly: true },
+      modern,
+      { Type: "image", Source: id, Target: "/c", ReadOnly: true },
+    ],
+    [
+      "an image with propagation",
+      { hostPath: "", image: { image: id }, propagation: PROPAGATION_BIDIRECTIONAL },
+      modern,
+      { Type: "image", Source: id, Target: "/c", ReadOnly: true },
+    ],
+    [
       "an image by name",
       { hostPath: "", readonly: true, image: { image: "busybox" } },
       modern,
@@ -72,13 +90,86 @@ describe("convert/mounts", () => {
     });
   }
 
+  for (const [source, root, expected] of [
+    ["/", "/var/lib/docker", true],
+    ["/var", "/var/lib/docker", true],
+    ["/va", "/var/lib/docker", true],
+    ["/var/lib/docker", "/var/lib/docker", true],
+    ["/var/lib/docker/containers", "/var/lib/docker", true],
+    ["/var/lib/docker-data", "/var/lib/docker", true],
+    ["/var/lib/dockershim", "/var/lib/docker", true],
+    ["/var/lib/dock2", "/var/lib/docker", false],
+    ["/var/log", "/var/lib/docker", false],
+    ["/var/lib/docker", "/data/docker", false],
+    ["/data", "/data/docker/100000.100000", true],
+  ] as const) {
+    it(`leaves ${expected ? "Docker its own" : "no"} propagation to ${source} with the data root ${root}`, () => {
+      const facts = { ...modern, dockerRootDir: root };
+      expect(one({ hostPath: source, readonly: true }, facts)?.BindOptions).to.deep.equal({
+        ...(expected ? {} : { Propagation: "rprivate" }),
+        ReadOnlyNonRecursive: true,
+      });
+      for (const [propagation, word] of [
+        [PROPAGATION_HOST_TO_CONTAINER, "rslave"],
+        [PROPAGATION_BIDIRECTIONAL, "rshared"],
+      ] as const)
+        expect(one({ hostPath: source, propagation }, facts)?.BindOptions).to.deep.equal({
+          Propagation: word,
+        });
+    });
+  }
+
+  it("has dockline-oci make what Docker's data root is in recursively read-only, or refuses it", () => {
+    const asked = { hostPath: "/var/lib", readonly: true, recursiveReadOnly: true };
+    const editing = { name: "dockline", recursiveReadOnly: true };
+    const [made] = toDockerMounts([mount(asked)], { ...modern, editing });
+    expect(made?.BindOptions).to.deep.equal({ ReadOnlyNonRecursive: true });
+    refuses(
+      () => one(asked),
+      /^RROUnsupported: mounts\[0\]\.recursive_read_only: .*"\/var\/lib\/docker"/,
+    );
+  });
+
+  it("gives Docker the last of several mounts at one mount point, in the order given", () => {
+    const mounts = [
+      mount({ hostPath: "/1", containerPath: "/x" }),
+      mount({ hostPath: "/2", containerPath: "/y" }),
+      mount({ hostPath: "", image: { image: id }, containerPath: "/x/" }),
+      mount({ hostPath: "/4", containerPath: "/etc//hosts" }),
+      mount({ hostPath: "/5", containerPath: "/a/../x/." }),
+      mount({ hostPath: "/6", containerPath: "/x/z" }),
+      mount({ hostPath: "/7", containerPath: "/etc/hosts" }),
+    ];
+    expect(toDockerMounts(mounts, modern).map(({ Source }) => Source)).to.deep.equal([
+      "/2",
+      "/5",
+      "/6",
+      "/7",
+    ]);
+    refuses(
+      () => toDockerMounts([mount({ hostPath: "rel" }), mount()], modern),
+      /mounts\[0\]\.host_path/,
+    );
+  });
+
+  it("takes a newline and other control characters in a path, as other runtimes do", () => {
+    expect(one({ hostPath: "/a\nb", containerPath: "/\t" })).to.include({
+      Source: "/a\nb",
+      Target: "/\t",
+    });
+  });
+
   const mapping = { hostId: 0, containerId: 0, length: 1 };
   for (const [what, fields, facts, message, kind] of [
     ["no host path", { hostPath: "" }, modern, /mounts\[0\]\.host_path: must not be empty/],
     ["a relative host path", { hostPath: "h" }, modern, /host_path/],
     ["NUL in the host path", { hostPath: "/a\0b" }, modern, /host_path/],
-    ["a newline in the host path", { hostPath: "/a\nb" }, modern, /host_path/],
-    ["a long host path", { hostPath: "/" + "a".repeat(4096) }, modern, /host_path: too long/],
+    [
+      "a long container path",
+      { containerPath: "/" + "a".repeat(4096) },
+      modern,
+      /container_path: too long/,
+    ],
     ["no container path", { containerPath: "" }, modern, /container_path/],
     ["a relative container path", { containerPath: "c" }, modern, /container_path/],
     ["the root", { containerPath: "/" }, modern, /container_path: "\/"/],
@@ -86,7 +177,6 @@ describe("convert/mounts", () => {
     ["uid mappings", { uidMappings: [mapping] }, modern, /uidMappings/],
     ["gid mappings", { gidMappings: [mapping] }, modern, /gidMappings/],
     ["mount options", { mountOptions: ["noexec"] }, modern, /mount_options/],
-    ["unknown propagation", { propagation: 9 }, modern, /propagation: 9/],
     [
       "recursive but writable",
       { recursiveReadOnly: true },
@@ -124,18 +214,6 @@ describe("convert/mounts", () => {
       { hostPath: "", image: { image: id }, imageSubPath: "/a" },
       modern,
       /leaves/,
-    ],
-    [
-      "a recursive image",
-      { hostPath: "", image: { image: id }, readonly: true, recursiveReadOnly: true },
-      modern,
-      /recursive_read_only/,
-    ],
-    [
-      "a shared image",
-      { hostPath: "", image: { image: id }, propagation: PROPAGATION_BIDIRECTIONAL },
-      modern,
-      /propagation/,
     ],
     [
       "an image on an old engine",

@@ -40,7 +40,7 @@ describe("convert/namespaces", () => {
     });
   }
 
-  for (const [what, given, expected] of [
+  for (const [what, given, expected, pod] of [
     [
       "no options",
       undefined,
@@ -55,25 +55,29 @@ describe("convert/namespaces", () => {
       "the host's",
       options(NODE, NODE, NODE),
       { NetworkMode: "container:s", IpcMode: "host", PidMode: "host", UTSMode: "host" },
+      options(NODE, NODE, NODE),
     ],
     [
       "a target's",
       options(POD, TARGET, POD, "abc"),
       { NetworkMode: "container:s", IpcMode: "container:s", PidMode: "container:abc" },
     ],
-    [
-      "its own",
-      options(POD, CONTAINER, CONTAINER),
-      { NetworkMode: "container:s", IpcMode: "private" },
-    ],
   ] as const) {
     it(`gives a container ${what}`, () => {
-      expect(toContainerNamespaces(given, "s", modern, false)).to.deep.equal({
+      expect(toContainerNamespaces(given, "s", modern, false, pod)).to.deep.equal({
         ...expected,
         CgroupnsMode: "private",
       });
     });
   }
+
+  it("gives a container of a pod in the node's network the node's UTS namespace, whatever it says itself", () => {
+    const pod = options(NODE, CONTAINER, POD);
+    for (const own of [undefined, options(POD, CONTAINER, POD)]) {
+      expect(toContainerNamespaces(own, "s", modern, false, pod).UTSMode).to.equal("host");
+      expect(toContainerNamespaces(own, "s", modern, false, own).UTSMode).to.equal(undefined);
+    }
+  });
 
   it("sees host network", () => {
     expect(isHostNetwork(undefined)).to.equal(false);
@@ -103,32 +107,54 @@ describe("convert/namespaces", () => {
     expect(toSandboxNamespaces(userns(NODE), modern, false)).to.not.have.property("UsernsMode");
   });
 
-  for (const [what, given, message] of [
-    ["network CONTAINER", options(CONTAINER, POD, POD), /network: CONTAINER/],
-    ["network TARGET", options(TARGET, POD, POD), /network: TARGET/],
-    ["an unknown network", options(unknownEnum(9), POD, POD), /network: 9/],
-    ["ipc TARGET", options(POD, POD, TARGET), /ipc: TARGET/],
+  for (const [what, given] of [
+    ["network CONTAINER", options(CONTAINER, POD, POD)],
+    ["network TARGET", options(TARGET, POD, POD)],
+    ["an unknown network", options(unknownEnum(9), POD, POD)],
+    ["ipc CONTAINER", options(POD, POD, CONTAINER)],
+    ["ipc TARGET", options(POD, POD, TARGET)],
+    ["an unknown ipc", options(POD, POD, unknownEnum(9))],
   ] as const) {
-    it(`refuses ${what}`, () => {
-      refuses(() => toSandboxNamespaces(given, modern, false), message);
-      refuses(() => toContainerNamespaces(given, "s", modern, false), message);
+    it(`takes ${what} as the pod's, as other runtimes do`, () => {
+      const ordinary = options(POD, POD, POD);
+      for (const pod of [undefined, given, ordinary]) {
+        expect(toContainerNamespaces(given, "s", modern, false, pod)).to.deep.equal(
+          toContainerNamespaces(ordinary, "s", modern, false, ordinary),
+        );
+      }
+      expect(toSandboxNamespaces(given, modern, false)).to.deep.equal(
+        toSandboxNamespaces(ordinary, modern, false),
+      );
     });
   }
 
-  it("refuses pid modes that mean nothing", () => {
-    refuses(
-      () => toSandboxNamespaces(options(POD, TARGET, POD, "a"), modern, false),
-      /pid: TARGET/,
-    );
+  it("takes pid modes without a meaning as those of an ordinary pod", () => {
+    const sandbox = (pid: NamespaceMode) =>
+      toSandboxNamespaces(options(POD, pid, POD, "a"), modern, false);
+    for (const pid of [TARGET, unknownEnum(9) as NamespaceMode]) {
+      expect(sandbox(pid)).to.deep.equal(sandbox(CONTAINER));
+    }
+    const unknown = options(POD, unknownEnum(9), POD);
+    expect(toContainerNamespaces(unknown, "s", modern, false)).to.not.have.property("PidMode");
+  });
+
+  it("gives a container the pod's IPC namespace, whatever it says itself", () => {
+    const ipcOf = (own: NamespaceMode, pod: NamespaceMode) =>
+      toContainerNamespaces(options(POD, POD, own), "s", modern, false, options(POD, POD, pod))
+        .IpcMode;
+    for (const own of [POD, CONTAINER, NODE]) {
+      expect(ipcOf(own, POD)).to.equal("container:s");
+      expect(ipcOf(own, CONTAINER)).to.equal("container:s");
+      expect(ipcOf(own, NODE)).to.equal("host");
+    }
+  });
+
+  it("refuses targets that are no container id", () => {
     for (const target of ["", "a b", "../x", "a:b"]) {
       refuses(
         () => toContainerNamespaces(options(POD, TARGET, POD, target), "s", modern, false),
         /target_id/,
       );
     }
-    refuses(
-      () => toContainerNamespaces(options(POD, unknownEnum(9), POD), "s", modern, false),
-      /pid: mode 9/,
-    );
   });
 });

@@ -14,11 +14,12 @@ const nothing: OciEditsInput = {
   cgroupVersion: 2,
   hostWrites: [],
   mounts: [],
-  recursiveReadOnly: false,
+  recursiveReadOnly: { dataRoot: "/var/lib/docker" },
   ambientCapabilities: [],
   deviceOperations: [],
   podIds: undefined,
   join: undefined,
+  volumes: [],
 };
 const podIds = { hostId: 131072, size: 65536 };
 const mapping = [{ hostId: 131072, containerId: 0, length: 65536 }];
@@ -108,11 +109,27 @@ describe("edits for dockline-oci", () => {
       ]);
     });
 
-    it("become recursively read-only here only where the engine cannot do it", () => {
+    it("become recursively read-only here only where the engine cannot do it, and private", () => {
       const mounts = [mount("/ro", { readonly: true, recursiveReadOnly: true })];
-      expect(toOciEdits({ ...nothing, mounts, recursiveReadOnly: true })?.ops).to.deep.equal([
-        { op: "mountOptions", destination: "/ro", add: ["rro"], remove: [] },
+      expect(toOciEdits({ ...nothing, mounts, recursiveReadOnly: "all" })?.ops).to.deep.equal([
+        { op: "mountOptions", destination: "/ro", add: ["rro", "rprivate"], remove: ["rslave"] },
       ]);
+      const ofDataRoot = { readonly: true, recursiveReadOnly: true, hostPath: "/var/lib" };
+      expect(toOciEdits({ ...nothing, mounts: [mount("/ro", ofDataRoot)] })?.ops).to.deep.equal([
+        { op: "mountOptions", destination: "/ro", add: ["rro", "rprivate"], remove: ["rslave"] },
+      ]);
+    });
+
+    it("leave images alone that are to be recursively read-only: nothing is mounted below", () => {
+      const image = { hostPath: "", image: { image: "busybox" }, recursiveReadOnly: true };
+      const mounts = [mount("/image", image)];
+      expect(toOciEdits({ ...nothing, mounts })).to.equal(undefined);
+      expect(toOciEdits({ ...nothing, mounts, recursiveReadOnly: "all" })).to.equal(undefined);
+    });
+
+    it("change nothing for a mount that a later one covers", () => {
+      const mounts = [mount("/a/", { mountOptions: ["noexec"] }), mount("/a")];
+      expect(toOciEdits({ ...nothing, mounts })).to.equal(undefined);
     });
 
     for (const option of ["rw", "shared", "idmap", "remount", "size=1", ""])
@@ -150,7 +167,9 @@ describe("edits for dockline-oci", () => {
         mount("/plain"),
         mount("/etc/hosts", { uidMappings: mapping, gidMappings: mapping }),
       ];
-      expect(toOciEdits({ ...nothing, podIds, join, mounts })?.userNamespace).to.deep.equal({
+      const volumes = ["/plain", "/declared"];
+      const edits = toOciEdits({ ...nothing, podIds, join, mounts, volumes });
+      expect(edits?.userNamespace).to.deep.equal({
         ...podIds,
         join,
         idmapMounts: [
@@ -158,6 +177,7 @@ describe("edits for dockline-oci", () => {
           { destination: "/etc/hosts" },
           { destination: "/etc/hostname", optional: true },
           { destination: "/etc/resolv.conf", optional: true },
+          { destination: "/declared", optional: true },
         ],
       });
     });

@@ -1,11 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import fc from "fast-check";
+import { inspectFacts } from "../../../src/convert/inspect-facts.ts";
 import { fromHostConfig, mergeResources, planResources } from "../../../src/convert/resources.ts";
 import {
   LinuxContainerResourcesSchema,
   type LinuxContainerResources,
 } from "../../../src/gen/runtime/v1/api_pb.js";
+import { inspectOf } from "./out-support.ts";
 import { modern, old } from "./support.ts";
 
 type Init = Parameters<typeof create<typeof LinuxContainerResourcesSchema>>[1];
@@ -103,6 +105,8 @@ describe("convert/resources: status and updates", () => {
       oomScoreAdj: -997n,
     });
     expect(fromHostConfig(hostConfig, undefined, old)).to.deep.equal(expected);
+    const kept = inspectFacts(inspectOf({ HostConfig: hostConfig }), true).HostConfig;
+    expect(fromHostConfig(kept, undefined, old), "by what is kept").to.deep.equal(expected);
     expect(fromHostConfig({}, undefined, old)).to.deep.equal(resources({}));
     const broken = resources({ cpuShares: -5n });
     expect(fromHostConfig(hostConfig, broken, old)).to.deep.equal(expected);

@@ -30,7 +30,27 @@ describe("convert/resources", () => {
     ],
     ["no cpu quota", { cpuQuota: -1n }, modern, { CpuQuota: -1 }, []],
     ["shares below the kernel's", { cpuShares: 1n }, modern, { CpuShares: 2 }, []],
-    ["a quota below Docker's", { cpuQuota: 999n }, modern, { CpuQuota: 1000 }, []],
+    [
+      "a quota below Docker's",
+      { cpuQuota: 500n },
+      modern,
+      { CpuQuota: 1000, CpuPeriod: 200_000 },
+      [],
+    ],
+    [
+      "a quota below Docker's of a short period",
+      { cpuQuota: 500n, cpuPeriod: 10_000n },
+      modern,
+      { CpuQuota: 1000, CpuPeriod: 20_000 },
+      [],
+    ],
+    [
+      "a quota so small that no period keeps its share",
+      { cpuQuota: 1n, cpuPeriod: 100_000n },
+      modern,
+      { CpuQuota: 1000, CpuPeriod: 1_000_000 },
+      [],
+    ],
     [
       "cpusets",
       { cpusetCpus: "0-1,3", cpusetMems: "0" },
@@ -150,6 +170,13 @@ describe("convert/resources", () => {
     ],
     ["no pids limit", { unified: { "pids.max": "max" } }, modern, { PidsLimit: -1 }, []],
     [
+      "a pids limit of 0, which Docker takes for none",
+      { unified: { "pids.max": "0" } },
+      modern,
+      {},
+      [write("pids.max", "0")],
+    ],
+    [
       "a small memory.low",
       { unified: { "memory.low": "4096" } },
       modern,
@@ -196,6 +223,13 @@ describe("convert/resources", () => {
         write("hugetlb.64KB.limit_in_bytes", "18446744073709551615"),
         write("hugetlb.64KB.rsvd.limit_in_bytes", "18446744073709551615", true),
       ],
+    ],
+    [
+      "no huge pages where the kernel limits none",
+      { hugepageLimits: [{ pageSize: "2MB", limit: 4n * MiB }] },
+      { ...modern, hugepages: false },
+      {},
+      [],
     ],
   ] as [string, Init, typeof modern, object, object[]][]) {
     it(`plans ${what}`, () => {

@@ -124,6 +124,19 @@ describe("convert/sandbox-out", () => {
     });
   }
 
+  it("shows the pod's namespaces where the request named none: that is what its containers share", () => {
+    const spec = encodeSandboxSpec(create(PodSandboxConfigSchema));
+    const labels = toSandboxLabels(sandboxConfig, "", name, { spec });
+    const inspect = inspectOf({ HostConfig: { NetworkMode: "none", IpcMode: "shareable" } });
+    const status = toPodSandboxStatus(facts(readIdentity({ name, labels })!, { inspect }), {
+      ready: true,
+      ips: [],
+    });
+    const { POD } = NamespaceMode;
+    const options = { network: POD, pid: POD, ipc: POD };
+    expect(status.linux?.namespaces?.options).to.deep.include(options);
+  });
+
   it("reads a legacy sandbox that was not inspected", () => {
     const status = toPodSandboxStatus(facts(legacy), { ready: true, ips: [] });
     expect(status.linux?.namespaces?.options?.network).to.equal(NamespaceMode.POD);

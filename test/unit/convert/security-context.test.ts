@@ -48,6 +48,9 @@ describe("convert/security-context", () => {
     // 20.10 takes "ALL" for what the kernel knows, and the start would fail.
     expect(caps(old, ["ALL"], ["KILL"]).CapDrop).to.deep.equal(["KILL", "SYS_RESOURCE"]);
     expect(caps(old, ["KILL"], []).CapDrop).to.deep.equal([]);
+    // It refuses the names that are younger than it; nobody has those there.
+    expect(caps(old, [], ["PERFMON", "cap_bpf", "KILL"]).CapDrop).to.deep.equal(["KILL"]);
+    expect(caps(modern, [], ["PERFMON"]).CapDrop).to.deep.equal(["PERFMON"]);
   });
 
   it("passes capabilities and paths on as given", () => {
@@ -144,13 +147,23 @@ describe("convert/security-context", () => {
         { seccompProfilePath: "localhost//etc/p.json" },
       ]) {
         expect(options(fields, modern, text)).to.deep.equal(expected);
-        // eslint-disable-next-line @typescript-eslint/no-deprecated -- still to be understood
+
         const { seccomp, seccompProfilePath } = context(fields);
         expect(localhostSeccompPath(seccomp, seccompProfilePath)).to.equal("/etc/p.json");
         expect(localhostSeccompPath(seccomp, seccompProfilePath, true)).to.equal(undefined);
       }
       expect(localhostSeccompPath(undefined)).to.equal(undefined);
       expect(localhostSeccompPath(profile(RuntimeDefault))).to.equal(undefined);
+    });
+
+    it("sends every number and string of a localhost profile as it is", () => {
+      const args =
+        '[{"index":0,"value":9007199254740993,"valueTwo":18446744073709551615,"op":"SCMP_CMP_EQ"}]';
+      const profileText = `{"x":"a \\"b\\\\","y":"\\t","args":${args},"z":1e3}`;
+      const spaced = `\n\t{ "x" : "a \\"b\\\\" ,\r\n"y":"\\t", "args":${args.replaceAll(",", " , ")},"z":1e3 } \n`;
+      expect(options({ seccomp: profile(Localhost, "/p") }, modern, spaced)).to.deep.equal([
+        `seccomp=${profileText}`,
+      ]);
     });
 
     for (const [what, fields, text] of [
@@ -193,7 +206,7 @@ describe("convert/security-context", () => {
     ] as [string, Init, string[], string | undefined][]) {
       it(`translates ${what}`, () => {
         expect(options(fields)).to.deep.equal(expected);
-        // eslint-disable-next-line @typescript-eslint/no-deprecated -- still to be understood
+
         const { apparmor, apparmorProfile } = context(fields);
         expect(localhostAppArmorProfile(apparmor, apparmorProfile)).to.equal(name);
       });

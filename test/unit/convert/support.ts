@@ -17,6 +17,7 @@ export const modern: EngineFacts = {
   logMaxFiles: 4,
   shimPerPod: true,
   dockerRootDir: "/var/lib/docker",
+  cdiFolders: ["/etc/cdi", "/var/run/cdi"],
 };
 
 /** Debian's Docker 20.10 on cgroup v1. */
@@ -26,6 +27,7 @@ export const old: EngineFacts = {
   cgroupDriver: "cgroupfs",
   cgroupVersion: 1,
   apparmorEnabled: false,
+  cdiFolders: [],
 };
 
 export function refuses(

@@ -1,6 +1,10 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { expect } from "chai";
-import { requireSamePodIds, toPodIds } from "../../../src/convert/user-namespace.ts";
+import {
+  mappingWarning,
+  requireSamePodIds,
+  toPodIds,
+} from "../../../src/convert/user-namespace.ts";
 import {
   NamespaceMode,
   NamespaceOptionSchema,
@@ -45,7 +49,6 @@ describe("a pod's user namespace", () => {
       { mode: POD, uids: [{ ...one[0], containerId: 1 }], gids: one },
       /id 0 of the container is not mapped/,
     ],
-    ["root of the host", { mode: POD, uids: [{ ...one[0], hostId: 0 }], gids: one }, /below 65536/],
     ["length 0", { mode: POD, uids: [{ ...one[0], length: 0 }], gids: one }, /length 0/],
     [
       "ids beyond 32 bits",
@@ -57,6 +60,20 @@ describe("a pod's user namespace", () => {
     it(`refuses ${what}`, () => {
       refuses(() => ids(userns as MessageInitShape<typeof UserNamespaceSchema>), message);
     });
+
+  it("takes ids of the node's own users, with a warning", () => {
+    for (const [hostId, words] of [
+      [0, /from 0 on, its root being the node's root/],
+      [1000, /from 1000 on$/],
+      [65535, /from 65535 on$/],
+      [65536, /^$/],
+    ] as const) {
+      const mapping = [{ hostId, containerId: 0, length: 100000 }];
+      const taken = ids({ mode: POD, uids: mapping, gids: mapping });
+      expect(taken).to.deep.equal({ hostId, size: 100000 });
+      expect(mappingWarning(taken)).to.match(words);
+    }
+  });
 
   for (const kind of ["network", "pid", "ipc"] as const)
     it(`refuses the node's ${kind} namespace beside it`, () => {

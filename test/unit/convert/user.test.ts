@@ -1,8 +1,18 @@
 import { create } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import fc from "fast-check";
-import { needsImageAccounts, toDockerUser, type RunAs } from "../../../src/convert/run-as.ts";
-import { lookupAccount, parseImageUser } from "../../../src/convert/user.ts";
+import {
+  needsImageAccounts,
+  toDockerUser,
+  wantsFixedIds,
+  type RunAs,
+} from "../../../src/convert/run-as.ts";
+import {
+  lookupAccount,
+  parseImageUser,
+  processIdsOf,
+  resolveUser,
+} from "../../../src/convert/user.ts";
 import { Int64ValueSchema, SupplementalGroupsPolicy } from "../../../src/gen/runtime/v1/api_pb.js";
 import { refuses, unknownEnum } from "./support.ts";
 
@@ -31,8 +41,12 @@ describe("convert/user", () => {
     ["9007199254740993", undefined, "9007199254740993"],
     ["1".repeat(30), undefined, "1".repeat(30)],
     ["-1", undefined, "-1"],
-    ["+1", undefined, "+1"],
-    ["007", undefined, "007"],
+    ["+1", 1n, ""],
+    ["007", 7n, ""],
+    ["0001000:0002", 1000n, ""],
+    [`${"0".repeat(30)}5`, 5n, ""],
+    ["000", 0n, ""],
+    ["02147483648", undefined, "02147483648"],
     ["1e3", undefined, "1e3"],
     ["0x10", undefined, "0x10"],
     [" 1", undefined, " 1"],
@@ -46,7 +60,7 @@ describe("convert/user", () => {
   }
 
   it("looks accounts up by name and by uid", () => {
-    const app = { primaryGid: 1001n, memberGids: [50n, 60n] };
+    const app = { primaryGid: 1001n, memberGids: [50n, 60n, 0n] };
     expect(lookupAccount(accounts, "app")).to.deep.equal(app);
     expect(lookupAccount(accounts, "1000")).to.deep.equal(app);
     expect(lookupAccount(accounts, "4242")).to.deep.equal({ primaryGid: 0n, memberGids: [] });
@@ -57,13 +71,37 @@ describe("convert/user", () => {
     });
   });
 
-  it("refuses an image that names a user by another's number", () => {
-    const hostile = { passwd: "1000:x:0:0::/:\n", group: "" };
-    expect(() => lookupAccount(hostile, "1000")).to.throw(/calls uid 0/);
-    refuses(
-      () => toDockerUser(runAs({ runAsUser: int(1000n) }), { accounts: hostile }),
-      /run_as_user/,
-    );
+  it("takes a number for an id, also where it is the name of somebody else", () => {
+    const hostile = { passwd: "1000:x:0:0::/:\n", group: "1000:x:0:\nroot:x:0:1000\n" };
+    expect(lookupAccount(hostile, "1000")).to.deep.equal({ primaryGid: 0n, memberGids: [] });
+    expect(resolveUser(hostile, "1000:1000")).to.deep.equal({
+      uid: 1000n,
+      gid: 1000n,
+      memberGids: [],
+    });
+    const request = runAs({ runAsUser: int(1000n) });
+    const facts = { accounts: hostile, user: "", fixed: true };
+    expect(toDockerUser(request, facts)).to.deep.equal({ User: "1000:0", GroupAdd: [] });
+    expect(processIdsOf(hostile, "1000", []).supplementalGroups).to.deep.equal([0n]);
+    expect(() => processIdsOf(hostile, "1000", ["1000"])).to.throw(/calls gid 0 "1000"/);
+  });
+
+  it("takes lines that end early or have no numbers, as other runtimes do", () => {
+    const short = {
+      passwd: "early:x:1000\nbare\nodd:x:a:b\n#hash:x:5:6\n",
+      group: "wheel:x:10:early\nempty\nnone:x:q:early\n#no:x:7:early\nlow:x:-2:early\n",
+    };
+    const user = (name: string) => resolveUser(short, name);
+    expect(user("early")).to.deep.equal({ uid: 1000n, gid: 0n, memberGids: [10n, 0n] });
+    expect(user("bare")).to.deep.equal({ uid: 0n, gid: 0n, memberGids: [] });
+    expect(user("odd")).to.deep.equal({ uid: 0n, gid: 0n, memberGids: [] });
+    expect(user("#hash")).to.deep.equal({ uid: 5n, gid: 6n, memberGids: [] });
+    expect(user("5").gid).to.equal(6n);
+    expect(user("early:empty").gid).to.equal(0n);
+    expect(() => user("early:#no")).to.throw(/no group "#no"/);
+    expect(() => user("early:low")).to.throw(/group id -2 is not in/);
+    const below = { passwd: "nobody:x:-2:-2::/:\n", group: "" };
+    expect(() => resolveUser(below, "nobody")).to.throw(/user id -2 is not in/);
   });
 });
 
@@ -73,6 +111,18 @@ describe("convert/run-as", () => {
     ["nothing", undefined, {}, { GroupAdd: [] }],
     ["an empty context", runAs({}), {}, { GroupAdd: [] }],
     ["a uid", runAs({ runAsUser: int(0n) }), {}, { User: "0", GroupAdd: [] }],
+    [
+      "root where the image has no user",
+      runAs({ runAsUser: int(0n) }),
+      { user: "" },
+      { GroupAdd: [] },
+    ],
+    [
+      "root where the image has one",
+      runAs({ runAsUser: int(0n) }),
+      { user: "app" },
+      { User: "0", GroupAdd: [] },
+    ],
     ["a name", runAs({ runAsUsername: "app" }), {}, { User: "app", GroupAdd: [] }],
     [
       "a name before a uid",
@@ -91,7 +141,7 @@ describe("convert/run-as", () => {
       "Merge with the image's groups beside a gid",
       runAs({ runAsUser: int(1000n), runAsGroup: int(2n), supplementalGroups: [50n] }),
       image,
-      { User: "1000:2", GroupAdd: ["50", "60"] },
+      { User: "1000:2", GroupAdd: ["50", "60", "0"] },
     ],
     [
       "Strict with a gid",
@@ -153,6 +203,61 @@ describe("convert/run-as", () => {
 
   it("refuses a name that the image does not have", () => {
     refuses(() => toDockerUser(runAs({ runAsUsername: "ghost" }), image), /no user "ghost"/);
+  });
+
+  for (const [what, request, user, expected] of [
+    ["a uid", runAs({ runAsUser: int(1000n) }), "", ["1000:1001", ["50", "60", "0"]]],
+    ["no request", undefined, "app", ["1000:1001", ["50", "60", "0"]]],
+    ["an image's group", runAs({}), "app:docker", ["1000:60", []]],
+    ["an image's group by number", runAs({}), "app:7777", ["1000:7777", []]],
+    [
+      "Strict with an image's group",
+      runAs({ supplementalGroups: [9n], supplementalGroupsPolicy: Strict }),
+      "app:docker",
+      ["1000:60", ["9"]],
+    ],
+    [
+      "a gid",
+      runAs({ runAsUsername: "app", runAsGroup: int(5n), supplementalGroups: [50n] }),
+      "",
+      ["1000:5", ["50", "60", "0"]],
+    ],
+    ["an unknown uid", runAs({ runAsUser: int(4242n) }), "app", ["4242:0", []]],
+  ] as const) {
+    it(`fixes the ids of ${what}`, () => {
+      const [User, GroupAdd] = expected;
+      expect(toDockerUser(request, { accounts, user, fixed: true })).to.deep.equal({
+        User,
+        GroupAdd,
+      });
+    });
+  }
+
+  it("fixes no ids that the image does not have, or that are none", () => {
+    for (const [user, message] of [
+      ["ghost", /image: the image has no user "ghost"/],
+      ["app:ghosts", /the image has no group "ghosts"/],
+      ["4294967295", /user id 4294967295 is not in/],
+    ] as const) {
+      refuses(() => toDockerUser(undefined, { accounts, user, fixed: true }), message);
+    }
+  });
+
+  it("says whose ids are to be fixed: all but root's and plain numbers", () => {
+    for (const [request, user, wanted] of [
+      [undefined, "", false],
+      [undefined, "root", false],
+      [undefined, "0:root", false],
+      [undefined, "1000:1000", false],
+      [undefined, "1000", true],
+      [undefined, "app", true],
+      [undefined, ":staff", true],
+      [runAs({ runAsUser: int(0n) }), "app", false],
+      [runAs({ runAsUser: int(5n) }), "", true],
+      [runAs({ runAsUser: int(5n), runAsGroup: int(5n) }), "", false],
+      [runAs({ runAsUsername: "app", runAsGroup: int(5n) }), "", true],
+    ] as const)
+      expect(wantsFixedIds(request, user), user).to.equal(wanted);
   });
 
   it("refuses Strict without the accounts it needs, and says when they are needed", () => {

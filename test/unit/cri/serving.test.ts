@@ -35,9 +35,17 @@ describe("serving", () => {
   });
 
   const endpoint = (): string => `unix://${folder.path("s.sock")}`;
+  const told: { rpc: string; code: string }[] = [];
+  const logged: object[] = [];
   const serve = async (handlers: Handlers<typeof RuntimeService>): Promise<Rig> => {
     const server = createGrpcServer();
-    const { observe, inFlight } = createObserver({ log: silentLogger });
+    told.length = 0;
+    logged.length = 0;
+    const log = { ...silentLogger, error: (fields: object) => logged.push(fields) };
+    const { observe, inFlight } = createObserver({
+      log,
+      onCall: ({ rpc, code }) => told.push({ rpc, code }),
+    });
     const bound = bindService(RuntimeService, handlers, { log: silentLogger, observe });
     server.addService(bound.definition, bound.implementation);
     const listener = await listen(server, endpoint(), inFlight, silentLogger);
@@ -66,7 +74,7 @@ describe("serving", () => {
     });
     expect(await failure(runtime.status({}))).to.deep.equal({
       code: "INTERNAL",
-      details: "rejected",
+      details: "Status: rejected",
     });
     expect((await failure(runtime.runtimeConfig({}))).code).to.equal("INTERNAL");
     expect((await failure(runtime.listContainers({}))).code).to.equal("INTERNAL");
@@ -74,6 +82,33 @@ describe("serving", () => {
       code: "UNIMPLEMENTED",
       details: "ListPodSandbox is not implemented",
     });
+  });
+
+  it("counts an answer that cannot be encoded as an error: log, metrics and caller agree", async () => {
+    const { runtime } = await serve({
+      listContainers: () => Promise.resolve({ containers: [7] } as never),
+      // eslint-disable-next-line @typescript-eslint/require-await -- the interface is that of a stream
+      streamContainers: async function* () {
+        yield { containers: [7] } as never;
+      },
+    });
+    const failed = await failure(runtime.listContainers({}));
+    expect(failed.code).to.equal("INTERNAL");
+    expect(failed.details).to.match(/^ListContainers: /);
+    expect(told).to.deep.equal([{ rpc: "ListContainers", code: "INTERNAL" }]);
+    expect(logged).to.have.length(1);
+    expect(logged[0]).to.include({ rpc: "ListContainers", code: "INTERNAL" });
+  });
+
+  it("sends details whose cut falls into a pair of surrogates", async () => {
+    const { runtime } = await serve({
+      version: () => {
+        throw new CriError("NotFound", `x${"😀".repeat(3000)}`);
+      },
+    });
+    const failed = await failure(runtime.version({}));
+    expect(failed.code).to.equal("NOT_FOUND");
+    expect(failed.details).to.match(/\.\.\.$/);
   });
 
   it("sends bytes that are ready as they are", async () => {
@@ -128,6 +163,21 @@ describe("serving", () => {
       await call;
     });
   }
+
+  it("answers beside hundreds of calls that wait, on one connection", async () => {
+    const end = new AbortController();
+    const { runtime, inFlight } = await serve({
+      stopContainer: () =>
+        new Promise((resolve) => end.signal.addEventListener("abort", () => resolve({}))),
+      version: () => Promise.resolve({ version: "x" }),
+    });
+    const stops = Array.from({ length: 1000 }, () => runtime.stopContainer({ containerId: "c" }));
+    await until(() => inFlight() === 1000);
+    const { version } = await runtime.version({}, { timeoutMs: 1_000 });
+    expect(version).to.equal("x");
+    end.abort();
+    await Promise.all(stops);
+  });
 
   it("has a socket for root only, which replaces a stale one and goes when closed", async () => {
     const { listener, runtime } = await serve({ version: () => Promise.resolve({}) });

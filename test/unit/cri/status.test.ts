@@ -1,3 +1,4 @@
+import { readFileSync, renameSync } from "node:fs";
 import { status as GrpcCode } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { codeName, toStatusObject } from "../../../src/cri/status.ts";
@@ -31,7 +32,8 @@ describe("the status of an error", () => {
 
   for (const [error, code] of [
     [engine("unreachable"), "UNAVAILABLE"],
-    [engine("timeout"), "DEADLINE_EXCEEDED"],
+    [engine("timeout"), "UNAVAILABLE"],
+    [engine("busy"), "UNAVAILABLE"],
     [engine("aborted"), "CANCELLED"],
     [engine("protocol"), "INTERNAL"],
     [engine("status", 400), "INVALID_ARGUMENT"],
@@ -59,9 +61,47 @@ describe("the status of an error", () => {
     });
   }
 
+  for (const [fail, text] of [
+    [() => readFileSync("/proc/none/x"), "Status: open /proc/none/x: no such file or directory"],
+    [
+      () => renameSync("/none/a", "/none/b"),
+      "Status: rename /none/a to /none/b: no such file or directory",
+    ],
+    [() => readFileSync("/proc"), "Status: read: illegal operation on a directory"],
+    [
+      () => {
+        throw new Error("connect ECONNREFUSED /run/x.sock");
+      },
+      "Status: connect /run/x.sock: connection refused",
+    ],
+    [
+      () => {
+        throw new Error("spawn /bin/none ENOENT");
+      },
+      "Status: spawn /bin/none: no such file or directory",
+    ],
+    [
+      () => {
+        throw new Error("connect to EAST");
+      },
+      "Status: connect to EAST",
+    ],
+  ] as const) {
+    it(`says in words what a system call failed with: ${text}`, () => {
+      try {
+        fail();
+      } catch (error) {
+        expect(toStatusObject(error, "Status").details).to.equal(text);
+        return;
+      }
+      throw new Error("nothing failed");
+    });
+  }
+
   it("has its words on one line, and not too many", () => {
     const { code, details } = toStatusObject(
       new CriError("NotFound", `a\n  b\r\n${"x".repeat(9999)}`),
+      "ContainerStatus",
     );
     expect(code).to.equal(GrpcCode.NOT_FOUND);
     expect(details)

@@ -14,10 +14,15 @@ const starting: Look = { Running: true, Pid: 0 };
 const created: Look = { Running: false, Pid: 0, ExitCode: null };
 const over: Look = { Running: false, Pid: 42, ExitCode: 0 };
 
-/** Ends an exec that each look finds as listed, the last one for good. */
-async function end(looks: readonly Look[], kills: readonly number[] = [1]) {
+/** Ends an exec that each look finds as listed, the last one for good. A kill of NaN throws. */
+async function end(
+  looks: readonly Look[],
+  kills: readonly number[] = [1],
+  shims: (number | "none" | "unknown")[] = ["none"],
+) {
   const left = [...looks];
   const killsLeft = [...kills];
+  const shimsLeft = [...shims];
   const killed: number[] = [];
   let seen = 0;
   const pauses: number[] = [];
@@ -37,9 +42,12 @@ async function end(looks: readonly Look[], kills: readonly number[] = [1]) {
         return new Promise((resolve) => setImmediate(resolve));
       },
     },
+    pidOf: () => (shimsLeft.length > 1 ? shimsLeft.shift() : shimsLeft[0]) ?? "none",
     killExecTree: (pid) => {
       killed.push(pid);
-      return (killsLeft.length > 1 ? killsLeft.shift() : killsLeft[0]) ?? 1;
+      const count = (killsLeft.length > 1 ? killsLeft.shift() : killsLeft[0]) ?? 1;
+      if (Number.isNaN(count)) return Promise.reject(new Error("EMFILE: too many open files"));
+      return Promise.resolve(count);
     },
   });
   await endExec("e", "c");
@@ -79,6 +87,32 @@ describe("the end of an exec that nobody waits for", () => {
   it("is tried again when no process was found to kill", async () => {
     expect((await end([running], [0, 0, 3])).killed).to.deep.equal([42, 42, 42]);
     expect(await end([running, over], [0])).to.include({ looks: 2 });
+  });
+
+  it("is tried again when the kill could not be tried, or broke off half-way", async () => {
+    const { looks, killed } = await end([running], [NaN, NaN, 1]);
+    expect({ looks, killed }).to.deep.equal({ looks: 3, killed: [42, 42, 42] });
+    for (const look of [gone, refused(500)]) {
+      expect((await end([look], [NaN, 1], [77])).killed).to.deep.equal([77, 77]);
+    }
+  });
+
+  it("is found by its shim when Docker has lost it or does not answer", async () => {
+    for (const look of [gone, refused(500)]) {
+      expect(await end([look], [1], [77])).to.include({ looks: 1, pausedMs: 0 });
+      expect((await end([look], [1], [77])).killed).to.deep.equal([77]);
+    }
+  });
+
+  it("is not taken for done while neither Docker nor its shim can be asked", async () => {
+    const { looks, killed } = await end([gone], [1], ["unknown", "unknown", 77]);
+    expect({ looks, killed }).to.deep.equal({ looks: 3, killed: [77] });
+  });
+
+  it("that Docker has never been told to start is not looked for any longer than half a minute", async () => {
+    const { looks, pausedMs } = await end([created]);
+    expect(looks).to.be.below(90);
+    expect(pausedMs).to.be.within(25_000, 40_000);
   });
 
   it("is given up after ten minutes", async () => {

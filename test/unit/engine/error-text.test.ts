@@ -49,12 +49,42 @@ describe("oneLine", () => {
     expect(text).to.contain("https://***@reg.example/v2/x?***");
   });
 
+  it("masks credentials also beside a slash", () => {
+    for (const text of [
+      '{"/secret": "hunter2"}',
+      "wrong username/password: hunter2",
+      "wrong username/password:hunter2",
+      "login with token:hunter2",
+      "https://reg.example/team/token:hunter2",
+      "team/token=hunter2",
+      "team/Password:hunter2",
+      "https://reg.example/v2/token: hunter2",
+      "/run/token=hunter2",
+      "/run/token:hunter2",
+      "in /run the password: hunter2",
+      "/run/token and token: hunter2",
+    ])
+      expect(oneLine(text)).not.to.contain("hunter2");
+  });
+
   it("leaves ordinary engine messages alone", () => {
     for (const text of [
       'Conflict. The container name "/k8s_a" is already in use by container "0f".',
       'Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused',
       "manifest for reg.example/a/b@sha256:0123 not found: manifest unknown",
       "unauthorized: authentication required",
+      'error mounting "/x" to rootfs at "/etc/passwd": mount /x:/etc/passwd, flags: 0x5000: not a directory',
+      "open /run/secrets/token: no such file or directory",
+      "lstat '/a.b/my-secret': permission denied",
+      "stat (/auth: not a directory",
+      "mount src=/etc/passwd: device or resource busy",
+      "No such image: team/token:v1",
+      'failed to resolve reference "reg.example:5000/a/my-secret:1.2-rc1": not found',
+      "manifest for docker.io/library/auth:latest not found: manifest unknown",
+      "manifest for team/password:v1: unknown",
+      `No such image: team/token:v1@sha256:${"0".repeat(64)}`,
+      "No such image: token:v1",
+      'conflict: unable to remove repository reference "my-secret:v1" (must force)',
     ]) {
       expect(oneLine(text)).to.equal(text);
     }
@@ -68,7 +98,18 @@ describe("oneLine", () => {
         expect(line).not.to.match(/[\u0000-\u001f\u2028]/);
       }),
     );
-    for (const unit of ["http://", "://", "bearer ", "token=", "a", " ", "@", "?"]) {
+    for (const unit of [
+      "http://",
+      "://",
+      "bearer ",
+      "token=",
+      "a",
+      " ",
+      "@",
+      "?",
+      "/token",
+      '/token": ',
+    ]) {
       const startedAt = performance.now();
       oneLine(unit.repeat((1 << 20) / unit.length));
       expect(performance.now() - startedAt, unit).to.be.lessThan(500);

@@ -24,7 +24,6 @@ describe("transport against servers that misbehave", () => {
       const error = await failureOf(engine.inspectContainer("0f"));
       expect(error.failure, head).to.equal("unreachable");
       expect(error.message).to.match(/^inspect container: no connection to docker: /);
-      expect(engine.connection.connected).to.equal(false);
     }
   });
 
@@ -35,16 +34,13 @@ describe("transport against servers that misbehave", () => {
     expect((await failureOf(engine.inspectContainer("0f"))).failure).to.equal("unreachable");
   });
 
-  it("gives up at the deadline: before headers, inside a body, and while it waits for a place", async () => {
-    const { engine } = await start(
-      (socket, head) => {
-        if (head.includes("/slow/")) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{");
-      },
-      { inFlight: 2 },
-    );
+  it("gives up at the deadline: before headers and inside a body", async () => {
+    const { engine } = await start((socket, head) => {
+      if (head.includes("/slow/")) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{");
+    });
     const options = { timeoutMs: 60 };
     const results = await Promise.all(
-      ["hang", "slow", "queued"].map((id) => failureOf(engine.inspectContainer(id, options))),
+      ["hang", "slow"].map((id) => failureOf(engine.inspectContainer(id, options))),
     );
     for (const error of results) {
       expect(error.failure).to.equal("timeout");
@@ -162,13 +158,13 @@ describe("transport against servers that misbehave", () => {
 
   it("reuses connections for short calls and takes new ones for long calls", async () => {
     const { engine, server } = await start((socket, head) => {
-      if (head.includes("/wait")) socket.write(httpAnswer(200, '{"StatusCode":3}'));
+      if (head.includes("/stop")) socket.write("HTTP/1.1 204 No Content\r\n\r\n");
       else socket.write(httpAnswer(200, inspectBody));
     });
     for (let i = 0; i < 5; i += 1) await engine.inspectContainer("0f");
     expect(server.accepted()).to.equal(2);
-    expect(await engine.waitContainer("0f")).to.equal(3);
-    expect(await engine.waitContainer("0f")).to.equal(3);
+    expect(await engine.stopContainer("0f", 1)).to.equal(true);
+    expect(await engine.stopContainer("0f", 1)).to.equal(true);
     expect(server.accepted()).to.equal(4);
   });
 
@@ -203,29 +199,89 @@ describe("transport against servers that misbehave", () => {
     const path = folder.path("later.sock");
     const engine = createDockerEngine({ endpoint: `unix://${path}`, log: silentLogger });
     expect((await failureOf(engine.ping())).failure).to.equal("unreachable");
-    expect(engine.connection).to.deep.equal({ connected: false, apiVersion: undefined });
+    expect(engine.connection).to.deep.equal({ apiVersion: undefined });
     expect(engine.supports(41)).to.equal(false);
     const error = await failureOf(engine.listImages());
     expect(error.operation).to.equal("list images");
-    expect(error.message).to.match(/^list images: no connection to docker: connect ENOENT /);
+    expect(error.message).to.match(
+      /^list images: no connection to docker: connect \/.*: no such file or directory$/,
+    );
     const server = await startRawServer(path, (socket) => socket.write(httpAnswer(200, "[]")));
     expect(await engine.listImages()).to.deep.equal([]);
-    expect(engine.connection).to.deep.equal({ connected: true, apiVersion: [1, 47] });
+    expect(engine.connection).to.deep.equal({ apiVersion: [1, 47] });
     engine.close();
     await server.close();
     folder.remove();
   });
 
+  it("refuses requests at once after two pings without an answer, not after one", async () => {
+    let answered = true;
+    const { engine } = await start(
+      (socket, head) => {
+        if (!answered) return;
+        const body = head.startsWith("GET /_ping") ? "OK" : "[]";
+        socket.write(httpAnswer(200, body, { "Api-Version": "1.47" }));
+      },
+      { handlePing: true },
+    );
+    await engine.ping();
+    answered = false;
+    await failureOf(engine.ping({ timeoutMs: 50 }));
+    answered = true;
+    expect(await engine.listImages()).to.deep.equal([]);
+    answered = false;
+    for (let ping = 0; ping < 2; ping += 1) await failureOf(engine.ping({ timeoutMs: 50 }));
+    const error = await failureOf(engine.listImages());
+    expect(error.message).to.match(/docker does not answer its ping/);
+    answered = true;
+    await engine.ping();
+    expect(await engine.listImages()).to.deep.equal([]);
+  });
+
+  it("takes an event for an answer: an engine that tells of events gets its requests", async () => {
+    let answered = true;
+    let tell = (): void => undefined;
+    const event = '{"Type":"container","Action":"die","Actor":{"ID":"0f"},"timeNano":1}\n';
+    const { engine } = await start(
+      (socket, head) => {
+        if (head.includes("/events")) {
+          socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+          tell = () => socket.write(`${event.length.toString(16)}\r\n${event}\r\n`);
+        } else if (answered) {
+          const body = head.startsWith("GET /_ping") ? "OK" : "[]";
+          socket.write(httpAnswer(200, body, { "Api-Version": "1.47" }));
+        }
+      },
+      { handlePing: true },
+    );
+    const ended = new AbortController();
+    let onSubscribed = (): void => undefined;
+    const subscribed = new Promise<void>((resolve) => (onSubscribed = resolve));
+    const options = { signal: ended.signal, onSubscribed };
+    const events = engine.events({}, options)[Symbol.asyncIterator]();
+    const first = events.next();
+    await subscribed;
+    answered = false;
+    for (let ping = 0; ping < 2; ping += 1) await failureOf(engine.ping({ timeoutMs: 50 }));
+    await failureOf(engine.listImages());
+    tell();
+    expect((await first).done).to.equal(false);
+    answered = true;
+    expect(await engine.listImages()).to.deep.equal([]);
+    ended.abort();
+    await events.next();
+  });
+
   it("counts a frozen engine as absent when the ping gets no answer", async () => {
     const { engine, server } = await start(() => undefined, { handlePing: true });
-    const error = await failureOf(engine.ping({ timeoutMs: 40 }));
-    expect([error.failure, engine.connection.connected]).to.deep.equal(["timeout", false]);
+    const error = await failureOf(engine.ping({ timeoutMs: 1_000 }));
+    expect(error.failure).to.equal("timeout");
     expect(server.requests).to.have.length(1);
   });
 
   it("ends everything under way when it is closed", async () => {
     const { engine } = await start(() => undefined);
-    const waiting = failureOf(engine.waitContainer("0f"));
+    const waiting = failureOf(engine.stopContainer("0f", 100));
     await sleep(20);
     engine.close();
     expect((await waiting).failure).to.equal("aborted");

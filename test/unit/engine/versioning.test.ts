@@ -18,7 +18,7 @@ describe("API version negotiation", () => {
     fake.docker.apiVersion = [1, 43];
     fake.docker.comeBack();
     await engine.listImages();
-    expect(engine.connection).to.deep.equal({ connected: true, apiVersion: [1, 43] });
+    expect(engine.connection).to.deep.equal({ apiVersion: [1, 43] });
     expect(proxy.requests.at(-1)?.path).to.equal("/v1.43/images/json");
   });
 

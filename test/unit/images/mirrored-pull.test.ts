@@ -31,15 +31,20 @@ describe("pulling through mirrors", () => {
         return Promise.resolve();
       },
     },
-    mirrorsOf: (repository) => ["m1/x", "m2/x"].filter(() => repository === "origin/x"),
+    mirrorsOf: (repository) =>
+      repository === "same/x"
+        ? ["same/cache/x"]
+        : repository === "origin/x"
+          ? ["m1/x", "m2/x"]
+          : [],
     credentials: (repository) =>
       Promise.resolve({ auth: { username: `node@${repository}` }, problem }),
     log: silentLogger,
   });
-  const pull = (tagOrDigest = "1", auth?: typeof kubelets) =>
+  const pull = (tagOrDigest = "1", auth?: typeof kubelets, repository = "origin/x") =>
     puller.pull({
-      image: "origin/x",
-      repository: "origin/x",
+      image: repository,
+      repository,
       tagOrDigest,
       auth,
       signal: new AbortController().signal,
@@ -84,6 +89,15 @@ describe("pulling through mirrors", () => {
     pulls = [];
     await pull();
     expect(pulls[2]?.auth).to.deep.equal({ username: "node@origin/x" });
+  });
+
+  it("shows the kubelet's credentials to a mirror on the image's own registry", async () => {
+    expect(await pull("1", kubelets, "same/x")).to.equal("same/x:1");
+    await pull("1", undefined, "same/x");
+    expect(pulls.map(({ repository, auth }) => [repository, auth])).to.deep.equal([
+      ["same/cache/x", kubelets],
+      ["same/cache/x", { username: "node@same/cache/x" }],
+    ]);
   });
 
   it("keeps the registry's own words and names what failed before", async () => {
@@ -142,7 +156,7 @@ describe("pulling through mirrors", () => {
           .to.match(/chmod 600/)
           .and.to.not.include("canary");
       }
-      expect((await ask(folder.path("none"))).problem).to.match(/ENOENT/);
+      expect((await ask(folder.path("none"))).problem).to.match(/no such file/);
       expect((await ask(folder.path("."))).problem).to.match(/not a regular file/);
     });
   });

@@ -97,6 +97,28 @@ describe("the container index", () => {
   });
 
   describe("own writes", () => {
+    it("cost no inspect between a create and its start, whoever tells of the create first", async () => {
+      for (const eventFirst of [true, false]) {
+        const name = podName(eventFirst ? "event" : "answer");
+        const body = createBody(name);
+        r.docker.events.fate = () => (eventFirst ? "deliver" : "hold");
+        const before = r.asked("inspectContainer");
+        const { id } = await r.engine.createContainer(name, body);
+        // The event comes on another connection than the answer.
+        if (eventFirst) await r.clock.advance(30);
+        r.index.created(id, name, body);
+        r.docker.events.release();
+        await r.clock.advance(200);
+        expect(r.asked("inspectContainer") - before, `event first: ${eventFirst}`).to.equal(0);
+        r.docker.events.fate = () => "deliver";
+        await r.engine.startContainer(id);
+        r.index.touched(id, "running");
+        await r.clock.advance(600);
+        expect(r.asked("inspectContainer") - before).to.equal(1);
+        expect(r.index.peek(id)?.dirty).to.equal(false);
+      }
+    });
+
     it("are in the next read, before any event or inspect", async () => {
       r.docker.events.fate = () => "drop";
       r.docker.hooks.before = ({ method }) => (method === "inspectContainer" ? never() : undefined);

@@ -95,6 +95,7 @@ describe("the feed of container events", () => {
       (reason: unknown) => reason,
     );
     expect((error as CriError).kind).to.equal("ResourceExhausted");
+    await r.clock.advance(500);
     expect(items.length).to.equal(8 * 3);
     expect(feed.subscribers).to.equal(1);
     stop.abort();

@@ -1,7 +1,10 @@
 import { expect } from "chai";
 import { CriError } from "../../../src/errors.ts";
 import type { FakeImageSpec } from "../../support/fake-images.ts";
+import { refuse } from "../../support/fake-errors.ts";
+import { silentLogger } from "../../../src/log.ts";
 import { rig, type Rig } from "./rig.ts";
+import { settle } from "./virtual-clock.ts";
 
 const DIGEST = `sha256:${"d".repeat(64)}`;
 
@@ -115,7 +118,7 @@ describe("the image index", () => {
 
   it("answers from the list alone where an image's inspect fails", async () => {
     r.docker.hooks.before = ({ method }) => {
-      if (method === "inspectImage") throw new Error("broken layer store");
+      if (method === "inspectImage") throw refuse(500, "inspect image", "broken layer store");
     };
     appears({ references: ["broken:1"] });
     await r.clock.advance(200);
@@ -123,7 +126,84 @@ describe("the image index", () => {
     expect(found?.repoTags).to.deep.equal(["broken:1"]);
     r.docker.hooks.before = undefined;
     await r.clock.advance(61_000);
-    expect((await r.index.images.find("broken:1"))?.summary).not.to.equal(undefined);
+    const whole = await r.index.images.find("broken:1");
+    expect(whole?.inspected).to.equal(true);
+  });
+
+  it("asks ever less often for an image that cannot be inspected, and warns once", async () => {
+    const warnings: unknown[] = [];
+    await r.index.close();
+    const warn = (...told: unknown[]): void => void warnings.push(told);
+    r = await rig({ log: { ...silentLogger, warn } });
+    await r.clock.advance(200);
+    let inspects = 0;
+    r.docker.hooks.before = ({ method }) => {
+      if (method !== "inspectImage") return;
+      inspects += 1;
+      throw refuse(500, "inspect image", "broken layer store");
+    };
+    appears({ references: ["broken:1"] });
+    await r.clock.advance(3_600_000);
+    // 5, 10, 20, … s, then each 5 minutes.
+    expect(inspects).to.be.within(15, 22);
+    expect(
+      warnings.filter((told) => JSON.stringify(told).includes("image inspect")),
+    ).to.have.length(1);
+  });
+
+  it("does not inspect in the background while the events do not come", async () => {
+    r.docker.hooks.before = ({ method }) => {
+      if (method === "inspectImage") throw refuse(500, "inspect image", "broken layer store");
+      return method === "events" ? new Promise(() => undefined) : undefined;
+    };
+    appears({ references: ["broken:1"] });
+    await r.clock.advance(200);
+    const before = r.asked("inspectImage");
+    r.docker.events.cut();
+    await r.clock.advance(60_000);
+    expect(r.asked("inspectImage")).to.equal(before);
+  });
+
+  it("says that an image is not there that went before it was inspected", async () => {
+    r.docker.hooks.before = ({ method }) => {
+      if (method === "inspectImage") throw refuse(500, "inspect image", "broken layer store");
+    };
+    const id = appears({ references: ["gone:1"] });
+    await r.clock.advance(200);
+    expect((await r.index.images.find(id))?.inspected).to.equal(false);
+    r.docker.hooks.before = undefined;
+    r.docker.images.byId.delete(id);
+    expect(await r.index.images.find(id)).to.equal(undefined);
+  });
+
+  it("keeps the names of a list that came while an older inspect was under way", async () => {
+    r.docker.hooks.before = ({ method }) => {
+      if (method === "inspectImage") throw refuse(500, "inspect image", "broken layer store");
+    };
+    const id = appears({ references: ["named:1"] });
+    await r.clock.advance(200);
+    r.docker.hooks.before = undefined;
+    let answer = (): void => undefined;
+    let late = true;
+    r.docker.hooks.after = ({ method }) => {
+      if (method !== "inspectImage" || !late) return undefined;
+      late = false;
+      return new Promise((resolve) => (answer = resolve));
+    };
+    const found = r.index.images.find(id);
+    await settle();
+    r.docker.hooks.before = ({ method }) => {
+      if (method === "inspectImage") throw refuse(500, "inspect image", "broken layer store");
+    };
+    r.docker.images.tag(id, "named", "2");
+    await r.clock.advance(200);
+    expect(r.index.images.peek(id)?.repoTags).to.deep.equal(["named:1", "named:2"]);
+    r.docker.hooks.before = undefined;
+    answer();
+    await settle();
+    expect((await found)?.repoTags).to.deep.equal(["named:1", "named:2"]);
+    expect(r.index.images.peek(id)).to.include({ inspected: true });
+    expect(r.index.images.peek(id)?.repoTags).to.deep.equal(["named:1", "named:2"]);
   });
 
   it("refuses what is no reference", async () => {

@@ -101,6 +101,14 @@ describe("json-file lines", () => {
     );
   });
 
+  it("keep the carriage returns of a terminal, and a last line without a newline is a part of one", () => {
+    const time = "2026-01-02T03:04:05.1Z";
+    const line = (log: string): string => `${JSON.stringify({ log, stream: "stdout", time })}\n`;
+    expect(convert(Buffer.from(line("a\r\n") + line("end"))).text.toString()).to.equal(
+      `${time} stdout F a\r\n${time} stdout P end\n`,
+    );
+  });
+
   it("that hold newlines within, as Docker writes none, can't forge a line", () => {
     const forged = "a\n2026-01-01T00:00:00Z stderr F forged";
     const time = "2026-01-02T03:04:05.1Z";

@@ -1,11 +1,12 @@
-import { mkdirSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { appendGap, LineBuffer } from "../../../src/logs/format.ts";
 import { PositionStore } from "../../../src/logs/position.ts";
 import { createWorkspace, Pump } from "../../../src/logs/pump.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
 import { entry, JsonFileWriter } from "./json-file-writer.ts";
-import { ID, makeNode, type Node } from "./setup.ts";
+import { contents, ID, makeNode, rejection, until, type Node } from "./setup.ts";
 
 describe("pump of one container", () => {
   let node: Node;
@@ -44,5 +45,68 @@ describe("pump of one container", () => {
     expect(saved?.source?.offset).to.equal(done);
     expect(saved?.target.length).to.be.greaterThan(20_000_000);
     writer.close();
+  });
+
+  const gap = "dockline: some bytes of this container's output are missing here";
+  for (const [what, change, expected] of [
+    ["behind its last line", () => undefined, ["0", "1", "2", "3", "4", "5"]],
+    [
+      "in place of half a line",
+      (log: string) => truncateSync(log, statSync(log).size - 3),
+      ["0", "1", "2", "3", "4", "5"],
+    ],
+    [
+      "behind the last line of Docker's, where a gap was told after it",
+      (log: string) => {
+        const out = new LineBuffer(0);
+        appendGap(out, 1n, 7);
+        appendFileSync(log, out.view());
+      },
+      ["0", "1", "2", "dockline: at least 7 bytes", "3", "4", "5"],
+    ],
+    [
+      "behind a gap, where Docker has lost the last line",
+      (log: string) => appendFileSync(log, "2026-01-01T00:00:00Z stdout F other\n"),
+      ["0", "1", "2", "other", gap, "0", "1", "2", "3", "4", "5"],
+    ],
+    [
+      "from the beginning in an empty log",
+      (log: string) => truncateSync(log, 0),
+      ["0", "1", "2", "3", "4", "5"],
+    ],
+  ] as const)
+    it(`goes on without a position ${what}`, async () => {
+      const writer = new JsonFileWriter(node.target.sourcePath, { maxSize: 200, maxFiles: 9 });
+      const first = node.make();
+      await first.start(node.target);
+      for (const line of ["0", "1", "2"]) writer.line(line);
+      await until("three lines", () => contents(node.logFile).length === 3);
+      await first.close();
+      rmSync(node.stateDir, { recursive: true });
+      change(node.logFile);
+      for (const line of ["3", "4"]) writer.line(line);
+
+      const logs = node.make({ resumes: true });
+      await logs.resume([node.target]);
+      writer.line("5");
+      expect(await logs.drain(ID, 2000)).to.equal(true);
+      const seen = contents(node.logFile);
+      expect(seen.length).to.equal(expected.length);
+      expected.forEach((start, at) => expect(seen[at]?.slice(0, start.length)).to.equal(start));
+      await logs.reopen(ID);
+      await logs.close();
+
+      const later = node.make({ resumes: true });
+      await later.resume([node.target]);
+      expect(await later.drain(ID, 2000)).to.equal(true);
+      expect(contents(node.logFile)).to.deep.equal(seen);
+      writer.close();
+    });
+
+  it("makes no log for a container without one", async () => {
+    const logs = node.make({ resumes: true });
+    await logs.resume([node.target]);
+    expect(existsSync(node.logFile)).to.equal(false);
+    expect((await rejection(logs.reopen(ID))).kind).to.equal("NotFound");
   });
 });

@@ -197,6 +197,46 @@ describe("container logs", () => {
     writer.close();
   });
 
+  it("never gets shorter after a kill: what is there is passed over, anything else is written anew", async () => {
+    const writer = docker();
+    const position = join(node.stateDir, "logs", `${ID}.json`);
+    const lines = Array.from({ length: 40 }, (_, i) => String(i));
+    const first = node.make();
+    await first.start(node.target);
+    for (const line of lines.slice(0, 10)) writer.line(line);
+    await until("ten lines", () => contents(node.logFile).length === 10);
+    await first.close();
+    const noted = readFileSync(position);
+    const second = node.make();
+    await second.resume([node.target]);
+    for (const line of lines.slice(10, 30)) writer.line(line);
+    await until("thirty lines", () => contents(node.logFile).length === 30);
+    await second.close();
+    const whole = readFileSync(node.logFile, "utf8");
+
+    for (const [what, left] of [
+      ["as it was", whole],
+      ["with the beginning of another line", `${whole}2026-01-0`],
+      ["with half a line", whole.slice(0, -7)],
+      ["with something else", `${whole.slice(0, -400)}${"x".repeat(400)}`],
+    ] as const) {
+      // As a killed process leaves it: the log is further than the position.
+      writeFileSync(position, noted);
+      writeFileSync(node.logFile, left);
+      const logs = node.make();
+      await logs.resume([node.target]);
+      expect(statSync(node.logFile).size, what).to.be.at.least(left.length - 400);
+      await until(`the log ${what}`, () => readFileSync(node.logFile, "utf8").startsWith(whole));
+      await logs.close();
+    }
+    for (const line of lines.slice(30)) writer.line(line);
+    const last = node.make();
+    await last.resume([node.target]);
+    expect(await last.drain(ID, 2000)).to.equal(true);
+    expect(contents(node.logFile)).to.deep.equal(lines);
+    writer.close();
+  });
+
   it("drops positions of unknown containers, resumes only known ones, forgets the removed", async () => {
     const writer = docker();
     const other = { ...node.target, containerId: "b".repeat(64), logPath: "b.log" };

@@ -107,4 +107,31 @@ describe("chain of json-files", () => {
     expect(await readAll()).to.deep.equal([-1, ...range(0, 11)]);
     writer.close();
   });
+
+  it("takes a file of which nothing was read yet for another when its inode was given away again", async function () {
+    chain = new SourceChain(path, null, 1 << 20);
+    const writer = new JsonFileWriter(path, { maxSize: 4 * size, maxFiles: 4 });
+    for (let i = 0; i < 11; i += 1) line(writer, i);
+    await chain.discover();
+    while (chain.headIsComplete) await chain.shift();
+    const position = chain.position();
+    await chain.close();
+    if (position?.born === undefined) return this.skip();
+    expect(position).to.include({ offset: 0, mark: "" });
+
+    for (const [born, seen] of [
+      [position.born, range(8, 11)],
+      [undefined, range(8, 11)],
+      ["1", [-1, ...range(0, 11)]],
+    ] as const) {
+      // Of an older release there is none.
+      const saved = { ...position, ...(born === undefined ? {} : { born }) };
+      if (born === undefined) delete saved.born;
+      chain = new SourceChain(path, saved, 1 << 20);
+      await chain.discover();
+      expect(await readAll()).to.deep.equal(seen);
+      await chain.close();
+    }
+    writer.close();
+  });
 });

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentLogger } from "../../../src/log.ts";
+import type { GivenUp } from "../../../src/state/given-up.ts";
 import { readLegacyCache, writeLegacyCache } from "../../../src/network/legacy-cache.ts";
 import { createNetwork } from "../../../src/network/network.ts";
 import type { Network } from "../../../src/network/network.ts";
@@ -28,10 +29,12 @@ describe("pods of cri-dockerd", () => {
   let folder: CniFolder;
   let network: Network;
   let alive: boolean;
+  let given: GivenUp[];
 
   beforeEach(() => {
     folder = makeCniFolder();
     alive = true;
+    given = [];
     mkdirSync(join(folder.cacheDir, "results"), { recursive: true });
     const record = `printf %s "$config" > ${folder.root}/seen; echo "$CNI_ARGS $CNI_NETNS" > ${folder.root}/args`;
     for (const name of ["old", "today"]) folder.plugin(name, record);
@@ -39,6 +42,7 @@ describe("pods of cri-dockerd", () => {
       confDir: folder.confDir,
       binDirs: [folder.binDir],
       legacyCacheDir: folder.cacheDir,
+      givenUp: (one) => Promise.resolve(void given.push(one)),
       log: silentLogger,
       clock: systemClock,
       inspectNetns: (path) => Promise.resolve(alive && path !== "" ? "pod" : "gone"),
@@ -156,6 +160,33 @@ describe("pods of cri-dockerd", () => {
     );
     expect(outcome).to.equal("CNI plugin old DEL: busy (code 999)");
     expect(existsSync(path)).to.equal(true);
+  });
+
+  it("are not given up when nothing was saved: their ADD may have completed all the same", async () => {
+    today();
+    alive = false;
+    folder.plugin("today", `echo '{"code":999,"msg":"busy"}'; exit 1`);
+    for (const text of [undefined, "{ damaged"]) {
+      if (text !== undefined) cache("old-net", text);
+      const outcome = await network.tearDownLegacy(pod).then(
+        () => "done",
+        (cause: unknown) => (cause as Error).message,
+      );
+      expect(outcome).to.equal("CNI plugin today DEL: busy (code 999)");
+    }
+  });
+
+  it("have their addresses named when they are given up", async () => {
+    cacheAsLibcni();
+    folder.plugin("old", `echo '{"code":999,"msg":"busy"}'; exit 1`);
+    await network.tearDownLegacy(pod, true);
+    expect(given.map(({ addresses }) => addresses)).to.deep.equal([["10.9.0.5", "fd09::5"]]);
+
+    cache("old-net", { kind: "cniCacheV1", containerId: id, result: { ips: [{ address: "x" }] } });
+    today();
+    folder.plugin("today", `echo '{"code":999,"msg":"busy"}'; exit 1`);
+    await network.tearDownLegacy(pod, true);
+    expect(given.at(-1)?.addresses).to.deep.equal([]);
   });
 
   it("get a cache file back that says the same", async () => {

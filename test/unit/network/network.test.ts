@@ -1,8 +1,10 @@
 import { expect } from "chai";
-import { readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NetworkAttachment } from "../../../src/network/attachment.ts";
 import { CniError } from "../../../src/network/cni-error.ts";
+import type { GivenUp } from "../../../src/state/given-up.ts";
+import { systemClock } from "../../../src/sys/clock.ts";
 import { forkCount } from "../../../src/sys/process.ts";
 import {
   addResult,
@@ -18,9 +20,12 @@ describe("network", () => {
   beforeEach(() => (folder = makeRecordingNetwork()));
   afterEach(() => folder.remove());
 
-  it("adds through the chain with the spec's requests and a clean environment", async () => {
+  it("adds through the chain with the spec's requests and the service's whole environment", async () => {
     folder.writeChain();
-    const network = folder.open();
+    const path = `/opt/bin:${process.env["PATH"] ?? ""}`;
+    const network = folder.open({
+      environment: { PATH: path, KUBECONFIG: "/etc/k", CNI_ARGS: "stale", CNI_COMMAND: "DEL" },
+    });
     const before: NetworkAttachment[] = [];
     const attachment = await network.setUp(
       folder.request({
@@ -67,8 +72,11 @@ describe("network", () => {
       "CNI_IFNAME",
       "CNI_NETNS",
       "CNI_PATH",
+      "KUBECONFIG",
       "PATH",
     ]);
+    expect(environment).to.include(`\nPATH=${path}\n`);
+    expect(environment).to.include("\nCNI_COMMAND=ADD\n");
     expect(environment).to.include(
       "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web;" +
         "K8S_POD_INFRA_CONTAINER_ID=abc;K8S_POD_UID=u-1\n",
@@ -145,48 +153,162 @@ describe("network", () => {
     expect(await caught(network.tearDown(attachment, ""))).to.include({ code: 999 });
 
     rmSync(join(folder.binDir, "second"));
-    expect(await caught(network.tearDown(attachment, ""))).to.include({ failure: "missing" });
+    expect(await caught(network.tearDown(attachment, attachment.netns))).to.include({
+      failure: "missing",
+    });
   });
 
-  it("passes valid attachments to GC of spec 1.1 only, and not while pods are attached", async () => {
+  it("gives DEL up for a plugin that is in no folder, without the namespace and for no other reason", async () => {
+    folder.writeChain();
+    const given: GivenUp[] = [];
+    let nowMs = 0;
+    const network = folder.open({
+      clock: { ...systemClock, monotonicMs: () => nowMs },
+      givenUp: (one) => {
+        given.push(one);
+        return Promise.resolve();
+      },
+    });
+    const attachment = await network.setUp(folder.request());
+    rmSync(join(folder.binDir, "second"));
+    const { netns } = attachment;
+    expect(await caught(network.tearDown(attachment, netns))).to.include({ failure: "missing" });
+    expect(await caught(network.tearDown(attachment, ""))).to.include({ failure: "missing" });
+    expect(given).to.deep.equal([]);
+    nowMs = 60_000;
+    await network.tearDown(attachment, "");
+    expect(folder.order().at(-1), "the others get their DEL").to.equal("first DEL ");
+    expect(given).to.have.length(1);
+    expect(given[0]).to.deep.include({
+      containerId: "abc",
+      pod: "shop/web",
+      network: "net",
+      plugin: "second",
+      addresses: attachment.ips,
+    });
+    expect(given[0]?.reason).to.include("no such program");
+
+    // There, but not to be executed: somebody is at it.
+    folder.plugin("second", "exit 0");
+    chmodSync(join(folder.binDir, "second"), 0o644);
+    expect(await caught(network.tearDown(attachment, ""))).to.include({ failure: "missing" });
+    folder.plugin("second", "exit 1");
+    expect(await caught(network.tearDown(attachment, ""))).to.be.instanceOf(CniError);
+    expect(given).to.have.length(1);
+  });
+
+  it("gives a failing DEL up when ADD never told of a success and the namespace is gone, or when told to", async () => {
+    folder.writeChain();
+    const given: GivenUp[] = [];
+    const network = folder.open({
+      givenUp: (one) => {
+        given.push(one);
+        return Promise.resolve();
+      },
+    });
+    const complete = await network.setUp(folder.request());
+    const { result, ...begun } = complete;
+    expect(result).to.not.equal(undefined);
+    const incomplete = { ...begun, ips: [] };
+    folder.plugin("second", "exit 1");
+    const { netns } = complete;
+    expect(await caught(network.tearDown(incomplete, netns))).to.be.instanceOf(CniError);
+    expect(await caught(network.tearDown(complete, ""))).to.be.instanceOf(CniError);
+    await network.tearDown(incomplete, "");
+    await network.tearDown(complete, "", true);
+    expect(given.map(({ plugin, addresses }) => [plugin, addresses])).to.deep.equal([
+      ["second", []],
+      ["second", complete.ips],
+    ]);
+  });
+
+  it("passes valid attachments to GC of spec 1.1 only, those of other runtimes too", async () => {
     folder.writeChain();
     const network = folder.open();
-    await network.gc([]);
+    const valid = () => Promise.resolve([{ containerId: "abc", ifName: "eth0" }]);
+    expect(await network.gc(valid)).to.include("spoken to in CNI 1.0.0");
     expect(() => folder.order()).to.throw("ENOENT");
     folder.writeChain({ cniVersion: "1.1.0" });
-    await network.gc([{ containerId: "abc", ifName: "eth0" }]);
-    expect(folder.seen("second", "GC")["cni.dev/valid-attachments"]).to.deep.equal([
+    const results = join(folder.root, "other", "results");
+    mkdirSync(results, { recursive: true });
+    const cached = { kind: "cniCacheV1", containerId: "c1", ifName: "eth1", networkName: "net" };
+    writeFileSync(join(results, "net-c1-eth1"), JSON.stringify(cached));
+    writeFileSync(join(results, "net-half-written-eth0"), "{");
+    writeFileSync(join(results, "other-c2-eth0"), JSON.stringify({ ...cached, containerId: "c2" }));
+    expect(await network.gc(valid)).to.equal(undefined);
+    const told = [
       { containerID: "abc", ifname: "eth0" },
-    ]);
-    const adding = network.setUp(
-      folder.request({
-        beforeAdd: async () => {
-          await Promise.resolve();
-        },
-      }),
-    );
-    folder.plugin("first", `sleep 0.3\n${recorder()}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(await caught(network.gc([]))).to.include({ kind: "Unavailable" });
-    await adding;
+      { containerID: "c1", ifname: "eth1" },
+      { containerID: "half-written", ifname: "eth0" },
+    ];
+    expect(folder.seen("second", "GC")["cni.dev/valid-attachments"]).to.have.deep.members(told);
+    expect(folder.seen("first", "GC")["cni.dev/attachments"]).to.have.deep.members(told);
+    expect(folder.order()).to.deep.equal(["first GC ", "second GC "]);
+    // Each plugin has its turn, whatever another one says.
+    folder.plugin("first", "exit 1");
+    expect(await caught(network.gc(valid))).to.include({ plugin: "first", verb: "GC" });
+    expect(folder.order().at(-1)).to.equal("second GC ");
     folder.writeChain({ cniVersion: "1.1.0", disableGC: true });
     rmSync(join(folder.root, "order"));
-    await network.gc([]);
+    expect(await network.gc(valid)).to.include("disableGC");
     expect(() => folder.order()).to.throw("ENOENT");
   });
 
-  it("runs CHECK with the result of the ADD unless the list forbids it", async () => {
-    folder.writeChain();
+  it("runs GC beside no ADD: it does not begin beside one, and one that comes waits", async () => {
+    folder.writeChain({ cniVersion: "1.1.0" });
     const network = folder.open();
-    const attachment = await network.setUp(folder.request());
-    await network.check(attachment);
-    expect(folder.order().slice(-2)).to.deep.equal([
-      "first CHECK /run/netns/pod",
-      "second CHECK /run/netns/pod",
-    ]);
-    expect(folder.seen("first", "CHECK")["prevResult"]).to.deep.equal(attachment.result);
-    folder.plugin("first", `echo '{"code":11,"msg":"link is gone"}'; exit 1`);
-    expect(await caught(network.check(attachment))).to.include({ plugin: "first", code: 11 });
-    await network.check({ ...attachment, disableCheck: true });
+    const go = join(folder.root, "go");
+    folder.plugin("first", `until [ -e ${go} ]; do sleep 0.05; done\n${recorder()}`);
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    const adding = network.setUp(
+      folder.request({ beforeAdd: () => Promise.resolve().then(begin) }),
+    );
+    await begun;
+    const none = () => Promise.resolve([]);
+    expect(await caught(network.gc(none))).to.include({ kind: "Unavailable" });
+    writeFileSync(go, "");
+    await adding;
+    rmSync(join(folder.root, "order"));
+    let added: Promise<unknown> | undefined;
+    await network.gc(async () => {
+      // Attached before the plugins are through, it would be dropped.
+      added = network.setUp(folder.request({ containerId: "def" }));
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return [];
+    });
+    expect(folder.order()).to.deep.equal(["first GC ", "second GC "]);
+    await added;
+    expect(folder.order()).to.have.length(4);
+  });
+
+  it("offers the pod's cgroup, annotations and names to the plugins that declare them", async () => {
+    folder.writeChain({
+      plugins: [
+        { type: "first", capabilities: { cgroupPath: true, aliases: true } },
+        { type: "second", capabilities: { "io.kubernetes.cri.pod-annotations": true } },
+      ],
+    });
+    const network = folder.open();
+    const annotations = { "k8s.v1.cni.cncf.io/networks": "a,b", empty: "" };
+    const cgroupPath = "/kubepods.slice/kubepods-pod1.slice";
+    const attachment = await network.setUp(folder.request({ cgroupPath, annotations }));
+    expect(folder.seen("first", "ADD")["runtimeConfig"]).to.deep.equal({
+      cgroupPath,
+      aliases: ["web"],
+    });
+    const second = { "io.kubernetes.cri.pod-annotations": annotations };
+    expect(folder.seen("second", "ADD")["runtimeConfig"]).to.deep.equal(second);
+    await network.tearDown(attachment, attachment.netns);
+    expect(folder.seen("second", "DEL")["runtimeConfig"], "as at ADD").to.deep.equal(second);
+
+    await network.setUp(folder.request({ cgroupPath: "", annotations: {} }));
+    expect(folder.seen("first", "ADD")["runtimeConfig"]).to.deep.equal({ aliases: ["web"] });
+    expect(folder.seen("second", "ADD")["runtimeConfig"]).to.deep.equal({
+      "io.kubernetes.cri.pod-annotations": {},
+    });
+    folder.writeChain();
+    const plain = await network.setUp(folder.request({ annotations }));
+    expect(JSON.stringify(plain), "no copy for nobody").to.not.include("cncf.io");
   });
 });

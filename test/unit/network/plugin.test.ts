@@ -76,6 +76,36 @@ describe("CNI plugin calls", () => {
     expect((await after("echo '[1]'; exit 1")).failure).to.equal("protocol");
   });
 
+  it("hands its whole environment on, and masks the secrets of it in what a plugin says", async () => {
+    runner = createPluginRunner({
+      binDirs: [folder.binDir],
+      clock: systemClock,
+      environment: {
+        PATH: process.env["PATH"],
+        DATASTORE_TYPE: "kubernetes",
+        ETCD_PASSWORD: "hunter2hunter2",
+        HTTPS_PROXY: "http://user:pr0xypw@proxy.example:3128",
+      },
+    });
+    const told = (await after(`env >&2; exit 2`)).message;
+    expect(told).to.include("DATASTORE_TYPE=kubernetes");
+    expect(told).to.include("ETCD_PASSWORD=***").and.include("user:***@proxy.example");
+    const reported = `printf '{"code":7,"msg":"login %s"}' "$ETCD_PASSWORD"; exit 1`;
+    expect((await after(reported)).message).to.include("login *** (code 7)");
+    folder.plugin("fake", `echo "$ETCD_PASSWORD"`);
+    const garbage = await runner.run(call());
+    expect(() => parseResult("fake", garbage, "1.0.0")).to.throw("not JSON: ***");
+    // A result is passed on as it is.
+    folder.plugin("fake", `printf '{"x":"%s"}' "$ETCD_PASSWORD"`);
+    expect(await runner.run(call())).to.equal('{"x":"hunter2hunter2"}');
+  });
+
+  it("has a PATH where the service was started without one", async () => {
+    runner = createPluginRunner({ binDirs: [folder.binDir], clock: systemClock, environment: {} });
+    folder.plugin("fake", `printf '{"x":"%s"}' "$PATH"`);
+    expect(await runner.run(call())).to.include("/usr/sbin:/usr/bin:/sbin:/bin");
+  });
+
   it("refuses results that are none", () => {
     for (const output of ["", "  \n", "hello", "[]", "null", '"x"', "{", '{"code":1,"msg":"no"}']) {
       expect(() => parseResult("fake", output, "1.0.0"), output).to.throw(CniError);
@@ -153,16 +183,16 @@ describe("CNI plugin calls", () => {
 
   it("asks a plugin for its versions once, and again when it was replaced", async () => {
     folder.plugin("fake", "", ["0.4.0"]);
-    expect(await runner.versions("fake")).to.deep.equal(["0.4.0"]);
+    expect(await runner.versions("fake")).to.deep.equal({ known: ["0.4.0"] });
     folder.plugin("fake", "", ["1.0.0", "1.1.0"]);
-    expect(await runner.versions("fake")).to.deep.equal(["1.0.0", "1.1.0"]);
+    expect(await runner.versions("fake")).to.deep.equal({ known: ["1.0.0", "1.1.0"] });
     writeFileSync(
       join(folder.binDir, "fake"),
       `#!/bin/sh\necho '{"code":4,"msg":"unknown CNI_COMMAND: VERSION"}'\nexit 1\n`,
     );
-    expect(await runner.versions("fake")).to.deep.equal(["0.1.0"]);
+    expect((await runner.versions("fake")).known).to.deep.equal(["0.1.0"]);
     writeFileSync(join(folder.binDir, "fake"), "#!/bin/sh\necho '{}'\n");
-    expect((await failure(runner.versions("fake"))).message).to.include("names no version");
+    expect((await runner.versions("fake")).silence).to.include("names no version");
   });
 
   it("records each call as a step of the CRI call", async () => {

@@ -14,7 +14,11 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CriError } from "../../../src/errors.ts";
-import { renderResolvConf, rewriteResolvConf } from "../../../src/network/resolv-conf.ts";
+import {
+  podResolvConf,
+  renderResolvConf,
+  rewriteResolvConf,
+} from "../../../src/network/resolv-conf.ts";
 
 const none = { servers: [], searches: [], options: [] };
 
@@ -29,6 +33,21 @@ describe("resolv.conf", () => {
       "nameserver 10.96.0.10\nnameserver fd00::a\nsearch ns.svc.cluster.local .\noptions ndots:5 edns0\n",
     );
     expect(renderResolvConf(none)).to.equal("");
+  });
+
+  it("is the host's file as it is without a DNS config, and empty where one says nothing", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "dockline-resolv-"));
+    try {
+      const path = join(folder, "resolv.conf");
+      expect(String(await podResolvConf(undefined, path))).to.equal("");
+      for (const text of ["", "nameserver 127.0.0.53\noptions edns0", "# only words\n"]) {
+        writeFileSync(path, text);
+        expect(String(await podResolvConf(undefined, path))).to.equal(text);
+        expect(await podResolvConf(none, path)).to.equal("");
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it("keeps every string one word of its own line, or refuses it", () => {
@@ -48,31 +67,39 @@ describe("resolv.conf", () => {
           .map((line) => line.split(" "));
         const of = (key: string): string[] =>
           lines.filter(([first]) => first === key).flatMap((line) => line.slice(1));
-        expect(of("nameserver")).to.deep.equal(servers);
-        expect(of("search")).to.deep.equal(searches);
-        expect(of("options")).to.deep.equal(options);
-        const optional = [searches, options].filter(({ length }) => length > 0).length;
-        expect(lines).to.have.length(servers.length + optional);
+        expect(of("nameserver")).to.deep.equal(servers.filter(Boolean));
+        expect(of("search")).to.deep.equal(searches.filter(Boolean));
+        const words = options.flatMap((option) => option.split(/\s+/).filter(Boolean));
+        expect(of("options")).to.deep.equal(words);
+        const optional = [searches.filter(Boolean), words].filter(({ length }) => length > 0);
+        expect(lines).to.have.length(servers.filter(Boolean).length + optional.length);
       }),
     );
   });
 
-  it("refuses line breaks, empty words and too much", () => {
-    for (const bad of [
-      "a\nnameserver 6.6.6.6",
-      "a\u0000",
-      "",
-      "a b",
-      "x".repeat(256),
-      "a\u2028b",
-    ]) {
-      expect(() => renderResolvConf({ ...none, searches: [bad] }), JSON.stringify(bad)).to.throw(
-        CriError,
-      );
+  it("takes options of several words, and keeps them on one line", () => {
+    const rendered = (options: string[]): string => renderResolvConf({ ...none, options });
+    expect(rendered(["ndots:5 debug", " edns0 ", "timeout:\t2\nnameserver 6.6.6.6\n"])).to.equal(
+      "options ndots:5 debug edns0 timeout: 2 nameserver 6.6.6.6\n",
+    );
+    expect(rendered(["", " "])).to.equal("");
+  });
+
+  it("refuses line breaks and blanks, and names the entry", () => {
+    for (const bad of ["a\nnameserver 6.6.6.6", "a\u0000", "a b", "a\u2028b"]) {
+      expect(() => renderResolvConf({ ...none, searches: ["x", bad] }), JSON.stringify(bad))
+        .to.throw(CriError, "dns_config.searches[1]: ")
+        .and.include({ kind: "InvalidArgument" });
     }
-    expect(() =>
-      renderResolvConf({ ...none, servers: Array<string>(65).fill("1.1.1.1") }),
-    ).to.throw("too many");
+  });
+
+  it("leaves out empty entries, and takes as many and as long ones as are sent", () => {
+    const searches = Array.from({ length: 100 }, (_, n) => `${"x".repeat(300)}${n}.example`);
+    expect(renderResolvConf({ servers: ["", "192.0.2.53", ""], searches, options: [""] })).to.equal(
+      `nameserver 192.0.2.53\nsearch ${searches.join(" ")}\n`,
+    );
+    const servers = Array<string>(65).fill("192.0.2.53");
+    expect(renderResolvConf({ ...none, servers }).split("\n")).to.have.length(66);
   });
 
   describe("in Docker's folder", () => {

@@ -1,8 +1,14 @@
 import { rmSync } from "node:fs";
 import { expect } from "chai";
+import { silentLogger } from "../../../src/log.ts";
+import { createImageFs } from "../../../src/stats/image-fs.ts";
 import { GraphLayerBytes, imageStoreFolder } from "../../../src/stats/image-store.ts";
+import { systemClock } from "../../../src/sys/clock.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 import { writeTree } from "./trees.ts";
+
+const layerdb = "docker/image/overlay2/layerdb/sha256";
+const layerSize = (layer: string): string => `${layerdb}/${layer}/size`;
 
 describe("where images lie and how large they are", () => {
   let folder: ReturnType<typeof tempFolder>;
@@ -59,17 +65,60 @@ describe("where images lie and how large they are", () => {
     );
   });
 
-  it("counts each layer of a graph driver once, and forgets removed ones", () => {
-    const layerdb = "docker/image/overlay2/layerdb/sha256";
+  it("counts each layer of a graph driver once, and forgets removed ones", async () => {
     writeTree(folder.path, {
-      [`${layerdb}/aaa/size`]: "100",
-      [`${layerdb}/bbb/size`]: "9007199254740993",
+      [layerSize("aaa")]: "100",
+      [layerSize("bbb")]: "9007199254740993",
       [`${layerdb}/half-written/diff`]: "",
     });
     const bytes = new GraphLayerBytes();
-    expect(bytes.read(facts(false))).to.equal(9_007_199_254_741_093n);
+    expect(await bytes.read(facts(false))).to.equal(9_007_199_254_741_093n);
     rmSync(folder.path(`${layerdb}/bbb`), { recursive: true });
-    expect(bytes.read(facts(false))).to.equal(100n);
-    expect(bytes.read({ ...facts(false), driver: "btrfs" })).to.equal(undefined);
+    expect(await bytes.read(facts(false))).to.equal(100n);
+    expect(await bytes.read({ ...facts(false), driver: "btrfs" })).to.equal(undefined);
+  });
+
+  it("counts thousands of layers while other work goes on", async () => {
+    const layers = Array.from({ length: 5000 }, (_, at) => [layerSize(String(at)), "10"] as const);
+    writeTree(folder.path, Object.fromEntries(layers));
+    let turns = 0;
+    const turn = setInterval(() => (turns += 1), 0);
+    const sum = await new GraphLayerBytes().read(facts(false));
+    clearInterval(turn);
+    expect(sum).to.equal(50_000n);
+    expect(turns).to.be.above(2);
+  });
+
+  const imageFs = (layersBytes: () => Promise<number>) =>
+    createImageFs({
+      store: () => facts(false),
+      layersBytes,
+      writableLayers: () => ({ usedBytes: 0n, inodesUsed: 0n }),
+      revision: () => 1,
+      clock: systemClock,
+      log: silentLogger,
+    });
+  const used = async (fs: ReturnType<typeof imageFs>): Promise<bigint | undefined> =>
+    (await fs.imageFsInfo()).imageFilesystems[0]?.usedBytes.value;
+
+  it("are the same for all that ask while the layers are being counted", async () => {
+    writeTree(folder.path, { [layerSize("aaa")]: "123" });
+    const fs = imageFs(() => Promise.reject(new Error("not asked")));
+    expect(await Promise.all([used(fs), used(fs), used(fs)])).to.deep.equal([123n, 123n, 123n]);
+  });
+
+  it("keep nobody waiting for an engine that has to be asked", async () => {
+    let answer: (bytes: number) => void = () => undefined;
+    let asked = 0;
+    const fs = imageFs(() => {
+      asked += 1;
+      return new Promise((resolve) => (answer = resolve));
+    });
+    expect(await used(fs)).to.not.equal(77n);
+    expect(await used(fs)).to.not.equal(77n);
+    expect(asked).to.equal(1);
+    answer(77);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await used(fs)).to.equal(77n);
   });
 });

@@ -134,6 +134,32 @@ describe("writable layers", () => {
     expect(sizes.of("a")).to.equal(undefined);
   });
 
+  it("whose first walk takes long keep one call waiting, and a new layer has its own wait", async () => {
+    mkdirSync(folder.path("layer"));
+    let nowMs = 0;
+    const clock = {
+      ...systemClock,
+      monotonicMs: () => nowMs,
+      sleep: (ms: number) => {
+        nowMs += ms;
+        return Promise.resolve();
+      },
+    };
+    // Not started: no walk ever ends.
+    sizes = new LayerSizes({ clock, log: silentLogger });
+    const waitedMs = async (): Promise<number> => {
+      const startMs = nowMs;
+      await sizes?.firstSizes(500);
+      return nowMs - startMs;
+    };
+    sizes.track("a", folder.path("layer"));
+    expect(await waitedMs()).to.equal(500);
+    expect(await waitedMs()).to.equal(0);
+    sizes.track("b", folder.path("layer"));
+    expect(await waitedMs()).to.equal(500);
+    expect(await waitedMs()).to.equal(0);
+  });
+
   it("are found in a container's own mounts", () => {
     writeTree(folder.path, {
       "7/mountinfo": [

@@ -81,6 +81,8 @@ describe("figures from cgroups", () => {
       cpuShares: 51n,
       cpuQuotaUs: undefined,
       cacheBytes: 33_554_432n,
+      activeFileBytes: 500_000n,
+      inactiveFileBytes: 33_000_000n,
       kernelBytes: 4096n,
       maxUsageBytes: 60_000_000n,
       failures: 2n,
@@ -109,16 +111,22 @@ describe("figures from cgroups", () => {
       pageFaults: 840n,
       majorPageFaults: 3n,
     });
-    expect(figures?.swap).to.deep.equal({ usageBytes: 1_048_576n, availableBytes: undefined });
+    expect(figures?.swap).to.deep.equal({ usageBytes: 1_048_576n, availableBytes: 32_505_856n });
     expect(figures?.pids).to.equal(4n);
     expect(sampler.parentOf(target)?.cpuUsageNs).to.equal(90_000_000n);
     expect(sampler.details(target)).to.deep.include({
       cpuQuotaUs: 20_000n,
       cpuPeriodUs: 100_000n,
       cpuShares: 998n,
+      // As cAdvisor and containerd: the kernel counts no failures there.
+      failures: 0n,
       cfsThrottledNs: 2_500_000_000n,
+      activeFileBytes: 500_000n,
+      inactiveFileBytes: 33_000_000n,
       memoryLimitBytes: 67_108_864n,
-      memorySwapLimitBytes: 0n,
+      // What cAdvisor shows: memory.min, and swap without the memory.
+      memoryReservationBytes: 8_388_608n,
+      memorySwapLimitBytes: 33_554_432n,
       maxUsageBytes: 60_000_000n,
       pidsMax: 100n,
       processIds: [101, 102],

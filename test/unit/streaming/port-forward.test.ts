@@ -1,74 +1,22 @@
-import { duplexPair } from "node:stream";
 import { createServer } from "node:net";
-import type { AddressInfo, Server, Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "chai";
-import { WebSocket } from "ws";
-import { silentLogger } from "../../../src/log.ts";
-import { createDialler } from "../../../src/streaming/dialler.ts";
-import type { Dialler } from "../../../src/streaming/dialler.ts";
-import { runSpdyPortForward } from "../../../src/streaming/port-forward.ts";
-import type { StreamingServer } from "../../../src/streaming/server.ts";
 import { encodeRstStream } from "../../../src/streaming/spdy/frames.ts";
+import { listenInPod, localDialler, openPair, serveForward } from "../../support/port-forward.ts";
+import type { PodServer } from "../../support/port-forward.ts";
 import { until } from "../../support/until.ts";
-import { SpdyClient } from "../../support/spdy-client.ts";
-import { startStreamingServer } from "../../support/streaming-server.ts";
-
-const grant = { podSandboxId: "pod1", ports: [] };
-
-interface Forward {
-  client: SpdyClient;
-  over: Promise<void>;
-  dials: number[];
-}
-
-/** A connection whose pod is a server of this process; `dial` may be replaced. */
-function serve(dial: Dialler["dial"], pairTimeoutMs?: number): Forward {
-  const [clientEnd, serverEnd] = duplexPair();
-  const dials: number[] = [];
-  const dialler: Dialler = {
-    dial: (port) => {
-      dials.push(port);
-      return dial(port);
-    },
-    close: () => undefined,
-  };
-  const timeout = pairTimeoutMs === undefined ? {} : { pairTimeoutMs };
-  const over = runSpdyPortForward({ dialler, log: silentLogger, ...timeout }, grant, serverEnd);
-  return { client: new SpdyClient(clientEnd), over, dials };
-}
-
-function openPair(client: SpdyClient, port: number | string, requestid?: string): [number, number] {
-  const headers = { port: String(port), ...(requestid === undefined ? {} : { requestid }) };
-  const error = client.open({ streamtype: "error", ...headers });
-  client.send(error, "", true);
-  const data = client.open({ streamtype: "data", ...headers });
-  return [data, error];
-}
 
 describe("port-forward", () => {
-  let pod: Server;
+  let pod: PodServer | undefined;
   let port: number;
   let connections: Socket[];
-  const local = createDialler({ netns: undefined, log: silentLogger });
 
-  const listen = (onConnection: (socket: Socket) => void): Promise<void> => {
-    connections = [];
-    pod = createServer({ allowHalfOpen: true }, (socket) => {
-      connections.push(socket);
-      socket.on("error", () => undefined);
-      onConnection(socket);
-    });
-    return new Promise((resolve) => {
-      pod.listen(0, "127.0.0.1", () => {
-        port = (pod.address() as AddressInfo).port;
-        resolve();
-      });
-    });
+  const listen = async (onConnection: (socket: Socket) => void): Promise<void> => {
+    pod = await listenInPod(onConnection);
+    ({ port, connections } = pod);
   };
-  afterEach(() => {
-    for (const socket of connections) socket.destroy();
-    pod.close();
-  });
+  afterEach(() => pod?.close());
 
   it("passes half-closes on both ways", async () => {
     await listen((socket) => {
@@ -77,7 +25,7 @@ describe("port-forward", () => {
       socket.on("data", (chunk: Buffer) => chunks.push(chunk));
       socket.on("end", () => socket.end(`got ${Buffer.concat(chunks).toString()}`));
     });
-    const { client, over } = serve(local.dial);
+    const { client, over } = serveForward(localDialler.dial);
     const [data, error] = openPair(client, port, "0");
     await client.until(() => client.received(data).text === "first");
     client.send(data, "abc", true);
@@ -97,7 +45,7 @@ describe("port-forward", () => {
       socket.on("data", (chunk: Buffer) => (got += chunk.toString()));
       ended = new Promise((resolve) => socket.once("end", resolve));
     });
-    const { client, over } = serve(local.dial);
+    const { client, over } = serveForward(localDialler.dial);
     const [data, error] = openPair(client, port, "0");
     await client.until(() => client.received(data).fin);
     client.send(data, "still", true);
@@ -108,9 +56,68 @@ describe("port-forward", () => {
     await over;
   });
 
+  it("ends the error stream with the pod's side, and a client that stays silent a second later", async () => {
+    await listen((socket) => socket.end("bye").resume());
+    const { client, over } = serveForward(localDialler.dial);
+    const [data, error] = openPair(client, port, "0");
+    // Clients up to 1.31 end their own side only after this.
+    const began = performance.now();
+    await client.until(() => client.received(data).fin && client.received(error).fin);
+    expect(performance.now() - began).to.be.below(900);
+    expect(client.received(data).text).to.equal("bye");
+    expect(client.received(error).text).to.equal("");
+    expect(client.has("rstStream", data)).to.equal(false);
+    await client.until(() => client.has("rstStream", data));
+    await until(() => connections.every((socket) => socket.destroyed));
+    client.transport.destroy();
+    await over;
+  });
+
+  it("waits for a client that goes on sending after the pod has ended its side", async () => {
+    let got = "";
+    await listen((socket) => {
+      socket.end("bye");
+      socket.on("data", (chunk: Buffer) => (got += chunk.toString()));
+    });
+    const { client, over } = serveForward(localDialler.dial);
+    const [data, error] = openPair(client, port, "0");
+    await client.until(() => client.received(error).fin);
+    for (let part = 0; part < 4; part += 1) {
+      client.send(data, String(part));
+      await sleep(500);
+    }
+    client.send(data, "end", true);
+    await until(() => got === "0123end");
+    expect(client.has("rstStream", data)).to.equal(false);
+    client.transport.destroy();
+    await over;
+  });
+
+  it("carries a thousand connections at once, refuses what is far beyond, and goes on", async () => {
+    await listen((socket) => socket.pipe(socket));
+    const { client, over, dials } = serveForward(localDialler.dial);
+    const pairs = Array.from({ length: 1000 }, (_, at) => openPair(client, port, String(at)));
+    for (const [data] of pairs) client.send(data, "ping");
+    await client.until(() => client.frames.filter((frame) => frame.type === "data").length >= 1000);
+    for (const [data] of pairs) expect(client.received(data).text).to.equal("ping");
+    expect(client.has("rstStream")).to.equal(false);
+    const beyond = Array.from({ length: 3000 }, (_, at) =>
+      client.open({ streamtype: "error", port: "80", requestid: `x${at}` }),
+    );
+    await client.until(() => client.has("rstStream", beyond.at(-1)));
+    expect(client.has("goAway")).to.equal(false);
+    expect(dials.length, "dials for halves of pairs").to.equal(1000 + 64);
+    const [data] = pairs[999]!;
+    client.send(data, "pong", true);
+    await client.until(() => client.received(data).fin);
+    expect(client.received(data).text).to.equal("pingpong");
+    client.transport.destroy();
+    await over;
+  }).timeout(60_000);
+
   it("tells why a port is refused, on that stream alone", async () => {
     await listen((socket) => socket.pipe(socket));
-    const { client, over } = serve(local.dial);
+    const { client, over } = serveForward(localDialler.dial);
     const [good] = openPair(client, port, "0");
     const closed = await new Promise<number>((resolve) => {
       const probe = createServer().listen(0, "127.0.0.1", () => {
@@ -131,7 +138,7 @@ describe("port-forward", () => {
 
   it("resets the stream, without a message, when the pod resets the connection", async () => {
     await listen((socket) => socket.once("data", () => socket.resetAndDestroy()));
-    const { client, over } = serve(local.dial);
+    const { client, over } = serveForward(localDialler.dial);
     const [data, error] = openPair(client, port, "0");
     client.send(data, "x");
     await client.until(() => client.has("rstStream", data) && client.received(error).fin);
@@ -142,7 +149,7 @@ describe("port-forward", () => {
 
   it("closes the pod's connection when the client resets its stream", async () => {
     await listen((socket) => socket.resume());
-    const { client, over } = serve(local.dial);
+    const { client, over } = serveForward(localDialler.dial);
     const [data, error] = openPair(client, port, "0");
     await client.until(() => client.has("synReply", data));
     client.send(data, "x");
@@ -157,7 +164,7 @@ describe("port-forward", () => {
 
   it("gives a slow client everything although the pod has closed", async () => {
     await listen((socket) => socket.end(Buffer.alloc(3_000_000, "z")).resume());
-    const { client, over } = serve(local.dial);
+    const { client, over } = serveForward(localDialler.dial);
     const [data, error] = openPair(client, port, "0");
     client.send(data, "", true);
     await client.until(() => client.has("synReply", data));
@@ -168,135 +175,5 @@ describe("port-forward", () => {
     expect(client.received(data).text).to.have.length(3_000_000);
     client.transport.destroy();
     await over;
-  });
-
-  it("pairs the streams of clients that send no request id", async () => {
-    await listen((socket) => socket.pipe(socket));
-    const { client, over } = serve(local.dial);
-    for (const text of ["one", "two"]) {
-      const [data] = openPair(client, port);
-      client.send(data, text, true);
-      await client.until(() => client.received(data).fin);
-      expect(client.received(data).text).to.equal(text);
-    }
-    client.transport.destroy();
-    await over;
-  });
-
-  it("refuses streams that name no port or no kind", async () => {
-    await listen(() => undefined);
-    const { client, over, dials } = serve(local.dial);
-    const bad = ["0", "65536", "-1", "1e3", "80 ", "", "0x50", "999999"].map((text) =>
-      client.open({ streamtype: "error", port: text, requestid: "9" }),
-    );
-    bad.push(client.open({ streamtype: "stdin", port: "80" }), client.open({ port: "80" }));
-    bad.push(client.open({ streamtype: "data" }));
-    await client.until(() => bad.every((id) => client.has("rstStream", id)));
-    expect(dials).to.deep.equal([]);
-    client.transport.destroy();
-    await over;
-  });
-
-  it("refuses a second stream of the same kind for one request", async () => {
-    await listen(() => undefined);
-    const { client, over } = serve(local.dial);
-    client.open({ streamtype: "error", port: "80", requestid: "1" });
-    const second = client.open({ streamtype: "error", port: "80", requestid: "1" });
-    await client.until(() => client.has("rstStream", second));
-    client.transport.destroy();
-    await over;
-  });
-
-  it("gives up half a pair", async () => {
-    await listen(() => undefined);
-    const { client, over, dials } = serve(local.dial, 30);
-    const error = client.open({ streamtype: "error", port: "80", requestid: "1" });
-    const data = client.open({ streamtype: "data", port: "80", requestid: "2" });
-    await client.until(() => client.received(error).fin && client.has("rstStream", data));
-    expect(client.received(error).text).to.contain("request 1");
-    expect(dials).to.deep.equal([]);
-    client.transport.destroy();
-    await over;
-  });
-
-  it("closes a connection that was made for a client that has left", async () => {
-    let ended = false;
-    await listen((socket) => socket.resume().once("end", () => (ended = true)));
-    let release = (): void => undefined;
-    const gate = new Promise<void>((resolve) => (release = resolve));
-    const { client, over } = serve(async (wanted) => {
-      await gate;
-      return local.dial(wanted);
-    });
-    const [data] = openPair(client, port, "0");
-    await client.until(() => client.has("synReply", data));
-    client.transport.destroy();
-    await over;
-    release();
-    while (!ended) await new Promise((resolve) => setTimeout(resolve, 5));
-  });
-
-  describe("over WebSocket", () => {
-    let server: StreamingServer;
-    beforeEach(async () => (server = await startStreamingServer()));
-    afterEach(() => server.close(0));
-    const open = async (ports: number[], protocols: string[]): Promise<WebSocket> => {
-      const url = server.portForwardUrl({ podSandboxId: "pod1", ports });
-      const ws = new WebSocket(url.replace("http", "ws"), protocols);
-      const messages: Buffer[] = [];
-      ws.on("message", (data: Buffer) => messages.push(data));
-      Object.assign(ws, { messages });
-      await new Promise((resolve, reject) => ws.once("open", resolve).once("error", reject));
-      return ws;
-    };
-    const messagesOf = (ws: WebSocket): Buffer[] =>
-      (ws as unknown as { messages: Buffer[] }).messages;
-
-    it("names the port on both channels of each pair, then carries data", async () => {
-      await listen((socket) => socket.once("data", (chunk: Buffer) => socket.end(chunk)));
-      const ws = await open([port, 1], ["v4.channel.k8s.io"]);
-      const closed = new Promise((resolve) => ws.once("close", resolve));
-      ws.send(Buffer.from("\0ping"));
-      while (!messagesOf(ws).some((message) => message.length > 3 && message[0] === 0)) {
-        await new Promise((resolve) => ws.once("message", resolve));
-      }
-      const text = (channel: number): string =>
-        Buffer.concat(
-          messagesOf(ws)
-            .filter((message) => message[0] === channel)
-            .map((message) => message.subarray(1)),
-        ).toString("latin1");
-      const name = Buffer.from([port & 0xff, port >> 8]).toString("latin1");
-      expect(text(0)).to.equal(`${name}ping`);
-      expect(text(1)).to.equal(name);
-      expect(text(2)).to.equal("\x01\x00");
-      ws.close();
-      await closed;
-      expect(text(3)).to.match(/^\x01\x00error forwarding port 1 .*refused/);
-    });
-
-    it("ends when the pod has ended its side, since the client cannot end its own", async () => {
-      await listen((socket) => socket.end("last words"));
-      const ws = await open([port], ["v4.channel.k8s.io"]);
-      const code = await new Promise((resolve) => ws.once("close", resolve));
-      expect(code).to.equal(1000);
-      const data = messagesOf(ws).filter((message) => message[0] === 0);
-      expect(data.at(-1)?.toString()).to.equal("\0last words");
-      await until(() => connections.every((socket) => socket.destroyed));
-    });
-
-    it("speaks the base64 form", async () => {
-      await listen((socket) => socket.end("hi"));
-      const ws = await open([port], ["v4.base64.channel.k8s.io"]);
-      while (messagesOf(ws).length < 3) await new Promise((resolve) => ws.once("message", resolve));
-      expect(messagesOf(ws)[2]!.toString()).to.equal(`0${Buffer.from("hi").toString("base64")}`);
-      ws.terminate();
-    });
-
-    it("needs to know the ports in the channel forms", async () => {
-      await listen(() => undefined);
-      const failure = await open([], ["v4.channel.k8s.io"]).catch((error: unknown) => error);
-      expect((failure as Error).message).to.contain("400");
-    });
   });
 });

@@ -1,25 +1,21 @@
-import { connect } from "node:net";
+import { Socket, connect } from "node:net";
 import { expect } from "chai";
 import { CriError } from "../../../src/errors.ts";
 import { createStreamingServer } from "../../../src/streaming/server.ts";
-import type { StreamingServer, StreamingServerDeps } from "../../../src/streaming/server.ts";
+import type { StreamingServerDeps } from "../../../src/streaming/deps.ts";
+import type { StreamingServer } from "../../../src/streaming/server.ts";
 import { silentLogger } from "../../../src/log.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
-import type { SpdyClient } from "../../support/spdy-client.ts";
-import { StreamingEngine, outputFrame } from "../../support/streaming-engine.ts";
-import type { FakeProcess } from "../../support/streaming-engine.ts";
-import { spdyUpgrade, startStreamingServer } from "../../support/streaming-server.ts";
-
-const execRequest = {
-  ...{ containerId: "c1", cmd: ["x"], tty: false, stdin: false, stdout: true, stderr: false },
-};
-
-const eventually = async (condition: () => boolean): Promise<void> => {
-  for (let round = 0; !condition(); round += 1) {
-    if (round > 200) throw new Error("not within two seconds");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-};
+import { noExecNotes } from "../../support/exec-notes.ts";
+import { StreamingEngine } from "../../support/streaming-engine.ts";
+import { execRequest, openExec, statusOf } from "../../support/streaming-exec.ts";
+import {
+  connectTo,
+  spdyRequest,
+  spdyUpgrade,
+  startStreamingServer,
+} from "../../support/streaming-server.ts";
+import { until } from "../../support/until.ts";
 
 describe("the streaming server", () => {
   let server: StreamingServer;
@@ -28,23 +24,6 @@ describe("the streaming server", () => {
     return server;
   };
   afterEach(() => server.close(0));
-
-  /** Opens what client-go opens for the request. */
-  const openExec = async (
-    request: Partial<typeof execRequest>,
-    protocol?: string,
-  ): Promise<{ client: SpdyClient; id: Record<string, number> }> => {
-    const full = { ...execRequest, ...request };
-    const client = await spdyUpgrade(server, server.execUrl(full), protocol);
-    const id: Record<string, number> = { error: client.open({ streamtype: "error" }) };
-    for (const name of ["stdin", "stdout", "stderr"] as const) {
-      if (full[name]) id[name] = client.open({ streamtype: name });
-    }
-    if (full.tty) id["resize"] = client.open({ streamtype: "resize" });
-    return { client, id };
-  };
-  const statusOf = (client: SpdyClient, id: Record<string, number>): Record<string, unknown> =>
-    JSON.parse(client.received(id["error"]!).text) as Record<string, unknown>;
 
   it("binds a random port of 127.0.0.1 by default", async () => {
     await start({});
@@ -66,6 +45,7 @@ describe("the streaming server", () => {
       engine: new StreamingEngine(() => undefined).calls,
       sandboxNetns: () => Promise.resolve({ netns: undefined }),
       endExec: () => Promise.resolve(),
+      execNotes: noExecNotes,
       clock: systemClock,
       log: silentLogger,
       bindAddress: "0.0.0.0:0",
@@ -104,147 +84,6 @@ describe("the streaming server", () => {
     await server.close(0);
     expect(kindOf(() => server.execUrl(execRequest))).to.equal("Unavailable");
   });
-
-  it("sends the whole output, then the status, then closes", async () => {
-    const engine = new StreamingEngine((process) => {
-      process.stream.write(outputFrame("stdout", "a".repeat(200_000)));
-      process.stream.write(outputFrame("stderr", "oops"));
-      process.exit(3);
-    });
-    await start({ engine: engine.calls });
-    const { client, id } = await openExec({ stderr: true });
-    await client.untilClosed();
-    expect(client.received(id["stdout"]!)).to.deep.equal({ text: "a".repeat(200_000), fin: true });
-    expect(client.received(id["stderr"]!)).to.deep.equal({ text: "oops", fin: true });
-    expect(statusOf(client, id)).to.include({ status: "Failure", reason: "NonZeroExitCode" });
-    const last = client.frames.findLastIndex(
-      (frame) => frame.type === "data" && frame.streamId !== id["error"],
-    );
-    const first = client.frames.findIndex(
-      (frame) => frame.type === "data" && frame.streamId === id["error"],
-    );
-    expect(first).to.be.above(last);
-    expect(client.frames.at(-1)).to.include({ type: "goAway", status: 0 });
-    client.transport.destroy();
-    await eventually(() => server.sessions() === 0);
-  });
-
-  it("starts nothing before the client has opened all its streams", async () => {
-    const engine = new StreamingEngine((process) => process.exit(0));
-    await start({ engine: engine.calls });
-    const client = await spdyUpgrade(server, server.execUrl({ ...execRequest, stdin: true }));
-    client.open({ streamtype: "error" });
-    client.open({ streamtype: "stdout" });
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(engine.processes).to.have.length(0);
-    client.open({ streamtype: "stdin" });
-    await client.untilClosed();
-    expect(engine.processes).to.have.length(1);
-    client.transport.destroy();
-  });
-
-  it("gives a client up that does not open its streams", async () => {
-    const engine = new StreamingEngine((process) => process.exit(0));
-    await start({ engine: engine.calls, streamCreationTimeoutMs: 50 });
-    const client = await spdyUpgrade(server, server.execUrl(execRequest));
-    client.open({ streamtype: "stdout" });
-    await client.untilClosed();
-    client.transport.destroy();
-    await eventually(() => server.sessions() === 0);
-    expect(engine.processes).to.have.length(0);
-  });
-
-  it("waits for the exit code when the output ends first", async () => {
-    let process: FakeProcess | undefined;
-    const engine = new StreamingEngine((started) => {
-      process = started;
-      started.stream.end();
-    });
-    await start({ engine: engine.calls });
-    const { client, id } = await openExec({});
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(client.has("goAway")).to.equal(false);
-    process!.exit(0);
-    await client.untilClosed();
-    expect(statusOf(client, id)).to.deep.equal({ status: "Success" });
-    client.transport.destroy();
-  });
-
-  it("never takes a lost engine for a success", async () => {
-    const engine = new StreamingEngine((process) => {
-      process.stream.write(outputFrame("stdout", "half"));
-      setTimeout(() => process.stream.destroy(), 20);
-    });
-    // The connection breaks without an end.
-    const calls = engine.calls;
-    await start({
-      engine: {
-        ...calls,
-        startExec: async (...args) => {
-          const stream = await calls.startExec(...args);
-          engine.processes[0]!.stream.once("close", () => stream.destroy(new Error("reset")));
-          return stream;
-        },
-      },
-    });
-    const { client, id } = await openExec({});
-    await client.untilClosed();
-    expect(client.received(id["stdout"]!).text).to.equal("half");
-    expect(statusOf(client, id)).to.include({ status: "Failure", reason: "InternalError" });
-    client.transport.destroy();
-  });
-
-  it("gives Docker keys to detach that are not ctrl-p ctrl-q, and applies sizes", async () => {
-    const engine = new StreamingEngine(() => undefined);
-    await start({ engine: engine.calls });
-    const { client, id } = await openExec({ tty: true, stdin: true });
-    client.send(id["resize"]!, '{"Width":77,"Height":22}\n');
-    await eventually(() => engine.processes[0]?.sizes.length === 1);
-    const process = engine.processes[0]!;
-    expect(process.sizes).to.deep.equal(["77x22"]);
-    expect(process.create).to.include({ Tty: true, AttachStdin: true, AttachStderr: false });
-    expect(process.create!.DetachKeys).to.not.contain("ctrl-p");
-    // A tty's stdin does not end with the client's: Docker would end the output.
-    client.send(id["stdin"]!, "", true);
-    process.stream.write("raw \x01\x00 output");
-    await client.until(() => client.received(id["stdout"]!).text.includes("raw"));
-    expect(process.stream.readableEnded).to.equal(false);
-    process.exit(0);
-    await client.untilClosed();
-    client.transport.destroy();
-  });
-
-  for (const [what, request, kills] of [
-    ["stdin", { stdin: true }, 1],
-    ["a tty", { tty: true }, 1],
-    ["neither", {}, 0],
-  ] as const) {
-    it(`of an exec with ${what} ${kills === 1 ? "ends" : "lets live"} the process of a lost client`, async () => {
-      const ended: string[] = [];
-      const engine = new StreamingEngine((process) => process.stream.resume());
-      await start({
-        engine: engine.calls,
-        endExec: (execId) => Promise.resolve(void ended.push(execId)),
-      });
-      const { client } = await openExec(request);
-      await eventually(() => engine.processes.length === 1);
-      client.transport.destroy();
-      const process = engine.processes[0]!;
-      if (kills === 1) await eventually(() => process.stream.destroyed);
-      else {
-        // A megabyte more than any buffer holds is still taken from it.
-        for (let round = 0; round < 64; round += 1) {
-          await new Promise<void>((resolve) => {
-            process.stream.write(outputFrame("stdout", Buffer.alloc(65_536)), () => resolve());
-          });
-        }
-        expect(server.sessions()).to.equal(1);
-        process.exit(0);
-      }
-      await eventually(() => server.sessions() === 0);
-      expect(ended).to.have.length(kills);
-    });
-  }
 
   it("attaches by how the container was made and not by the request", async () => {
     const engine = new StreamingEngine((process) => process.stream.write("plain"));
@@ -288,12 +127,41 @@ describe("the streaming server", () => {
     expect((failure as Error).message).to.contain("pod p1 is not ready");
   });
 
+  for (const opened of [undefined, 0, 1, 2, 3]) {
+    const at =
+      opened === undefined ? "before it is answered" : `when it has opened ${opened} streams`;
+    it(`ends the session of a client at once that is killed ${at}`, async () => {
+      const ended: string[] = [];
+      const engine = new StreamingEngine(() => undefined);
+      const endExec = (id: string): Promise<void> => Promise.resolve(void ended.push(id));
+      await start({ engine: engine.calls, endExec });
+      const url = server.execUrl({ ...execRequest, stdin: true });
+      if (opened === undefined) {
+        const socket = connectTo(server);
+        await new Promise((resolve) => socket.once("connect", resolve));
+        await new Promise((resolve) =>
+          socket.write(spdyRequest(url, "v4.channel.k8s.io"), resolve),
+        );
+        socket.resetAndDestroy();
+      } else {
+        const client = await spdyUpgrade(server, url);
+        for (const streamtype of ["error", "stdin", "stdout"].slice(0, opened))
+          client.open({ streamtype });
+        if (opened === 3) await until(() => engine.processes.length === 1);
+        else expect(server.sessions()).to.equal(1);
+        if (client.transport instanceof Socket) client.transport.resetAndDestroy();
+      }
+      await until(() => server.sessions() === 0, 2_000, "the session ends");
+      expect(ended).to.deep.equal(opened === 3 ? ["exec0"] : []);
+    });
+  }
+
   it("lets sessions finish within the grace period when it closes, and cuts them after", async () => {
     const engine = new StreamingEngine(() => undefined);
     await start({ engine: engine.calls });
-    const first = await openExec({});
-    const second = await openExec({});
-    await eventually(() => engine.processes.length === 2);
+    const first = await openExec(server, {});
+    const second = await openExec(server, {});
+    await until(() => engine.processes.length === 2);
     const { port } = server.address!;
     const closing = server.close(300);
     engine.processes[0]!.exit(0);

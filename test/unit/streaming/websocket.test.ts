@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { WebSocket } from "ws";
-import type { StreamingServer, StreamingServerDeps } from "../../../src/streaming/server.ts";
+import type { StreamingServerDeps } from "../../../src/streaming/deps.ts";
+import type { StreamingServer } from "../../../src/streaming/server.ts";
 import { StreamingEngine, outputFrame } from "../../support/streaming-engine.ts";
 import type { FakeProcess } from "../../support/streaming-engine.ts";
 import { startStreamingServer } from "../../support/streaming-server.ts";
@@ -131,13 +132,14 @@ describe("remote commands over WebSocket", () => {
     expect((failure as Error).message).to.contain("403");
   });
 
-  it("are refused from a web page", async () => {
+  it("are opened by web pages, by their protocols and without one", async () => {
     await start(cat);
-    const options = { origin: "http://evil.example" };
-    const failure = await open(server.execUrl(request), ["v5.channel.k8s.io"], options).catch(
-      (error: unknown) => error,
-    );
-    expect((failure as Error).message).to.contain("403");
+    const options = { origin: "https://console.example" };
+    for (const offered of [["v5.channel.k8s.io"], ["v4.base64.channel.k8s.io"], []]) {
+      const { ws } = await open(server.execUrl(request), offered, options);
+      expect(ws.protocol).to.equal(offered[0] ?? "");
+      ws.terminate();
+    }
   });
 
   it("begin with an empty message on the lowest channel that the client reads", async () => {

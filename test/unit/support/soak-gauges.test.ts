@@ -12,6 +12,7 @@ const rest: Gauges = {
   openRequests: 0,
   engineGoroutines: 44,
   engineDescriptors: 60,
+  leftAttaches: 0,
   containers: 2,
   netns: 0,
   mounts: 3,

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import type { Socket } from "node:net";
 import { expect } from "chai";
@@ -14,7 +14,7 @@ import { TraceHub } from "../../../src/trace/hub.ts";
 import { readEvents } from "../../../src/trace/lines.ts";
 import { serveTrace } from "../../../src/trace/server.ts";
 import type { PullProgressEvent, TraceServer } from "../../../src/trace/server.ts";
-import { nameTarget } from "../../../src/tracing.ts";
+import { nameTarget } from "../../../src/daemon/tracing.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 import { until } from "../../support/until.ts";
 
@@ -274,5 +274,22 @@ describe("the trace socket", () => {
     expect(readFileSync(path, "utf8")).to.equal(
       events.map((event) => `${JSON.stringify(event)}\n`).join(""),
     );
+  });
+
+  it("goes on in a new file after the old one was renamed", async () => {
+    const path = folder.path("file");
+    const file = createTraceFile(path, silentLogger);
+    hub.add(file.sink);
+    await run("Version", {});
+    await until(() => existsSync(path) && readFileSync(path, "utf8").includes("Version"));
+    renameSync(path, `${path}.1`);
+    await run("StopContainer", { containerId });
+    await until(() => readFileSync(`${path}.1`, "utf8").includes("StopContainer"));
+    file.reopen();
+    await run("ImageStatus", {});
+    await until(() => existsSync(path) && readFileSync(path, "utf8").includes("ImageStatus"));
+    await file.close();
+    expect(readFileSync(`${path}.1`, "utf8")).to.not.include("ImageStatus");
+    expect(statSync(path).mode & 0o777).to.equal(0o600);
   });
 });

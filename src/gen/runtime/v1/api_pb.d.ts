@@ -4274,7 +4274,7 @@ export declare const PsiStatsSchema: GenMessage<PsiStats>;
  */
 export declare type PsiData = Message<"runtime.v1.PsiData"> & {
   /**
-   * Microseconds of waiting since the cgroup was made.
+   * Nanoseconds of waiting since the cgroup was made.
    *
    * @generated from field: uint64 Total = 1;
    */

@@ -13,6 +13,8 @@ import (
 	"os"
 	"sort"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -54,6 +56,27 @@ func main() {
 		check(executor(mode, target).StreamWithContext(context.Background(),
 			remotecommand.StreamOptions{Stdin: io.LimitReader(zeros{}, size), Stdout: io.Discard}))
 		out.bytes = size
+	case "forward-idle", "spdy-idle":
+		// Sessions that nobody uses, for size milliseconds.
+		for _, url := range strings.Split(target, ",") {
+			if mode == "forward-idle" {
+				defer dial(url).Close()
+				continue
+			}
+			stdin, _ := io.Pipe()
+			go executor(mode, url).StreamWithContext(context.Background(), remotecommand.StreamOptions{Stdin: stdin, Stdout: out})
+		}
+		time.Sleep(time.Duration(size) * time.Millisecond)
+	case "tcp-first":
+		times := []float64{}
+		for range 300 {
+			begin := time.Now()
+			conn := must(net.Dial("tcp", target))
+			must(io.ReadFull(conn, make([]byte, 1)))
+			times = append(times, float64(time.Since(begin).Microseconds())/1000)
+			conn.Close()
+		}
+		percentiles(result, times)
 	case "tcp-out":
 		conn := must(net.Dial("tcp", target))
 		must(io.Copy(out, struct{ io.Reader }{conn}))
@@ -63,7 +86,7 @@ func main() {
 		conn.CloseWrite()
 		must(io.ReadAll(conn))
 		out.bytes = size
-	case "forward-out", "forward-in", "forward-first":
+	case "forward-out", "forward-in", "forward-first", "forward-many":
 		connection := dial(target)
 		// The helper's start is no part of what a warm connection costs.
 		data, errors := openPair(connection, port, 0)
@@ -82,6 +105,21 @@ func main() {
 			data.Close()
 			must(io.ReadAll(data))
 			out.bytes = size
+		case "forward-many":
+			// All of them are open at the same time: each counts from the first one's beginning.
+			times := make([]float64, 500)
+			var group sync.WaitGroup
+			for i := range times {
+				group.Add(1)
+				go func() {
+					defer group.Done()
+					data, _ := openPair(connection, port, i+1)
+					must(io.ReadFull(data, make([]byte, 1)))
+					times[i] = float64(time.Since(started).Microseconds()) / 1000
+				}()
+			}
+			group.Wait()
+			percentiles(result, times)
 		default:
 			times := []float64{}
 			for i := range 300 {
@@ -92,8 +130,7 @@ func main() {
 				data.Reset()
 				errors.Reset()
 			}
-			sort.Float64s(times)
-			result["p50Ms"], result["p99Ms"] = times[len(times)/2], times[len(times)*99/100]
+			percentiles(result, times)
 		}
 	default:
 		panic(mode)
@@ -103,6 +140,11 @@ func main() {
 	check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
 	result["clientCpuMs"] = float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e6
 	check(json.NewEncoder(os.Stdout).Encode(result))
+}
+
+func percentiles(result map[string]any, times []float64) {
+	sort.Float64s(times)
+	result["p50Ms"], result["p99Ms"] = times[len(times)/2], times[len(times)*99/100]
 }
 
 func executor(mode, target string) remotecommand.Executor {

@@ -22,23 +22,14 @@ func main() {
 			io.Copy(hash, c)
 			fmt.Fprint(c, hex.EncodeToString(hash.Sum(nil)))
 		},
-		// Ends its own direction first and then still takes what comes.
-		"source": func(c *net.TCPConn) {
-			block := make([]byte, 1<<20)
-			for i := range block {
-				block[i] = byte(i)
-			}
-			for range 256 {
-				if _, err := c.Write(block); err != nil {
-					return
-				}
-			}
-			c.CloseWrite()
-			io.Copy(io.Discard, c)
-		},
+		// End their own direction first and then still take what comes.
+		"source": func(c *net.TCPConn) { say(c, 96) },
+		"some":   func(c *net.TCPConn) { say(c, 16) },
 		// Speaks first.
 		"banner": func(c *net.TCPConn) { fmt.Fprint(c, "hello\n"); io.Copy(io.Discard, c) },
-		"reset":  func(c *net.TCPConn) { c.SetLinger(0) },
+		// Ends the connection as HTTP/1.0 does.
+		"bye":   func(c *net.TCPConn) { fmt.Fprint(c, "bye") },
+		"reset": func(c *net.TCPConn) { c.SetLinger(0) },
 		// Takes the connection and never reads.
 		"stall": func(c *net.TCPConn) { select {} },
 	}
@@ -64,4 +55,18 @@ func main() {
 	}
 	fmt.Println("ready")
 	select {}
+}
+
+func say(c *net.TCPConn, megabytes int) {
+	block := make([]byte, 1<<20)
+	for i := range block {
+		block[i] = byte(i)
+	}
+	for range megabytes {
+		if _, err := c.Write(block); err != nil {
+			return
+		}
+	}
+	c.CloseWrite()
+	io.Copy(io.Discard, c)
 }

@@ -4,7 +4,8 @@ import { examine } from "../../../../src/admin/doctor/examine.ts";
 import type { NodeFacts } from "../../../../src/admin/doctor/facts.ts";
 import { findingsText } from "../../../../src/admin/doctor/text.ts";
 import { soundNode } from "../../../support/doctor-node.ts";
-import { daemon, disk, endpoint, engineWith, image, kubelet, mistakes, sound } from "./mistakes.ts";
+import { endpoint, kubelet } from "./kubelet-mistakes.ts";
+import { daemon, disk, engineWith, image, mistakes, sound } from "./mistakes.ts";
 
 describe("the doctor", () => {
   it("finds nothing on a sound node", () => {
@@ -42,7 +43,7 @@ describe("the doctor", () => {
     expect(findings.find(({ check }) => check === "engine")?.what).to.contain("connect ENOENT");
     const skipped = findings.filter(({ level }) => level === "skipped").map(({ check }) => check);
     expect(skipped).to.have.members(
-      "docker-socket storage cgroup-version cgroup-driver live-restore log-driver runc dockline-oci pause-image".split(
+      "docker-socket storage cgroup-version cgroup-driver live-restore log-driver runc dockline-oci pause-image local-images".split(
         " ",
       ),
     );
@@ -65,6 +66,21 @@ describe("the doctor", () => {
       daemon({ init: false, "default-runtime": "runc", "default-ulimits": {} }),
       { daemon: { ...sound.daemon, hosts: ["tcp://0.0.0.0:2376"], tlsVerify: true } },
       disk({ freeInodesShare: undefined }),
+      kubelet({
+        lostFlags: [{ flag: "--containerd", from: "/etc/default/kubelet", since: 37 }],
+        series: "facade",
+        minor: 36,
+      }),
+      kubelet({
+        nextEndpoint: { value: "unix:///var/run/dockline/dockline.sock", from: "/k/i.yaml" },
+        series: "cri",
+        minor: 37,
+      }),
+      // Somebody who may not look has learnt nothing.
+      {
+        docklineSocket: { ...sound.docklineSocket, mode: undefined, answers: false, denied: true },
+      },
+      { docklineSocket: { ...sound.docklineSocket, answers: false, denied: true } },
     ];
     for (const changes of different) {
       expect(exitCodeOf(examine(soundNode(changes))), JSON.stringify(changes)).to.equal(0);

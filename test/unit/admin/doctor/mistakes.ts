@@ -1,6 +1,7 @@
 import type { NodeFacts } from "../../../../src/admin/doctor/facts.ts";
-import type { Level } from "../../../../src/admin/doctor/finding.ts";
 import { soundEngine, soundNode } from "../../../support/doctor-node.ts";
+import { kubelet, kubeletMistakes } from "./kubelet-mistakes.ts";
+import type { Mistake } from "./kubelet-mistakes.ts";
 
 export const sound = soundNode();
 export const engineWith = (...args: Parameters<typeof soundEngine>): Partial<NodeFacts> => ({
@@ -15,18 +16,11 @@ export const daemon = (
 ): Partial<NodeFacts> => ({
   daemon: { ...sound.daemon, settings, hosts },
 });
-export const kubelet = (changes: object): Partial<NodeFacts> => ({
-  kubelet: { ...sound.kubelet, ...changes },
-});
-export const endpoint = (value: string): object => ({
-  endpoint: { value, from: "/k/config.yaml" },
-});
 export const image = (Architecture: string): Partial<NodeFacts> => ({
   engine: { ...soundEngine(), pauseImage: { Architecture } as never },
 });
 
-/** One mistake each: what is planted, the check that must find it, and words of what it must say. */
-export const mistakes: [string, Partial<NodeFacts>, string, Level, ...RegExp[]][] = [
+export const mistakes: Mistake[] = [
   ["another user than root", { root: false }, "rights", "warning", /sudo/],
   ["an engine too old", { engine: { ...soundEngine(), api: [1, 40] } }, "engine", "error", /1\.40/],
   ["the driver vfs", engineWith({ Driver: "vfs" }), "storage", "warning", /vfs/],
@@ -53,6 +47,15 @@ export const mistakes: [string, Partial<NodeFacts>, string, Level, ...RegExp[]][
     "pause-image",
     "warning",
     /without a tag/,
+  ],
+  [
+    "images that no registry has",
+    { engine: { ...soundEngine(), localImages: ["own/a:1", "own/b:1"] } },
+    "local-images",
+    "warning",
+    /own\/a:1, own\/b:1/,
+    /could not be pulled again/,
+    /pinLocalImages: true/,
   ],
   ["cgroup v1", engineWith({ CgroupVersion: "1" }), "cgroup-version", "warning", /1\.35/],
   [
@@ -82,10 +85,11 @@ export const mistakes: [string, Partial<NodeFacts>, string, Level, ...RegExp[]][
     "error",
   ],
   [
-    "the other cgroup driver",
+    "the other cgroup driver, under a kubelet whose version nobody knows",
     kubelet({ cgroupDriver: { value: "cgroupfs", from: "/k/config.yaml" } }),
     "cgroup-driver",
-    "error",
+    "warning",
+    /version of this one is not known/,
     /Docker uses systemd, the kubelet cgroupfs \(\/k\/config\.yaml\)/,
     /native\.cgroupdriver=cgroupfs/,
   ],
@@ -170,6 +174,21 @@ export const mistakes: [string, Partial<NodeFacts>, string, Level, ...RegExp[]][
     "error",
     /knows CNI/,
   ],
+  [
+    "plugins that another account may change",
+    { cni: { ...sound.cni, warnings: ["/b belongs to user 997"] } },
+    "cni-plugins",
+    "warning",
+    /user 997/,
+    /can become root/,
+  ],
+  [
+    "a plugin that does not answer VERSION",
+    { cni: { ...sound.cni, notes: ["plugin x does not answer VERSION"] } },
+    "cni-plugins",
+    "warning",
+    /x does not answer VERSION/,
+  ],
   ["a node that forwards nothing", { ipForward: false }, "forward", "warning", /sysctl -w/],
   [
     "IPv6 dropped",
@@ -233,29 +252,26 @@ export const mistakes: [string, Partial<NodeFacts>, string, Level, ...RegExp[]][
   ["few inodes", disk({ freeInodesShare: 0.03 }), "disk", "warning", /inodes/],
   ["no inodes", disk({ freeInodesShare: 0 }), "disk", "error", /0 % of its inodes/],
   ["a disk that may not be written", disk({ readOnly: true }), "disk", "error", /read-only/],
+  ...kubeletMistakes,
   [
-    "cri-dockerd as the kubelet's runtime",
-    kubelet(endpoint("unix:///var/run/cri-dockerd.sock")),
-    "kubelet-endpoint",
-    "error",
-    /migrate --from cri-dockerd/,
-    /in \/k\/config\.yaml: containerRuntimeEndpoint: unix:\/\/\/run\/dockline/,
-  ],
-  ["no runtime for the kubelet", kubelet({ endpoint: undefined }), "kubelet-endpoint", "error"],
-  [
-    "dockershim's flags",
-    kubelet({ removedFlags: [{ flag: "--network-plugin", from: "/k/flags.env" }] }),
-    "kubelet-flags",
-    "error",
-    /--network-plugin/,
-  ],
-  ["a file that cannot be read", kubelet({ troubles: ["x: bad"] }), "kubelet-flags", "warning"],
-  [
-    "nothing but a file that cannot be read",
-    kubelet({ troubles: ["x: bad"], endpoint: undefined }),
-    "kubelet-flags",
+    "addresses that were given up",
+    {
+      givenUp: [
+        {
+          ...{ at: "2026-01-01T00:00:00.000Z", containerId: "c", pod: "shop/web", network: "net" },
+          ...{
+            plugin: "flannel",
+            addresses: ["10.1.2.3"],
+            reason: "no such program",
+            path: "/n.json",
+          },
+        },
+      ],
+    },
+    "given-up-addresses",
     "warning",
-    /x: bad/,
+    /shop\/web \(10\.1\.2\.3, network net\)/,
+    /rm \/n\.json/,
   ],
   [
     "old checkpoints",

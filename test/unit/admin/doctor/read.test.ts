@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,12 +37,58 @@ describe("what the doctor reads", () => {
       );
       expect(await readKubelet({ flags, config, running: nobody, version })).to.deep.equal({
         sources: [flags, config],
-        endpoint: { value: "unix:///a.sock", from: flags },
+        config,
+        endpoint: { value: "unix:///a.sock", from: flags, flagOf: flags },
         cgroupDriver: { value: "systemd", from: config },
         failCgroupV1: false,
         removedFlags: [{ flag: "--network-plugin", from: flags }],
         troubles: [],
       });
+    });
+
+    it("is the source of the series by its gates, merged from all files, the flag last", async () => {
+      const config = file("config.yaml", "featureGates: {PodAndContainerStatsFromCRI: true}\n");
+      mkdirSync(join(folder, "drop"));
+      file("drop/10-a.conf", "featureGates: {OtherGate: true}\n");
+      const seriesWith = async (minor: number, ...more: string[]): Promise<string | undefined> => {
+        const args = ["/usr/bin/kubelet", `--config=${config}`, ...more];
+        const ofKubelet = (): Promise<string> => Promise.resolve(`Kubernetes v1.${minor}.0\n`);
+        const sources = { flags: undefined, config: undefined, version: ofKubelet };
+        return (await readKubelet({ ...sources, running: () => [{ pid: 4_194_305, args }] }))
+          .series;
+      };
+      const gate = "PodAndContainerStatsFromCRI";
+      expect(await seriesWith(37, `--config-dir=${join(folder, "drop")}`)).to.equal("cri");
+      expect(await seriesWith(37, `--feature-gates=${gate}=false`)).to.equal("none");
+      file("config.yaml", "featureGates: {AllBeta: true}\n");
+      expect(await seriesWith(37)).to.equal("cri");
+      expect(await seriesWith(36)).to.equal("none");
+      expect(await seriesWith(37, `--feature-gates=AllBeta=true,${gate}=false`)).to.equal("none");
+    });
+
+    it("has its series by the façade only where cAdvisor asks for it", async () => {
+      const config = file("config.yaml", "{}\n");
+      const seriesWith = async (
+        minor: number,
+        facade: string,
+        ...more: string[]
+      ): Promise<string | undefined> => {
+        const args = ["/usr/bin/kubelet", `--config=${config}`, ...more];
+        const ofKubelet = (): Promise<string> => Promise.resolve(`Kubernetes v1.${minor}.0\n`);
+        const sources = { flags: undefined, config: undefined, facade, version: ofKubelet };
+        return (await readKubelet({ ...sources, running: () => [{ pid: 4_194_305, args }] }))
+          .series;
+      };
+      const ours = "unix:///run/dockline/containerd.sock";
+      const usual = "unix:///run/containerd/containerd.sock";
+      const flag = "--containerd=/run/dockline/containerd.sock";
+      expect(await seriesWith(35, ours, flag)).to.equal("facade");
+      expect(await seriesWith(35, ours, "--containerd=/run/x.sock")).to.equal("none");
+      expect(await seriesWith(35, ours, `--containerd=${ours}`)).to.equal("none");
+      expect(await seriesWith(35, "", flag)).to.equal("none");
+      expect(await seriesWith(35, ours)).to.equal("none");
+      for (const minor of [35, 37]) expect(await seriesWith(minor, usual)).to.equal("facade");
+      expect(await seriesWith(37, ours)).to.equal("none");
     });
 
     it("is the running one's command line, and the file that it names", async () => {
@@ -62,9 +108,45 @@ describe("what the doctor reads", () => {
       expect(found.endpoint).to.deep.equal({
         value: "unix:///c",
         from: "the running kubelet, pid 7",
+        flagOf: "what starts that kubelet",
       });
       expect(found.cgroupDriver).to.deep.equal({ value: "cgroupfs", from: config });
       expect(found.minor).to.equal(36);
+    });
+
+    it("is the version of the program that runs, the last of two flags, and what it has lost", async () => {
+      const config = file("config.yaml", "featureGates: {PodAndContainerStatsFromCRI: true}\n");
+      const instance = file("instance-config.yaml", 'containerRuntimeEndpoint: "unix:///next"\n');
+      const args = [
+        ...["kubelet", `--config=${config}`, "--container-runtime-endpoint=unix:///1"],
+        "--container-runtime-endpoint=unix:///2",
+      ];
+      const asked: string[] = [];
+      const found = await readKubelet({
+        flags: undefined,
+        config: undefined,
+        kubeadm: folder,
+        running: () => [{ pid: 4_194_305, args }],
+        version: (program) => {
+          asked.push(program);
+          return Promise.resolve("Kubernetes v1.37.2\n");
+        },
+      });
+      expect(asked).to.deep.equal(["/proc/4194305/exe"]);
+      expect(found).to.deep.include({
+        minor: 37,
+        endpoint: {
+          value: "unix:///2",
+          from: "the running kubelet, pid 4194305",
+          flagOf: "what starts that kubelet",
+        },
+        nextEndpoint: { value: "unix:///next", from: instance },
+        series: "cri",
+      });
+      const flags = file("flags.env", 'KUBELET_EXTRA_ARGS="--containerd=/run/x --v=2"\n');
+      const old = await readKubelet({ flags, config, running: nobody, version });
+      expect(old.lostFlags).to.deep.equal([{ flag: "--containerd", from: flags, since: 37 }]);
+      expect(old).to.not.have.any.keys("minor", "series");
     });
 
     it("is told to be broken or missing where it is", async () => {
@@ -111,6 +193,7 @@ describe("what the doctor reads", () => {
     writeFileSync(join(conf, "note.txt"), "not ours");
     writeFileSync(join(bin, "bridge"), "#!/bin/sh\n", { mode: 0o755 });
     writeFileSync(join(bin, "host-local"), "#!/bin/sh\n", { mode: 0o755 });
+    chownSync(join(bin, "bridge"), 3131, 0);
     chmodSync(join(bin, "host-local"), 0o777);
     const found = await readCni(config);
     expect(found.files.map(({ name, network }) => [name, network])).to.deep.equal([
@@ -121,7 +204,16 @@ describe("what the doctor reads", () => {
       ["host-local", "untrusted"],
       ["portmap", "missing"],
     ]);
+    expect(found.warnings).to.deep.equal([`${join(bin, "bridge")} belongs to user 3131`]);
     expect(found.problem).to.be.a("string");
+    for (const name of ["bridge", "host-local", "portmap"]) {
+      writeFileSync(join(bin, name), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+      chmodSync(join(bin, name), 0o755);
+    }
+    const silent = await readCni(config);
+    expect(silent.problem).to.equal(undefined);
+    expect(silent.notes, "the broken file is told of by itself").to.have.length(2);
+    expect(silent.notes?.[0]).to.match(/^plugin bridge does not answer VERSION/);
     const none = loadConfig({ flags: { "cni-conf-dir": join(folder, "none") } });
     expect((await readCni(none.config)).folderTrouble).to.contain("does not exist");
   });

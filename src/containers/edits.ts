@@ -1,0 +1,149 @@
+import { create } from "@bufbuild/protobuf";
+import type { ContainerEditsInput } from "../convert/container-edits.ts";
+import { needsEdits, toContainerEdits } from "../convert/container-edits.ts";
+import { engineHasCdi } from "../convert/devices.ts";
+import type { EngineFacts } from "../convert/engine-facts.ts";
+import type { OciEdits, PauseProcess } from "../convert/oci-edits.ts";
+import { editingRuntime } from "../convert/runtime-handler.ts";
+import { decodeContainerSpec, decodeSandboxSpec } from "../convert/stored-spec.ts";
+import { requireSamePodIds, toPodIds } from "../convert/user-namespace.ts";
+import type { PodIds } from "../convert/user-namespace.ts";
+import { CriError } from "../errors.ts";
+import { KeyValueSchema } from "../gen/runtime/v1/api_pb.js";
+import type { ContainerConfig, KeyValue } from "../gen/runtime/v1/api_pb.js";
+import type { ContainerEntry } from "../index/container-index.ts";
+import { inContainer, readProcess } from "../sys/process-tree.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { cdiFolders, readCdiEdits } from "./cdi-devices.ts";
+
+type EditsDeps = Pick<ContainerDeps, "engine" | "index" | "edits" | "facts">;
+
+/**
+ * The facts for one container's CDI devices: an engine that looks in folders of its own may not find what is in the
+ * usual ones, where every other runtime looks; dockline-oci does.
+ */
+export async function factsForCdi(
+  config: Pick<ContainerConfig, "CDIDevices">,
+  sandbox: ContainerEntry,
+  facts: EngineFacts,
+): Promise<EngineFacts> {
+  if (config.CDIDevices.length === 0 || !engineHasCdi(facts)) return facts;
+  const its = (facts.cdiFolders ?? []).map(realFolder);
+  if (cdiFolders.map(realFolder).every((folder) => its.includes(folder))) return facts;
+  if (editingRuntime(sandbox.identity.runtimeHandler, facts) === undefined) return facts;
+  const names = config.CDIDevices.map(({ name }) => name);
+  try {
+    await readCdiEdits(names, its);
+    return facts;
+  } catch {
+    return { ...facts, cdiFolders: [] };
+  }
+}
+
+/**
+ * The environment that CDI specifications give, for Docker's own configuration of the container: an exec has the
+ * variables from there, and with every other runtime it has those of CDI devices. Best effort: who makes the
+ * edits says what is wrong with them.
+ */
+export async function cdiEnvironment(
+  config: Pick<ContainerConfig, "CDIDevices">,
+  facts: EngineFacts,
+): Promise<KeyValue[]> {
+  const names = config.CDIDevices.map(({ name }) => name);
+  const folders = engineHasCdi(facts) ? facts.cdiFolders : cdiFolders;
+  const edits = await readCdiEdits(names, folders).catch(() => []);
+  return edits
+    .flatMap(({ env }) => env ?? [])
+    .filter((line) => line.indexOf("=") > 0)
+    .map((line) => {
+      const at = line.indexOf("=");
+      const value = new TextEncoder().encode(line.slice(at + 1));
+      return create(KeyValueSchema, { key: line.slice(0, at), value });
+    });
+}
+
+/** The engine resolves the link that /var/run is. */
+const realFolder = (folder: string): string => folder.replace(/^\/var\/run\//, "/run/");
+
+/**
+ * Whether a container to be made must run under dockline-oci.
+ *
+ * @throws InvalidArgument naming the field, NotFound for an unknown CDI device
+ */
+export async function wantsEdits(
+  config: ContainerConfig,
+  sandbox: ContainerEntry,
+  facts: EngineFacts,
+): Promise<boolean> {
+  const podIds = podIdsOf(sandbox);
+  requireSamePodIds(toPodIds(config.linux?.securityContext?.namespaceOptions), podIds);
+  const editing = editingRuntime(sandbox.identity.runtimeHandler, facts);
+  if (editing === undefined) return false;
+  const names = engineHasCdi(facts) ? [] : config.CDIDevices.map(({ name }) => name);
+  const devices = await readCdiEdits(names);
+  return needsEdits({ config, podIds, devices, engine: { ...facts, editing } });
+}
+
+/** For the pause container of a pod with a user namespace, before it is started. */
+export async function writeSandboxEdits(
+  deps: Pick<EditsDeps, "edits">,
+  containerId: string,
+  podIds: PodIds,
+): Promise<void> {
+  const edits: OciEdits = { v: 1, containerId, userNamespace: podIds };
+  await deps.edits.write(edits);
+}
+
+/** Before each start of a container that was made to run under dockline-oci; nothing for others. */
+export async function writeContainerEdits(
+  deps: EditsDeps,
+  container: ContainerEntry,
+): Promise<void> {
+  const { identity } = container;
+  if (identity.kind !== "container" || identity.extra.edited !== true) return;
+  const config = decodeContainerSpec(identity.extra.spec);
+  const sandbox = await deps.index.find("podsandbox", identity.podSandboxId);
+  if (config === undefined || sandbox === undefined) {
+    throw new CriError(
+      "FailedPrecondition",
+      `start: container ${container.id} has no ${config === undefined ? "request" : "pod sandbox"} to be edited by`,
+    );
+  }
+  const input: ContainerEditsInput = {
+    config,
+    podIds: podIdsOf(sandbox),
+    devices: await readCdiEdits(config.CDIDevices.map(({ name }) => name)),
+    engine: await deps.facts(),
+  };
+  if (input.podIds === undefined) {
+    await deps.edits.write(toContainerEdits(input, container.id));
+    return;
+  }
+  const volumes = await declaredVolumes(deps, container);
+  const start = { join: pauseProcess(sandbox), volumes };
+  await deps.edits.write(toContainerEdits(input, container.id, start));
+}
+
+/** Mount points of the volumes that the image declares. */
+async function declaredVolumes(
+  deps: Pick<EditsDeps, "engine">,
+  container: ContainerEntry,
+): Promise<string[]> {
+  const { Mounts } = container.inspect ?? (await deps.engine.inspectContainer(container.id));
+  return (Mounts ?? []).filter(({ Type }) => Type === "volume").map((mount) => mount.Destination);
+}
+
+/** The ids that the pod was made with. */
+function podIdsOf(sandbox: ContainerEntry): PodIds | undefined {
+  const spec = decodeSandboxSpec(sandbox.identity.extra.spec);
+  return toPodIds(spec?.linux?.securityContext?.namespaceOptions);
+}
+
+function pauseProcess(sandbox: ContainerEntry): PauseProcess {
+  const { Pid: pid, Running } = sandbox.state;
+  const found = Running && pid > 0 ? readProcess(pid) : undefined;
+  if (found === undefined || !inContainer(pid, sandbox.id)) {
+    throw new CriError("FailedPrecondition", `start: pod sandbox ${sandbox.id} is not running`);
+  }
+  return { pid, startTicks: Number(found.startTicks) };
+}

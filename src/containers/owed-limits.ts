@@ -1,0 +1,142 @@
+import { errorText } from "../errors.ts";
+import type { ContainerEntry } from "../index/container-index.ts";
+import type { LimitsOwed, OwedEffects } from "../state/owed-effects.ts";
+import type { ResourceUpdates } from "../state/resource-updates.ts";
+import { failpoint } from "../sys/failpoint.ts";
+import type { ContainerDeps } from "./deps.ts";
+import { applyHostWrites, kindOfHostWrites } from "./host-writes.ts";
+import { hasEnded } from "./running-process.ts";
+
+export type OwedLimitsDeps = ContainerDeps & { resources: ResourceUpdates; owed: OwedEffects };
+
+/** After limits could not be set, and the container not be ended either: the engine is probably away. */
+const retryMs = 5_000;
+
+/**
+ * Limits that Docker's API has no field for are written after the start, so between the two a container runs
+ * without them. That they are owed is noted on disk before the start. Whatever ends the call in between, Dockline's
+ * own end included, the limits are set afterwards, or the container is killed. A grace period does not help it then.
+ */
+export class OwedLimits {
+  readonly #deps: OwedLimitsDeps;
+  /** Containers that a call, or this class, is at work on. */
+  readonly #busy = new Set<string>();
+  /** Started by others meanwhile: what was written went to a process that is gone. */
+  readonly #again = new Set<string>();
+  readonly #notBeforeMs = new Map<string, number>();
+
+  constructor(deps: OwedLimitsDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Starts the container by `start` and sets what Docker could not.
+   *
+   * @throws what `start` throws; Error when a limit cannot be set, and then the container is killed
+   */
+  async startWith(container: ContainerEntry, start: () => Promise<void>): Promise<void> {
+    const kind = await kindOfHostWrites(this.#deps, container);
+    if (kind !== "needed") {
+      this.#deps.owed.limitsDone(container.id);
+      await start();
+      if (kind === "optional") await applyHostWrites(this.#deps, container);
+      return;
+    }
+    await this.#whileOwed(container.id, "start", async () => {
+      await start();
+      await applyHostWrites(this.#deps, container);
+      failpoint("start.after-writes");
+    });
+  }
+
+  /** Has `change` alter the limits. Those that are saved then are set again, should it break off. */
+  async changeWith(containerId: string, change: () => Promise<void>): Promise<void> {
+    await this.#whileOwed(containerId, "update", change);
+  }
+
+  async #whileOwed(id: string, why: LimitsOwed, work: () => Promise<void>): Promise<void> {
+    await this.#atWork(id, async () => {
+      this.#deps.owed.oweLimits(id, why);
+      await work();
+    });
+  }
+
+  /** What is owed is done with the work, unless somebody starts the container anew meanwhile. */
+  async #atWork(id: string, work: () => Promise<void>): Promise<void> {
+    this.#busy.add(id);
+    try {
+      await work();
+      if (!this.#again.has(id)) this.#deps.owed.limitsDone(id);
+    } finally {
+      this.#busy.delete(id);
+      this.#again.delete(id);
+    }
+  }
+
+  /** Somebody else has started it anew, who knows only the limits that Docker has. */
+  startedByOthers({ id, identity }: ContainerEntry): void {
+    if (identity.kind !== "container") return;
+    if (this.#busy.has(id)) {
+      this.#again.add(id);
+      return;
+    }
+    try {
+      this.#deps.owed.oweLimits(id, "start");
+    } catch (error) {
+      const details = { container: id, error: errorText(error) };
+      this.#deps.log.warn(details, "limits that are owed cannot be noted on disk");
+    }
+    void this.#settle(id);
+  }
+
+  /** Running containers after a start of Dockline: somebody may have started them anew meanwhile. */
+  foundRunning(containers: readonly ContainerEntry[]): void {
+    for (const { id, state } of containers) {
+      if (state.Running) this.#deps.owed.oweLimits(id, "found");
+    }
+  }
+
+  /** Sets what is owed to containers that run by now. Never rejects; wants an index that knows them all. */
+  async settle(): Promise<void> {
+    await Promise.all([...this.#deps.owed.limits.keys()].map((id) => this.#settle(id)));
+  }
+
+  async #settle(id: string): Promise<void> {
+    const { index, clock, owed } = this.#deps;
+    if (this.#busy.has(id) || clock.monotonicMs() < (this.#notBeforeMs.get(id) ?? 0)) return;
+    const known = index.peek(id);
+    if (known === undefined || hasEnded(known)) {
+      this.#notBeforeMs.delete(id);
+      owed.limitsDone(id);
+      return;
+    }
+    // Its start may still be on its way through Docker.
+    if (!known.state.Running) return;
+    try {
+      await this.#atWork(id, () => this.#set(known, owed.limits.get(id) ?? "found"));
+      this.#notBeforeMs.delete(id);
+    } catch {
+      this.#notBeforeMs.set(id, clock.monotonicMs() + retryMs);
+    }
+  }
+
+  async #set(known: ContainerEntry, why: LimitsOwed): Promise<void> {
+    const { id } = known;
+    const { log } = this.#deps;
+    try {
+      if ((await kindOfHostWrites(this.#deps, known)) === "none") return;
+      await this.#deps.locks.run(`container:${known.name}`, () =>
+        applyHostWrites(this.#deps, known, { mustNotRunWithout: why === "start" }),
+      );
+      if (why !== "found") log.info({ container: id }, "limits that were left out are set");
+    } catch (error) {
+      const details = { container: id, error: errorText(error) };
+      if (why === "start") {
+        log.warn(details, "limits that a start has left out cannot be set");
+        throw error;
+      }
+      // It has run without them until now.
+      log.warn(details, "limits cannot be set again; the container keeps what is in force");
+    }
+  }
+}

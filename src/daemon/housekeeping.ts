@@ -1,0 +1,129 @@
+import { errorText } from "../errors.ts";
+import { sweepScratch } from "../images/accounts.ts";
+import type { ContainerEntry } from "../index/container-index.ts";
+import type { Parts } from "./parts.ts";
+import { sweepEdits } from "../containers/edits-sweep.ts";
+import { logTargetOf } from "../rpc/container-start.ts";
+import { wordsOf } from "../rpc/runtime-status.ts";
+
+const lookMs = 250;
+/** After a failure: no storm of requests and log lines. */
+const retryMs = 5_000;
+/** Sandboxes whose making ended in doubt (no answer, and none to the question) are asked for again. */
+const settleMs = 30_000;
+
+/**
+ * What happens between calls: facts of a new connection are fetched before somebody waits for them,
+ * logs are followed again after our own restart, and what belongs to vanished containers is dropped.
+ */
+export function keepHouse(parts: Parts): { stop(): void } {
+  let seenResyncs = 0;
+  let resumed = false;
+  let ending = false;
+  let busy = false;
+  let notBeforeMs = 0;
+  let settledMs = -Infinity;
+  const settleIfDue = (): void => {
+    const nowMs = parts.clock.monotonicMs();
+    if (nowMs - settledMs <= settleMs || !parts.index.health.synced) return;
+    settledMs = nowMs;
+    settle(parts);
+  };
+  const look = async (): Promise<void> => {
+    if (!resumed && parts.index.health.synced) {
+      // First of all: what has exited is told with its whole log, and waits for this.
+      const containers = await resumeLogs(parts);
+      // A sweep that fails each time must not keep half-made pods and their addresses.
+      settleIfDue();
+      parts.owedLimits.foundRunning(containers);
+      await sweep(parts);
+      resumed = true;
+    }
+    if (resumed) {
+      settleIfDue();
+      void parts.networkGc.settle();
+    }
+    const { resyncs } = parts.index.counters;
+    if (resyncs !== seenResyncs || parts.info.stale) {
+      const self = await parts.info.get();
+      await parts.keptEngine.keep(wordsOf(self));
+      await parts.editing.of(self);
+      seenResyncs = resyncs;
+      // An engine that answers other requests but not these is not asked all the time.
+      if (parts.info.stale) notBeforeMs = parts.clock.monotonicMs() + retryMs;
+    }
+  };
+  // Waits for nothing else: a sweep may fail, or hang with a disk.
+  const payDebts = (): void => {
+    const { synced, engineReady } = parts.index.health;
+    if (!synced || !engineReady) return;
+    if (!ending) endExecsLeft(parts);
+    ending = true;
+    if (parts.owed.limits.size > 0) void parts.owedLimits.settle();
+  };
+  const timer = setInterval(() => {
+    payDebts();
+    if (busy) return;
+    if (!parts.index.health.engineReady) {
+      // What it could not be asked meanwhile is asked as soon as it is back.
+      settledMs = -Infinity;
+      return;
+    }
+    if (parts.clock.monotonicMs() < notBeforeMs) return;
+    busy = true;
+    look()
+      .catch((error: unknown) => {
+        parts.log.warn({ error: errorText(error) }, "housekeeping will be tried again");
+        notBeforeMs = parts.clock.monotonicMs() + retryMs;
+      })
+      .finally(() => {
+        busy = false;
+      });
+  }, lookMs);
+  const unsubscribe = parts.index.onChange(({ kind, entry }) => {
+    if (kind === "started") parts.owedLimits.startedByOthers(entry);
+    if (kind !== "deleted") return;
+    const { id } = entry;
+    const work = [parts.edits.remove(id)];
+    if (entry.kind === "container") work.push(parts.logs.remove(id), parts.resources.delete(id));
+    if (entry.identity.extra.imageVolumes !== undefined) work.push(parts.volumes.sweep());
+    Promise.all(work).catch((error: unknown) => {
+      parts.log.warn({ error: errorText(error), containerId: id }, "clean-up failed");
+    });
+  });
+  return {
+    stop: () => {
+      clearInterval(timer);
+      unsubscribe();
+    },
+  };
+}
+
+/** A CNI DEL may take minutes: other work does not wait for it. */
+function settle({ sandboxes, log }: Parts): void {
+  sandboxes.settle().catch((error: unknown) => {
+    log.warn({ error: errorText(error) }, "half-made pods will be looked at again");
+  });
+}
+
+/** Their clients went with the process before this one: Docker would let them run for ever. */
+function endExecsLeft({ owed, endExec, log }: Parts): void {
+  const left = owed.execsLeft;
+  if (left.length === 0) return;
+  log.info({ execs: left.length }, "commands of calls that ended with the last Dockline are ended");
+  for (const { execId, containerId } of left) void endExec(execId, containerId);
+}
+
+async function resumeLogs(parts: Parts): Promise<readonly ContainerEntry[]> {
+  const containers = await parts.index.containers();
+  const targets = await Promise.all(containers.map((entry) => logTargetOf(parts, entry)));
+  await parts.logs.resume(targets.filter((target) => target !== undefined));
+  return containers;
+}
+
+async function sweep(parts: Parts): Promise<void> {
+  await parts.resources.keepOnly((id) => parts.index.peek(id) !== undefined);
+  await parts.volumes.sweep();
+  await sweepEdits({ ...parts, exists: (id) => parts.index.peek(id) !== undefined });
+  await sweepScratch(parts.engine, parts.log);
+}

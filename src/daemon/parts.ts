@@ -1,0 +1,293 @@
+import { join } from "node:path";
+import type { Config } from "../config/options.ts";
+import { credentialsIn } from "../convert/docker-config.ts";
+import { mirroredDigests, mirroredRepositories, parseMirrors } from "../convert/mirrors.ts";
+import type { Mirrors } from "../convert/mirrors.ts";
+import type { EngineFacts } from "../convert/engine-facts.ts";
+import type { RequestInfo } from "../engine/call.ts";
+import { createDockerEngine } from "../engine/docker-engine.ts";
+import type { DockerEngine } from "../engine/docker-engine.ts";
+import { InfoCache } from "../engine/info-cache.ts";
+import type { EngineSelf } from "../engine/info-cache.ts";
+import { createImageVolumes } from "../images/image-volumes.ts";
+import type { ImageVolumes } from "../images/image-volumes.ts";
+import { createAccountReader } from "../images/accounts.ts";
+import type { AccountFiles } from "../images/accounts.ts";
+import type { Credentials } from "../images/credential-file.ts";
+import { createCredentialFile, firstWithCredentials } from "../images/credential-file.ts";
+import { createImagePuller } from "../images/mirrored-pull.ts";
+import type { ImagePuller } from "../images/mirrored-pull.ts";
+import { createPuller } from "../images/pull.ts";
+import type { Puller } from "../images/pull.ts";
+import type { ContainerIndex } from "../index/container-index.ts";
+import { createContainerIndex } from "../index/create-index.ts";
+import { EventsFeed } from "../index/events-feed.ts";
+import type { Logger } from "../log.ts";
+import { createContainerLogs } from "../logs/pumps.ts";
+import { createForwardPolicySource } from "../network/forward-policy.ts";
+import type { ForwardPolicySource } from "../network/forward-policy.ts";
+import { parsePodCidr } from "../network/attachment.ts";
+import { createNetwork } from "../network/network.ts";
+import { dockersCredentials, pauseImage } from "./pause-parts.ts";
+import type { LogChoice } from "../rpc/container-start.ts";
+import { NetworkGc } from "../pods/network-gc.ts";
+import { Sandboxes } from "../pods/sandboxes.ts";
+import { abandonedMsOf } from "../pods/unclaimed.ts";
+import type { PodDeps } from "../pods/deps.ts";
+import type { SandboxDeps } from "../pods/sandbox-deps.ts";
+import { EditingRuntimes } from "../containers/editing-runtimes.ts";
+import { HostPaths } from "../containers/host-paths.ts";
+import { OwedLimits } from "../containers/owed-limits.ts";
+import { LogDrains } from "../containers/log-drains.ts";
+import { engineFacts, unknownEngine } from "./node-facts.ts";
+import { missingCapabilities } from "../containers/host-capabilities.ts";
+import { oomScoreFloor } from "../containers/oom-score.ts";
+import { EndedUsers } from "../containers/ended-users.ts";
+import { ProcessUsers } from "../containers/process-users.ts";
+import { Views } from "../rpc/views.ts";
+import { buildStats } from "./stats-parts.ts";
+import type { StatsParts } from "./stats-parts.ts";
+import { EditsFolder } from "../state/edits-folder.ts";
+import { GivenUpNotes } from "../state/given-up.ts";
+import { KeptEngine } from "../state/kept-engine.ts";
+import { OwedEffects } from "../state/owed-effects.ts";
+import { ResourceUpdates } from "../state/resource-updates.ts";
+import { KnownUsers } from "../state/known-users.ts";
+import { PodCidrFile } from "../state/pod-cidr.ts";
+import { SandboxRecords } from "../state/sandbox-records.ts";
+import { buildStreaming } from "./streaming-parts.ts";
+import type { StreamingParts } from "./streaming-parts.ts";
+import { systemClock } from "../sys/clock.ts";
+import { RemotePaths } from "../sys/remote-paths.ts";
+import { KernelLog } from "../sys/kernel-log.ts";
+import { KeyedMutex } from "../sys/mutex.ts";
+
+/** Everything that lives as long as the daemon. */
+export interface Parts extends PodDeps, StreamingParts {
+  config: Config;
+  engine: DockerEngine;
+  index: ContainerIndex;
+  feed: EventsFeed;
+  views: Views;
+  drains: LogDrains;
+  endedUsers: EndedUsers;
+  resources: ResourceUpdates;
+  owed: OwedEffects;
+  owedLimits: OwedLimits;
+  /** The same notes, by the name that execs know. */
+  execNotes: OwedEffects;
+  podCidr: PodCidrFile;
+  givenUp: GivenUpNotes;
+  networkGc: NetworkGc;
+  puller: Puller;
+  imagePuller: ImagePuller;
+  mirrors: Mirrors;
+  stats: StatsParts;
+  /** Told of each request to the engine that has ended. */
+  requestListeners: Set<(request: RequestInfo) => void>;
+  forward: ForwardPolicySource;
+  logChoice: LogChoice;
+  oomFloor: number;
+  factsNow(): EngineFacts;
+  factsOf(self: EngineSelf): EngineFacts;
+  editing: EditingRuntimes;
+  keptEngine: KeptEngine;
+  imageAccounts(imageId: string): Promise<AccountFiles>;
+  volumes: ImageVolumes;
+  close(): Promise<void>;
+}
+
+/** The composition root: the only place where parts meet. Nothing is asked of Docker yet. */
+export async function buildParts(config: Config, log: Logger): Promise<Parts> {
+  const clock = systemClock;
+  const records = await SandboxRecords.open(config.stateDir, log);
+  const resources = await ResourceUpdates.open(config.stateDir, log);
+  const edits = await EditsFolder.open(config.runDir);
+  const owed = OwedEffects.open(config.runDir, log);
+  const keptEngine = await KeptEngine.open(config.stateDir, log);
+  const requestListeners: Parts["requestListeners"] = new Set();
+  const engine = createDockerEngine({
+    endpoint: config.dockerEndpoint,
+    log,
+    requestTimeoutMs: config.runtimeRequestTimeout,
+    onRequest: (request) => {
+      for (const listener of requestListeners) listener(request);
+    },
+  });
+  const kernelLog = new KernelLog();
+  const oomKilled = (id: string): boolean => kernelLog.oomKilled(id);
+  const mirrors = parseMirrors(config.registryMirrors);
+  const index = createContainerIndex({
+    engine,
+    clock,
+    log,
+    oomKilled,
+    imageAliases: (image) => mirroredDigests(mirrors, image),
+  });
+  const info = new InfoCache({ engine, generation: () => index.counters.resyncs });
+  const stats = buildStats({ index, engine: () => info.peek(), clock, log });
+  const givenUp = new GivenUpNotes(config.stateDir, log);
+  const network = createNetwork({
+    confDir: config.cniConfDir,
+    binDirs: config.cniBinDir,
+    legacyCacheDir: config.cniCacheDir,
+    givenUp: async (given) => {
+      await givenUp.add(given);
+      networkGc.givenUp(given.containerId);
+    },
+    log,
+    clock,
+  });
+  const podCidr = await PodCidrFile.open(config.stateDir, config.podCidr, parsePodCidr, log);
+  network.setPodCidr(podCidr.current);
+  const logs = createContainerLogs({ stateDir: config.stateDir, clock, log, resumes: true });
+  const puller = createPuller({
+    engine,
+    clock,
+    progressDeadlineMs: config.imagePullProgressDeadline,
+  });
+  const imagePullerWith = (credentials: Credentials): ImagePuller =>
+    createImagePuller({
+      puller,
+      engine,
+      mirrorsOf: (repository) => mirroredRepositories(mirrors, repository),
+      credentials,
+      log,
+    });
+  const ofNode = createCredentialFile({ path: config.registryAuthFile, parse: credentialsIn, log });
+  const imagePuller = imagePullerWith(ofNode);
+  const ofDocker = dockersCredentials(log, process.env["HOME"] ?? "/root");
+  const pausePuller = imagePullerWith(firstWithCredentials([ofNode, ...ofDocker]));
+  const oomFloor = oomScoreFloor();
+  const nodeOptions = {
+    logMaxSize: config.containerLogMaxSize,
+    logMaxFiles: config.containerLogMaxFiles,
+    shimPerPod: !config.shimPerContainer,
+    oomScoreFloor: oomFloor,
+    missingCapabilities: missingCapabilities(),
+  };
+  const editing = new EditingRuntimes({
+    folder: edits,
+    layers: () => stats.layerFolder(),
+    clock,
+    log,
+  });
+  const unsubscribe = index.onEvent(({ Type }) => {
+    if (Type === "daemon") info.outdate();
+  });
+  const factsOf = (self: EngineSelf): EngineFacts =>
+    engineFacts(self, nodeOptions, editing.peek(self).runtimes);
+  const factsNow = unchanged(
+    () => {
+      const self = info.peek() ?? unknownEngine;
+      return [self, editing.peek(self)] as const;
+    },
+    ([self]) => factsOf(self),
+  );
+  const knownUsers = await KnownUsers.open(config.stateDir, log);
+  const users = new ProcessUsers(knownUsers);
+  const views = new Views({ index, records, resources, users, network, factsNow });
+  const remote = new RemotePaths();
+  const drains = new LogDrains(logs, index);
+  const imageAccounts = createAccountReader(engine, log);
+  const endedUsers = new EndedUsers({ users, index, imageAccounts, clock, log });
+  const { streaming, endExec } = buildStreaming({
+    ...{ config, engine, index, records, owed, clock, log },
+  });
+  const pods: SandboxDeps = {
+    engine,
+    index,
+    records,
+    network,
+    logs,
+    info,
+    facts: async () => {
+      const self = await info.get();
+      await editing.of(self);
+      return factsOf(self);
+    },
+    pause: pauseImage(config, { engine, imagePuller: pausePuller, index, log }),
+    edits,
+    users,
+    clock,
+    log,
+    locks: new KeyedMutex(),
+    hostPaths: new HostPaths({ remote, rejectAbsent: config.absentMountSourcesToReject }),
+  };
+  const networkGc = new NetworkGc(pods);
+  const sandboxes = new Sandboxes(pods, abandonedMsOf(process.env["DOCKLINE_ABANDONED_MS"]));
+  const feed = new EventsFeed({ index, log, setUp: (name) => sandboxes.setUpEnded(name) });
+  return {
+    ...pods,
+    engine,
+    givenUp,
+    networkGc,
+    sandboxes,
+    config,
+    resources,
+    owed,
+    owedLimits: new OwedLimits({ ...pods, resources, owed }),
+    execNotes: owed,
+    podCidr,
+    keptEngine,
+    editing,
+    puller,
+    imagePuller,
+    mirrors,
+    views,
+    drains,
+    endedUsers,
+    feed,
+    streaming,
+    endExec,
+    stats,
+    requestListeners,
+    oomFloor,
+    factsNow,
+    factsOf,
+    forward: createForwardPolicySource({ clock, log }),
+    imageAccounts,
+    volumes: await createImageVolumes({
+      engine,
+      stateDir: config.stateDir,
+      usedBy: async () =>
+        new Set(
+          (await index.containers()).flatMap(({ identity }) => identity.extra.imageVolumes ?? []),
+        ),
+      log,
+    }),
+    logChoice: {
+      format: config.containerLogFormat === "docker-json" ? "docker-json" : "cri",
+      sourcePath: async (id) =>
+        join((await info.get()).info.DockerRootDir, "containers", id, `${id}-json.log`),
+    },
+    close: async () => {
+      unsubscribe();
+      await streaming.close(1000);
+      feed.close();
+      await stats.close();
+      await index.close();
+      kernelLog.close();
+      remote.close();
+      await knownUsers.close();
+      await logs.close();
+      network.close();
+      engine.close();
+    },
+  };
+}
+
+/** Makes its result anew only when one of the sources is another object: readers cache by it. */
+function unchanged<S extends readonly unknown[], T>(
+  sources: () => S,
+  make: (sources: S) => T,
+): () => T {
+  let last: { sources: S; result: T } | undefined;
+  return () => {
+    const now = sources();
+    if (last?.sources.every((source, at) => source === now[at]) !== true) {
+      last = { sources: now, result: make(now) };
+    }
+    return last.result;
+  };
+}

@@ -1,0 +1,177 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { interfaceSysctls } from "../convert/sysctls.ts";
+import { mappingWarning } from "../convert/user-namespace.ts";
+import type { SandboxId } from "../convert/names.ts";
+import { CriError, errorText } from "../errors.ts";
+import type { ContainerInspect } from "../engine/types.ts";
+import { NamespaceMode, PodSandboxConfigSchema } from "../gen/runtime/v1/api_pb.js";
+import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
+import { podBandwidth } from "../network/bandwidth.ts";
+import type { NetworkAttachment } from "../network/attachment.ts";
+import type { SetUpRequest } from "../network/network.ts";
+import { writeNetnsSysctls } from "../network/netns-sysctls.ts";
+import { hasResolvConf, podResolvConf, rewriteResolvConf } from "../network/resolv-conf.ts";
+import { failpoint } from "../sys/failpoint.ts";
+import type { SandboxDeps } from "./sandbox-deps.ts";
+import { repeatIfLost } from "./lost-answer.ts";
+import { toPortMappings } from "./port-mappings.ts";
+import {
+  createPauseContainer,
+  planPauseContainer,
+  startPauseContainer,
+} from "./pause-container.ts";
+import type { WantedSandbox } from "./pause-container.ts";
+import { podNetns } from "./pod-netns.ts";
+import type { Caller, RecordedSandbox } from "./recorded.ts";
+
+/** Who asks for a set-up, and what ends it. */
+export interface SetUpCall extends Caller {
+  /** Aborted by a Stop or Remove of the sandbox. */
+  interrupted: AbortSignal;
+  /** Called when all that can be refused was not: from here on there is something to interrupt. */
+  begin(): void;
+  /** Takes down what was made. */
+  undo(): Promise<void>;
+}
+
+/**
+ * The way up: creating → networking → ready. Each phase is on disk before the effect that it announces.
+ * Whatever fails is undone; what cannot be undone stays recorded and NOTREADY, for Stop and Remove.
+ *
+ * @throws CriError InvalidArgument or Unimplemented for what is refused, before anything exists
+ */
+export async function setUp(
+  deps: SandboxDeps,
+  sandbox: RecordedSandbox,
+  wanted: WantedSandbox,
+  call: SetUpCall,
+): Promise<SandboxId> {
+  const { name, config } = wanted;
+  const facts = await deps.facts();
+  const hostNetwork =
+    config.linux?.securityContext?.namespaceOptions?.network === NamespaceMode.NODE;
+  // All that can be refused is refused before anything exists.
+  const plan = await planPauseContainer(deps, wanted, facts);
+  const network = hostNetwork
+    ? undefined
+    : networkRequest(config, (why) => {
+        call.log.warn({ sandbox: name, why }, "a port mapping is left out");
+      });
+  const resolvConf = await podResolvConf(config.dnsConfig);
+  if (!hostNetwork) {
+    const status = await deps.network.status();
+    if (!status.ready) throw new CriError("Unavailable", `network: ${status.message}`);
+  }
+  call.signal.throwIfAborted();
+  const warning = mappingWarning(plan.podIds);
+  if (warning !== "") call.log.warn({ sandbox: name }, warning);
+
+  call.begin();
+  try {
+    await sandbox.begin({
+      name,
+      phase: "creating",
+      configHash: wanted.hash,
+      hostNetwork,
+      config: Buffer.from(toBinary(PodSandboxConfigSchema, config)).toString("base64"),
+      runtimeHandler: wanted.runtimeHandler,
+      createdAtNs: String(deps.clock.nowNs()),
+      ips: [],
+    });
+    failpoint("run.after-record");
+    const id = await createPauseContainer(deps, plan, call.interrupted);
+    await sandbox.enter("created", { id });
+    failpoint("run.after-id");
+    call.interrupted.throwIfAborted();
+    await startPauseContainer(deps, id, plan);
+    failpoint("run.after-start");
+    const isComplete = hostNetwork && (await hasResolvConf(facts.dockerRootDir, id, resolvConf));
+    const inspect = isComplete ? undefined : await inspectStarted(deps, id);
+    if (inspect !== undefined) {
+      deps.users.learn(inspect.State.Pid, id);
+      await rewriteResolvConf(inspect.ResolvConfPath, resolvConf, facts.dockerRootDir);
+    }
+    failpoint("run.after-resolv-conf");
+    if (network !== undefined && inspect !== undefined) {
+      const { path: netns, run } = await podNetns(id, inspect);
+      if (netns === "") {
+        throw new CriError("Internal", `sandbox ${id}: the engine names no network namespace`);
+      }
+      const attachment = await deps.network.setUp({
+        ...network,
+        containerId: id,
+        netns,
+        signal: call.interrupted,
+        beforeAdd: async (planned: NetworkAttachment) => {
+          const { SandboxKey: key = "" } = inspect.NetworkSettings;
+          await sandbox.enter("networking", {
+            ...(key === "" ? {} : { netns: key }),
+            ...(run === undefined ? {} : { pauseRun: run }),
+            network: planned,
+          });
+          failpoint("run.before-add");
+        },
+      });
+      failpoint("run.after-add");
+      const attached = { network: attachment, ips: attachment.ips };
+      try {
+        const sysctls = interfaceSysctls(config.linux?.sysctls ?? {});
+        await writeNetnsSysctls(netns, sysctls, call.interrupted);
+        await sandbox.enter("ready", attached);
+      } catch (error) {
+        // A full disk, or a sysctl that is none: DEL needs the result all the same, and memory holds it.
+        await sandbox.enterAnyway("networking", attached);
+        throw error;
+      }
+    } else await sandbox.enter("ready", {});
+    failpoint("run.after-ready");
+    return id;
+  } catch (error) {
+    call.log.warn({ sandbox: name, error: errorText(error) }, "undoing a sandbox");
+    try {
+      await call.undo();
+    } catch (err) {
+      call.log.warn({ err, sandbox: name }, "a sandbox could not be undone");
+    }
+    throw error;
+  }
+}
+
+async function inspectStarted(deps: SandboxDeps, id: string): Promise<ContainerInspect> {
+  const mark = deps.index.mark();
+  const inspect = await repeatIfLost(deps.clock, () => deps.engine.inspectContainer(id));
+  deps.index.observed(inspect, mark);
+  if (!inspect.State.Running) {
+    throw new CriError(
+      "Internal",
+      `sandbox ${id}: the pause container ended at once with code ${inspect.State.ExitCode} ${inspect.State.Error}`,
+    );
+  }
+  return inspect;
+}
+
+/** The part of the CNI request that the configuration alone decides. */
+function networkRequest(
+  config: PodSandboxConfig,
+  skipped: (why: string) => void,
+): Omit<SetUpRequest, "containerId" | "netns" | "signal" | "beforeAdd"> {
+  const bandwidth = podBandwidth(config.annotations);
+  return {
+    podName: config.metadata?.name ?? "",
+    podNamespace: config.metadata?.namespace ?? "",
+    podUid: config.metadata?.uid ?? "",
+    portMappings: toPortMappings(config.portMappings, skipped),
+    cgroupPath: config.linux?.cgroupParent ?? "",
+    annotations: config.annotations,
+    ...(bandwidth === undefined ? {} : { bandwidth }),
+    ...(config.dnsConfig === undefined
+      ? {}
+      : {
+          dns: {
+            servers: config.dnsConfig.servers,
+            searches: config.dnsConfig.searches,
+            options: config.dnsConfig.options,
+          },
+        }),
+  };
+}

@@ -1,0 +1,119 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import type { Metric } from "../../src/gen/runtime/v1/api_pb.js";
+import { until } from "../support/until.ts";
+import { probeArchives, probeImage } from "./probe-image.ts";
+import { sandboxOf } from "./run-plan.ts";
+import { containerdSide, docklineSide, removePods } from "./sides.ts";
+import type { DocklineSide, Side } from "./sides.ts";
+
+interface Figures {
+  /** Name of a series → its labels, as ListMetricDescriptors has them. */
+  labels: Map<string, string[]>;
+  pod: Metric[];
+  container: Metric[];
+}
+
+/**
+ * The series by which a kubelet fills /metrics/cadvisor, of one pod that both runtimes run. On cgroup v1
+ * containerd sends those of a pod's network and none of a container.
+ */
+describe("metrics of Dockline and of containerd", () => {
+  let dockline: DocklineSide;
+  let containerd: Side;
+  let ours: Figures;
+  let theirs: Figures;
+  before(async function () {
+    this.timeout(180_000);
+    const archives = await probeArchives();
+    dockline = await docklineSide(archives);
+    containerd = await containerdSide(archives);
+    [ours, theirs] = await Promise.all([figuresOf(dockline), figuresOf(containerd)]);
+  });
+  after(async function () {
+    this.timeout(60_000);
+    await Promise.all([removePods(dockline), removePods(containerd)]);
+    await containerd.close();
+    await dockline.close();
+  });
+
+  it("are described alike: every series of containerd is there, with its labels", () => {
+    expect(theirs.labels.size).to.be.at.least(49);
+    const differ = [...theirs.labels]
+      .map(([name, labels]) => [name, labels.join(), lacking(labels, ours.labels.get(name))])
+      .filter(([, , lack]) => lack !== "");
+    expect(differ).to.deep.equal([]);
+  });
+
+  it("have the same series of the pod's network, with the pod's names", () => {
+    expect(namesOf(theirs.pod).length).to.be.greaterThan(0);
+    expect(namesOf(ours.pod)).to.include.members(namesOf(theirs.pod));
+    for (const { pod, labels } of [ours, theirs]) {
+      for (const { name, labelValues } of pod) {
+        const keys = labels.get(name) ?? [];
+        expect(labelValues, name).to.have.length(keys.length);
+        expect(labelValues[keys.indexOf("pod")], name).to.equal("metrics");
+        expect(labelValues[keys.indexOf("namespace")], name).to.equal("test");
+      }
+    }
+  });
+
+  it("have a value of the container for every series that containerd describes", () => {
+    const pods = new Set(namesOf(theirs.pod));
+    // Of what this container has none: events that were, and devices that it used.
+    const none = /^container_(fs_(reads|writes)|blkio|oom_events|hugetlb|pressure)/;
+    const missing = [...theirs.labels.keys()].filter(
+      (name) => !pods.has(name) && !none.test(name) && !namesOf(ours.container).includes(name),
+    );
+    expect(missing).to.deep.equal([]);
+  });
+});
+
+const namesOf = (metrics: readonly Metric[]): string[] => [
+  ...new Set(metrics.map(({ name }) => name)),
+];
+
+/** What of `wanted` is not in `found`; a series that is not there lacks itself. */
+function lacking(wanted: readonly string[], found: readonly string[] | undefined): string {
+  if (found === undefined) return "the series";
+  return wanted.filter((label) => !found.includes(label)).join();
+}
+
+/** Starts a pod with one container and waits until the runtime has figures. */
+async function figuresOf(side: Side): Promise<Figures> {
+  const logs = join(side.folder, "metrics-log");
+  mkdirSync(logs, { recursive: true });
+  const config = sandboxOf({ name: "metrics", sandbox: {}, containers: [] }, logs);
+  const { podSandboxId } = await side.runtime.runPodSandbox({ config });
+  const { containerId } = await side.runtime.createContainer({
+    podSandboxId,
+    sandboxConfig: config,
+    config: {
+      metadata: { name: "main", attempt: 0 },
+      image: { image: probeImage },
+      command: ["/bin/probe"],
+      envs: [{ key: "PROBE_SECONDS", value: Buffer.from("600") }],
+      labels: { "io.kubernetes.container.name": "main" },
+      linux: {
+        resources: { cpuPeriod: 100_000n, cpuQuota: 50_000n, memoryLimitInBytes: 67_108_864n },
+      },
+    },
+  });
+  await side.runtime.startContainer({ containerId });
+  const { descriptors } = await side.runtime.listMetricDescriptors({});
+  const labels = new Map(descriptors.map(({ name, labelKeys }) => [name, labelKeys]));
+  const figures: Figures = { labels, pod: [], container: [] };
+  await until(async () => {
+    const { podMetrics } = await side.runtime.listPodSandboxMetrics({});
+    const found = podMetrics.find((one) => one.podSandboxId === podSandboxId);
+    const container = found?.containerMetrics.find((one) => one.containerId === containerId);
+    figures.pod = found?.metrics ?? [];
+    figures.container = container?.metrics ?? [];
+    // The size of the writable layer comes once it was walked.
+    const complete =
+      side.name === "containerd" || namesOf(figures.container).includes("container_fs_usage_bytes");
+    return figures.pod.length > 0 && complete;
+  });
+  return figures;
+}

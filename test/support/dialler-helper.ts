@@ -1,3 +1,0 @@
-import { runDiallerChild } from "../../src/streaming/dialler-child.ts";
-
-runDiallerChild();

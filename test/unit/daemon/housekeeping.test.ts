@@ -1,0 +1,58 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { expect } from "chai";
+import { keepHouse } from "../../../src/daemon/housekeeping.ts";
+import { silentLogger } from "../../../src/log.ts";
+
+describe("housekeeping", () => {
+  const { setInterval: realInterval } = globalThis;
+  let tick: () => void;
+  beforeEach(() => {
+    globalThis.setInterval = ((work: () => void) => {
+      tick = work;
+      return undefined;
+    }) as never;
+  });
+  afterEach(() => {
+    globalThis.setInterval = realInterval;
+  });
+
+  it("settles half-made pods after the logs, although a sweep fails each time", async () => {
+    const did: string[] = [];
+    let nowMs = 0;
+    const parts = {
+      clock: { monotonicMs: () => nowMs },
+      log: silentLogger,
+      index: {
+        health: { synced: true, engineReady: true },
+        counters: { resyncs: 0 },
+        containers: () => Promise.resolve([]),
+        onChange: () => () => undefined,
+      },
+      info: { stale: false },
+      logs: { resume: () => Promise.resolve(void did.push("logs")) },
+      resources: { keepOnly: () => Promise.resolve() },
+      volumes: { sweep: () => Promise.reject(new Error("the folder is read-only")) },
+      owed: {
+        execsLeft: [{ execId: "exec", containerId: "container" }],
+        limits: new Map([["container", "start"]]),
+      },
+      endExec: (...exec: string[]) => Promise.resolve(void did.push(exec.join(" in "))),
+      owedLimits: {
+        settle: () => Promise.resolve(void did.push("limits")),
+        foundRunning: () => undefined,
+      },
+      sandboxes: { settle: () => Promise.resolve(void did.push("settled")) },
+    };
+    const house = keepHouse(parts as never);
+    for (const atMs of [0, 6_000, 12_000, 31_000]) {
+      nowMs = atMs;
+      tick();
+      for (let round = 0; round < 20; round += 1) await turn();
+    }
+    house.stop();
+    expect(did).to.deep.equal([
+      ...["exec in container", "limits", "logs", "settled"],
+      ...["limits", "logs", "limits", "logs", "limits", "logs", "settled"],
+    ]);
+  });
+});

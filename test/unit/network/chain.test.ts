@@ -1,0 +1,133 @@
+import { expect } from "chai";
+import { silentLogger } from "../../../src/log.ts";
+import type { NetworkAttachment } from "../../../src/network/attachment.ts";
+import { createChain } from "../../../src/network/chain.ts";
+import { CniError } from "../../../src/network/cni-error.ts";
+import type { CniFailure } from "../../../src/network/cni-error.ts";
+import type { PluginCall } from "../../../src/network/plugin.ts";
+import { systemClock } from "../../../src/sys/clock.ts";
+import { caught } from "../../support/recording-network.ts";
+
+const begun: NetworkAttachment = {
+  ...{ networkName: "net", cniVersion: "1.0.0", ifName: "eth0", containerId: "abc" },
+  ...{ netns: "/run/netns/pod", plugins: [{ type: "first" }, { type: "second" }] },
+  ...{ disableCheck: false, args: [], capabilityArgs: {}, ips: [] },
+};
+
+describe("the DEL of a chain without the namespace", () => {
+  let nowMs: number;
+  let calls: PluginCall[];
+  let failures: Record<string, Pick<CniError, "failure"> & { absent?: boolean; tookMs?: number }>;
+  let chain: ReturnType<typeof createChain>;
+
+  beforeEach(() => {
+    nowMs = 1000;
+    calls = [];
+    failures = {};
+    chain = createChain({
+      plugins: {
+        run: (call) => {
+          calls.push(call);
+          const found = failures[call.type];
+          if (found === undefined) return Promise.resolve("");
+          nowMs += found.tookMs ?? 0;
+          const about = { plugin: call.type, verb: call.verb, ...found };
+          return Promise.reject(new CniError(about, "not now"));
+        },
+      },
+      clock: { ...systemClock, monotonicMs: () => nowMs },
+      log: silentLogger,
+      deadlineMs: 220_000,
+    });
+  });
+
+  it("is not given up for a plugin that never ran", async () => {
+    for (const failure of ["spawn", "missing"] satisfies CniFailure[]) {
+      failures = { second: { failure } };
+      expect(await caught(chain.del(begun, ""))).to.include({ failure });
+    }
+    failures = { second: { failure: "protocol" } };
+    expect(await chain.del(begun, "")).to.have.length(1);
+  });
+
+  it("leaves each later plugin a time when one that used all of it was given up", async () => {
+    failures = { second: { failure: "timeout", tookMs: 220_000 } };
+    expect(await chain.del(begun, "", true)).to.have.length(1);
+    expect(calls.map(({ type, timeoutMs }) => [type, timeoutMs])).to.deep.equal([
+      ["second", 220_000],
+      ["first", 20_000],
+    ]);
+  });
+
+  it("waits a minute for a program that is in no folder: after a reboot it may not be installed yet", async () => {
+    const complete = { ...begun, result: {}, ips: ["10.1.2.3"] };
+    failures = { second: { failure: "missing", absent: true } };
+    expect(await caught(chain.del(complete, ""))).to.include({ absent: true });
+    nowMs += 59_000;
+    expect(await caught(chain.del(complete, ""))).to.include({ absent: true });
+    expect(await caught(chain.del({ ...complete, containerId: "another" }, ""))).to.include({
+      absent: true,
+    });
+    nowMs += 1_000;
+    expect(await caught(chain.del({ ...complete, containerId: "another" }, ""))).to.include({
+      absent: true,
+    });
+    expect(await chain.del(complete, "")).to.have.length(1);
+    expect(await caught(chain.del(complete, "")), "it begins anew").to.include({ absent: true });
+  });
+});
+
+describe("a plugin that says that it is to be tried again later", () => {
+  let slept: number[];
+  /** What each call of each verb answers, in turn; then success. */
+  const chainOf = (answers: Record<string, (number | undefined)[]>) => {
+    const calls: string[] = [];
+    const chain = createChain({
+      plugins: {
+        run: ({ type, verb, parameters }) => {
+          calls.push(`${type} ${verb} ${parameters.netns}`);
+          const code = answers[`${type} ${verb}`]?.shift();
+          if (code === undefined) {
+            return Promise.resolve('{"ips":[{"address":"10.1.2.3/24"}]}');
+          }
+          const about = { plugin: type, verb, failure: "plugin", code } as const;
+          return Promise.reject(new CniError(about, "busy"));
+        },
+      },
+      clock: { ...systemClock, sleep: (ms) => Promise.resolve(void slept.push(ms)) },
+      log: silentLogger,
+      deadlineMs: 220_000,
+    });
+    return { chain, calls };
+  };
+  beforeEach(() => (slept = []));
+
+  it("gets a second ADD after a DEL, and its answer counts", async () => {
+    const { chain, calls } = chainOf({ "second ADD": [11] });
+    expect((await chain.add(begun)).ips).to.deep.equal(["10.1.2.3"]);
+    expect(calls.map((call) => call.replace(/ \/.*/, ""))).to.deep.equal(
+      ["first ADD", "second ADD", "second DEL", "second ADD"], // prettier-ignore
+    );
+    expect(slept).to.deep.equal([1000]);
+  });
+
+  it("gets a second DEL, without the namespace as well", async () => {
+    const { chain, calls } = chainOf({ "second DEL": [11] });
+    expect(await chain.del(begun, "")).to.deep.equal([]);
+    expect(calls).to.deep.equal(["second DEL ", "second DEL ", "first DEL "]);
+  });
+
+  it("gets no third one, and one with another code gets no second one", async () => {
+    const add = chainOf({ "first ADD": [11, 11] });
+    expect(await caught(add.chain.add(begun))).to.include({ verb: "ADD", code: 11 });
+    expect(add.calls).to.have.length(3);
+    const del = chainOf({ "second DEL": [11, 11] });
+    expect(await caught(del.chain.del(begun, begun.netns))).to.include({ code: 11 });
+    expect(del.calls).to.have.length(2);
+    const other = chainOf({ "first ADD": [7] });
+    expect(await caught(other.chain.add(begun))).to.include({ code: 7 });
+    expect(other.calls).to.have.length(1);
+    const undone = chainOf({ "first ADD": [11], "first DEL": [100] });
+    expect(await caught(undone.chain.add(begun)), "the cause").to.include({ code: 11 });
+  });
+});
