@@ -26,11 +26,13 @@ export interface ExecNotes {
   execDone(execId: string): void;
 }
 
-/** Milliseconds between two looks, and how often; some ten minutes in all. */
+/** Milliseconds between two looks, and how often. */
 const pace: readonly (readonly [pauseMs: number, times: number])[] = [
   [50, 20],
   [500, 120],
   [5_000, 110],
+  // What could not be ended in ten minutes is looked for rarely, and never forgotten.
+  [60_000, Infinity],
 ];
 /** An exec that an answering engine has not started for this many looks never reached it. */
 const unstartedLooks = 80;

@@ -6,7 +6,7 @@ import type { Clock } from "../sys/clock.ts";
 import type { CommandChannels } from "./channels.ts";
 import { neverTyped } from "./detach-keys.ts";
 import { copyInput, copyOutput, followResize, untilAborted } from "./output.ts";
-import { takenBytes, untilStalled } from "./stalled.ts";
+import { destroyOnceIdle, takenBytes, untilStalled } from "./stalled.ts";
 import { failureStatus, successStatus } from "./status.ts";
 import type { StreamStatus } from "./status.ts";
 
@@ -48,14 +48,25 @@ export async function runAttach(
   connection: Duplex,
 ): Promise<void> {
   let status: StreamStatus;
-  try {
-    await attach(deps, grant, channels, connection);
-    status = successStatus;
-  } catch (error) {
+  let stopCutting = (): void => undefined;
+  const failed = (error: unknown): StreamStatus => {
     deps.log.info({ err: error, containerId: grant.containerId }, "attach failed");
-    status = failureStatus(`error attaching to container: ${errorText(error)}`);
+    return failureStatus(`error attaching to container: ${errorText(error)}`);
+  };
+  try {
+    const end = await attach(deps, grant, channels, connection);
+    status = successStatus;
+    if (end === "stalled") {
+      const seconds = stalledMs / 1000;
+      status = failed(new Error(`the client has taken no output for ${seconds} seconds`));
+      // One that goes on to take nothing would keep its session for hours.
+      stopCutting = destroyOnceIdle(connection, stalledMs, () => connection.destroy());
+    }
+  } catch (error) {
+    status = failed(error);
   }
   await channels.finish(status);
+  stopCutting();
 }
 
 async function attach(
@@ -63,7 +74,7 @@ async function attach(
   grant: AttachGrant,
   channels: CommandChannels,
   connection: Duplex,
-): Promise<void> {
+): Promise<"over" | "stalled"> {
   const { engine } = deps;
   const { containerId } = grant;
   const found = await engine.inspectContainer(containerId);
@@ -103,15 +114,11 @@ async function attach(
       stalled.promise.then(() => "stalled" as const),
       ...(detached === undefined ? [] : [detached]),
     ]);
-    if (first !== "stalled") {
-      // Docker's stream is read on whether the client takes what was said before it left or not.
-      left.abort();
-      if (stdin) leave(deps, stream, output);
-      else stream.destroy();
-      return;
-    }
-    stream.destroy();
-    throw new Error(`the client has taken no output for ${stalledMs / 1000} seconds`);
+    // Docker's stream is read on whether the client takes what was said before it left or not.
+    left.abort();
+    if (first !== "stalled" && stdin) leave(deps, stream, output);
+    else stream.destroy();
+    return first === "stalled" ? "stalled" : "over";
   } finally {
     gone.release();
     stalled.release();

@@ -1,10 +1,11 @@
 import type { Duplex } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
+import { EngineError } from "../engine/errors.ts";
 import type { Clock } from "../sys/clock.ts";
 
 export interface ExecExitDeps {
   engine: Pick<Engine, "inspectExec">;
-  clock: Pick<Clock, "sleep">;
+  clock: Pick<Clock, "sleep" | "monotonicMs">;
 }
 
 const soonMs = [0, 10, 20, 50, 100, 200, 500];
@@ -12,22 +13,40 @@ const laterMs = 1_000;
 const silenceMs = 2_000;
 const firstLookMs = 3_000;
 const maxLookMs = 30_000;
+/** So long an engine may be slow or away before the exit code is given up. */
+const patienceMs = 60_000;
 
 /**
  * Waits for the exit code. Output may end long before the process (which may close its stdout), and
- * Docker notes the exit a moment after the output's end: never guess 0. Rejects with EngineError, or
- * with the signal's reason. Undefined when the process has ended but Docker does not say how.
+ * Docker notes the exit a moment after the output's end: never guess 0. An engine that is slow or away is
+ * asked again for a minute. Rejects with EngineError, or with the signal's reason. Undefined when the
+ * process has ended but Docker does not say how.
  */
 export async function waitExitCode(
   deps: ExecExitDeps,
   execId: string,
   signal: AbortSignal,
 ): Promise<number | undefined> {
+  const { clock, engine } = deps;
+  let failingSinceMs: number | undefined;
   for (let round = 0; ; round += 1) {
-    await deps.clock.sleep(soonMs[round] ?? laterMs, signal);
-    const found = await deps.engine.inspectExec(execId, { signal });
-    if (!found.Running) return found.ExitCode ?? undefined;
+    await clock.sleep(soonMs[round] ?? laterMs, signal);
+    const askedMs = clock.monotonicMs();
+    try {
+      const found = await engine.inspectExec(execId, { signal });
+      if (!found.Running) return found.ExitCode ?? undefined;
+      failingSinceMs = undefined;
+    } catch (error) {
+      failingSinceMs ??= askedMs;
+      if (signal.aborted || isFinal(error)) throw error;
+      if (clock.monotonicMs() - failingSinceMs >= patienceMs) throw error;
+    }
   }
+}
+
+/** Docker has answered, and a second question would get the same answer. */
+function isFinal(error: unknown): boolean {
+  return error instanceof EngineError && error.failure === "status" && error.status < 500;
 }
 
 /**

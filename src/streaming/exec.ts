@@ -28,7 +28,7 @@ export interface ExecDeps {
   engine: Pick<Engine, "createExec" | "startExec" | "inspectExec" | "resizeExec">;
   endExec: EndExec;
   execNotes: ExecNotes;
-  clock: Pick<Clock, "sleep">;
+  clock: Pick<Clock, "sleep" | "monotonicMs">;
   log: Logger;
   /** Aborted when the server gives up waiting for its sessions. */
   stopping: AbortSignal;

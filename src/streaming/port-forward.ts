@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 import type { Logger } from "../log.ts";
+import { finished } from "./channels.ts";
 import type { Dialler } from "./dialler.ts";
 import { beginDial, forward } from "./forward.ts";
 import type { PodDial } from "./forward.ts";
@@ -53,8 +54,10 @@ export async function runSpdyPortForward(
   };
   const late = (id: string, pair: Pair): void => {
     giveUp(id, pair);
-    pair.error?.end(`error forwarding ports: the streams of request ${id} are not complete`);
-    pair.data?.destroy();
+    const { error, data } = pair;
+    error?.end(`error forwarding ports: the streams of request ${id} are not complete`);
+    if (error !== undefined) void finished(error).then(() => error.destroy());
+    data?.destroy();
   };
   const onStream = (stream: SpdyStream): boolean => {
     const type = stream.headers.get("streamtype");
@@ -74,10 +77,11 @@ export async function runSpdyPortForward(
       });
     }
     pair[type] = stream;
+    // Nothing is read from it; unread, it would not close when its client takes it back.
+    if (type === "error") stream.resume();
     const { data, error } = pair;
     if (data === undefined || error === undefined) return true;
     drop(id, pair);
-    error.resume();
     // Where the two differ, the data stream's port counts, as with the Go server.
     const wanted = portOf(data) ?? port;
     let { dial } = pair;

@@ -115,9 +115,11 @@ describe("the end of an exec that nobody waits for", () => {
     expect(pausedMs).to.be.within(25_000, 40_000);
   });
 
-  it("is given up after ten minutes", async () => {
-    const { pausedMs, looks } = await end([refused(500)]);
-    expect(pausedMs).to.be.within(600_000, 660_000);
-    expect(looks).to.be.below(300);
+  it("is never forgotten while nothing tells of it: after ten minutes it is looked for once a minute", async () => {
+    const looks = 600;
+    const { pausedMs, killed } = await end([...Array<Look>(looks).fill(refused(500)), running]);
+    expect(killed).to.deep.equal([42]);
+    const tenMinutes = 251;
+    expect(pausedMs).to.equal(611_000 + (looks - tenMinutes + 1) * 60_000);
   });
 });

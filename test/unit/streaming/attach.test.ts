@@ -111,6 +111,19 @@ describe("an attach", () => {
     expect(client.received(error).text).to.contain("has taken no output for 5 seconds");
   }).timeout(40_000);
 
+  it("is over with a client that never reads again", async () => {
+    const { client, stdout } = await attach((process) => {
+      const more = (): void => {
+        if (process.stream.destroyed) return;
+        process.stream.write(outputFrame("stdout", Buffer.alloc(60_000)), () => setImmediate(more));
+      };
+      more();
+    }, {});
+    await client.until(() => client.received(stdout).text.length > 0);
+    client.transport.pause();
+    await until(() => server.sessions() === 0, 30_000, "the session is over");
+  }).timeout(40_000);
+
   for (const Tty of [false, true])
     it(`holds up nobody after its stdin has ended, though its client takes no output, ${Tty ? "with" : "without"} a tty`, async () => {
       const chunk = Buffer.alloc(60_000, ".");

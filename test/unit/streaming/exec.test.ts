@@ -104,6 +104,42 @@ describe("an exec", () => {
     client.transport.destroy();
   });
 
+  it("has its exit code although Docker does not tell it at once", async () => {
+    const engine = new StreamingEngine((process) => process.exit(7));
+    const { calls } = engine;
+    const failures = [
+      new EngineError({ operation: "x", failure: "timeout", message: "slow" }),
+      new EngineError({ operation: "x", failure: "unreachable", message: "away" }),
+      new EngineError({ operation: "x", failure: "status", status: 500, message: "no" }),
+    ];
+    const inspectExec: typeof calls.inspectExec = (...args) => {
+      const failure = failures.shift();
+      return failure === undefined ? calls.inspectExec(...args) : Promise.reject(failure);
+    };
+    await start({ engine: { ...calls, inspectExec } });
+    const { client, id } = await openExec(server, { stdin: true });
+    await client.untilClosed();
+    client.transport.destroy();
+    expect(failures).to.deep.equal([]);
+    expect(statusOf(client, id)).to.include({ reason: "NonZeroExitCode" });
+  });
+
+  it("fails at once when Docker no longer knows it", async () => {
+    const engine = new StreamingEngine((process) => process.exit(0));
+    let asked = 0;
+    const inspectExec = (): Promise<never> => {
+      asked += 1;
+      const fields = { operation: "x", failure: "status" as const, status: 404, message: "no exec" };
+      return Promise.reject(new EngineError(fields));
+    };
+    await start({ engine: { ...engine.calls, inspectExec } });
+    const { client, id } = await openExec(server, {});
+    await client.untilClosed();
+    client.transport.destroy();
+    expect(asked).to.equal(1);
+    expect(statusOf(client, id)).to.include({ status: "Failure", reason: "InternalError" });
+  });
+
   for (const [what, broken, request, kills] of [
     ["the answer to its start was lost", "start", {}, 1],
     ["somebody sat at it, and the connection with its output broke", "output", { stdin: true }, 1],

@@ -62,6 +62,8 @@ describe("the two streams of a port-forward connection", () => {
     const data = client.open({ streamtype: "data", port: "80", requestid: "2" });
     await client.until(() => client.received(error).fin && client.has("rstStream", data));
     expect(client.received(error).text).to.contain("request 1");
+    // The half itself is gone too, so that a client with many of them does not run out of streams.
+    await client.until(() => client.has("rstStream", error));
     client.transport.destroy();
     await over;
   });
