@@ -44,6 +44,36 @@ export interface PodDns {
   options: string[];
 }
 
+/** One pod that is to come onto the network. */
+export interface SetUpRequest {
+  containerId: string;
+  /** Path of the pod's network namespace (Docker's SandboxKey). */
+  netns: string;
+  podName: string;
+  podNamespace: string;
+  podUid: string;
+  portMappings: readonly PortMapping[];
+  bandwidth?: Bandwidth;
+  dns?: PodDns;
+  /** Names for the `aliases` capability; default: the pod's name. */
+  aliases?: readonly string[];
+  /** The pod's cgroup as the kubelet names it. */
+  cgroupPath?: string;
+  annotations?: Readonly<Record<string, string>>;
+  /** Ends the plugin that runs; the caller then undoes as after any failed ADD. */
+  signal?: AbortSignal;
+  /**
+   * Whether `netns` leads to the pod's namespace still; asked before each plugin. Default: to that of any
+   * pod. A path below /proc may lead elsewhere once its process is gone.
+   */
+  isOurs?: () => Promise<boolean>;
+  /**
+   * Awaited before the first plugin runs: when it resolves, what DEL will need must be durable. The
+   * chain does not start when it rejects.
+   */
+  beforeAdd(attachment: NetworkAttachment): Promise<void>;
+}
+
 /** The capability under which containerd and CRI-O hand the pod's annotations on, as one object. */
 export const annotationsCapability = "io.kubernetes.cri.pod-annotations";
 

@@ -20,7 +20,8 @@ const laterPluginMs = 20_000;
 const tryAgainMs = 1_000;
 
 interface OneCall {
-  netns: string;
+  /** Asked right before the plugin runs. */
+  netns: () => Promise<string>;
   prevResult?: JsonObject;
   /** What is left of the chain's time, in ms. */
   left: () => number;
@@ -29,13 +30,24 @@ interface OneCall {
 
 /** Runs the plugins of one network in the order of the spec (section 3). */
 export interface Chain {
-  /** The attachment with its result and addresses. Throws CniError; nothing is undone. */
-  add(attachment: NetworkAttachment, signal?: AbortSignal): Promise<NetworkAttachment>;
   /**
-   * Succeeds also when there is nothing left to remove. `netns` is "" when it is gone. Returns the
-   * failures that were given up; with `giveUp` all of them are.
+   * The attachment with its result and addresses. `check` is awaited before each plugin and ends the
+   * chain when it rejects. Throws CniError; nothing is undone.
    */
-  del(attachment: NetworkAttachment, netns: string, giveUp?: boolean): Promise<CniError[]>;
+  add(
+    attachment: NetworkAttachment,
+    signal?: AbortSignal,
+    check?: () => Promise<void>,
+  ): Promise<NetworkAttachment>;
+  /**
+   * Succeeds also when there is nothing left to remove. `netns` is asked before each plugin where the
+   * namespace is: "" when it is gone. Returns the failures that were given up; with `giveUp` all of them are.
+   */
+  del(
+    attachment: NetworkAttachment,
+    netns: () => Promise<string>,
+    giveUp?: boolean,
+  ): Promise<CniError[]>;
   /** STATUS and GC, which concern the network and no pod; the first failure is thrown. */
   forNetwork(
     verb: "STATUS" | "GC",
@@ -68,13 +80,14 @@ export function createChain(options: {
     attachment: NetworkAttachment,
     plugin: PluginConfig,
     call: OneCall,
-  ): Promise<string> =>
-    await options.plugins.run({
+  ): Promise<string> => {
+    const netns = await call.netns();
+    return await options.plugins.run({
       type: plugin.type,
       verb,
       parameters: {
         containerId: attachment.containerId,
-        netns: call.netns,
+        netns,
         ifName: attachment.ifName,
         args: formatCniArgs(attachment.args),
       },
@@ -82,6 +95,7 @@ export function createChain(options: {
       timeoutMs: call.left(),
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     });
+  };
 
   /** Once more for a plugin that asks for it. */
   const runOne = async (
@@ -111,12 +125,16 @@ export function createChain(options: {
   };
 
   return {
-    add: async (attachment, signal) => {
+    add: async (attachment, signal, check) => {
       const left = budget();
+      const netns = async (): Promise<string> => {
+        await check?.();
+        return attachment.netns;
+      };
       let result: JsonObject | undefined;
       for (const plugin of attachment.plugins) {
         const stdout = await runOne("ADD", attachment, plugin, {
-          netns: attachment.netns,
+          netns,
           left,
           ...(result === undefined ? {} : { prevResult: result }),
           ...(signal === undefined ? {} : { signal }),
@@ -135,8 +153,9 @@ export function createChain(options: {
       return { ...attachment, result, ips };
     },
 
-    del: async (attachment, netns, giveUp = false) => {
+    del: async (attachment, findNetns, giveUp = false) => {
       const left = budget();
+      let netns = "";
       const givenUp: CniError[] = [];
       const key = `${attachment.containerId} ${attachment.networkName}`;
       const nowMs = clock.monotonicMs();
@@ -144,7 +163,7 @@ export function createChain(options: {
       for (const plugin of attachment.plugins.toReversed()) {
         try {
           await runOne("DEL", attachment, plugin, {
-            netns,
+            netns: async () => (netns = await findNetns()),
             // One that hung and was given up must not cost the others their turn.
             left: () => (givenUp.length === 0 ? left() : Math.max(left(), laterPluginMs)),
             ...previousResult(attachment),

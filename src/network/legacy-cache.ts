@@ -18,6 +18,8 @@ export interface LegacyCacheEntry {
   args?: CniArgs;
   capabilityArgs?: JsonObject;
   result?: JsonObject;
+  /** The namespace's path at ADD, as libcni got it or as the result names it. */
+  netns?: string;
 }
 
 const cacheKind = "cniCacheV1";
@@ -37,7 +39,7 @@ export async function readLegacyCache(
   const entries: LegacyCacheEntry[] = [];
   for (const { path, networkName } of await cacheFiles(cacheDir, containerId, ifName)) {
     if (networkName === loopbackNetwork) continue;
-    const entry = parseEntry(await readFile(path, "utf8"), containerId);
+    const entry = parseEntry(await readFile(path, "utf8"), containerId, ifName);
     if (entry !== undefined) entries.push({ path, networkName, ...entry });
   }
   return entries;
@@ -108,11 +110,13 @@ async function cacheFiles(
 function parseEntry(
   text: string,
   containerId: string,
+  ifName: string,
 ): Omit<LegacyCacheEntry, "path" | "networkName"> | undefined {
   const raw = parseJson(text);
   if (!isJsonObject(raw)) return undefined;
   if (raw["kind"] !== cacheKind) {
-    return raw["ips"] === undefined && raw["ip4"] === undefined ? undefined : { result: raw };
+    if (raw["ips"] === undefined && raw["ip4"] === undefined) return undefined;
+    return { result: raw, ...netnsOf(undefined, raw, ifName) };
   }
   if (raw["containerId"] !== containerId) return undefined;
   const config = parseCachedConfig(raw["config"]);
@@ -121,7 +125,20 @@ function parseEntry(
     ...(isArgs(raw["cniArgs"]) ? { args: raw["cniArgs"] } : {}),
     ...(isJsonObject(raw["capabilityArgs"]) ? { capabilityArgs: raw["capabilityArgs"] } : {}),
     ...(isJsonObject(raw["result"]) ? { result: raw["result"] } : {}),
+    ...netnsOf(raw["netns"], raw["result"], ifName),
   };
+}
+
+/** Older libcni saved no path; the result's interfaces have it from spec 0.3.0 on. */
+function netnsOf(saved: unknown, result: unknown, ifName: string): { netns?: string } {
+  if (typeof saved === "string" && saved !== "") return { netns: saved };
+  const interfaces: unknown = isJsonObject(result) ? result["interfaces"] : undefined;
+  if (!Array.isArray(interfaces)) return {};
+  const pods: unknown = interfaces.find(
+    (one: unknown) => isJsonObject(one) && one["name"] === ifName && one["sandbox"] !== "",
+  );
+  const sandbox = isJsonObject(pods) ? pods["sandbox"] : undefined;
+  return typeof sandbox === "string" ? { netns: sandbox } : {};
 }
 
 function parseCachedConfig(value: unknown): NetworkConfig | undefined {

@@ -8,13 +8,14 @@ import { isCniName } from "./conflist.ts";
 import type { JsonObject, NetworkConfig } from "./conflist.ts";
 import { readLegacyCache, removeLegacyCache } from "./legacy-cache.ts";
 import type { LegacyCacheEntry } from "./legacy-cache.ts";
+import { pathNow } from "./netns.ts";
+import type { NetnsNow } from "./netns.ts";
 import { podIps } from "./result.ts";
 
 /** What is known of a pod sandbox that Dockline did not make. */
 export interface LegacyPod {
   containerId: string;
-  /** "" when it is gone. */
-  netns: string;
+  netns: NetnsNow;
   podName: string;
   podNamespace: string;
   /** From cri-dockerd's checkpoint; only used when its CNI cache has no entry. */
@@ -23,7 +24,15 @@ export interface LegacyPod {
 
 export interface LegacyPods {
   tearDown(pod: LegacyPod, giveUp?: boolean): Promise<void>;
-  ips(containerId: string): Promise<string[]>;
+  attachment(containerId: string): Promise<LegacyAttachment>;
+}
+
+/** What is saved of the ADD of such a pod. */
+export interface LegacyAttachment {
+  /** Empty when nothing is saved. */
+  ips: string[];
+  /** The pause process at ADD; missing where the cache names the namespace by another path. */
+  pausePid?: number;
 }
 
 /** The result is in the version that was spoken at ADD; a file may offer newer ones beside it. */
@@ -31,6 +40,12 @@ function versionAtAdd(config: NetworkConfig, result: JsonObject | undefined): st
   const spoken = result?.["cniVersion"];
   const offered = config.versions.find((version) => version === spoken) ?? config.versions[0];
   return offered ?? "0.3.1";
+}
+
+/** Of a path as cri-dockerd and dockershim name namespaces. */
+function pidIn(netns: string | undefined): number | undefined {
+  const pid = /^\/proc\/([1-9]\d*)\/ns\/net$/.exec(netns ?? "")?.[1];
+  return pid === undefined ? undefined : Number(pid);
 }
 
 /** The networks of pods that were taken over, by what their maker's libcni wrote down. */
@@ -41,8 +56,8 @@ export function createLegacyPods(options: {
   currentConfig: () => Promise<ConfigLookup>;
   /** The node's ranges: host-local refuses a DEL whose configuration has lost its ranges. */
   podCidrs: () => readonly string[];
-  netnsForDel: (netns: string) => Promise<string>;
-  tearDown: (attachment: NetworkAttachment, netns: string, giveUp?: boolean) => Promise<void>;
+  netnsForDel: (netns: NetnsNow) => Promise<string>;
+  tearDown: (attachment: NetworkAttachment, netns: NetnsNow, giveUp?: boolean) => Promise<void>;
 }): LegacyPods {
   const { cacheDir, ifName, log } = options;
 
@@ -69,7 +84,7 @@ export function createLegacyPods(options: {
       cniVersion: lookup?.config?.cniVersion ?? versionAtAdd(config, entry?.result),
       ifName,
       containerId: pod.containerId,
-      netns: pod.netns,
+      netns: await pathNow(pod.netns),
       plugins: config.plugins,
       disableCheck: config.disableCheck,
       args: entry?.args ?? podCniArgs(pod),
@@ -107,13 +122,15 @@ export function createLegacyPods(options: {
       await removeLegacyCache(cacheDir, pod.containerId, ifName);
     },
 
-    ips: async (containerId) => {
-      if (!isCniName(containerId)) return [];
+    attachment: async (containerId) => {
+      if (!isCniName(containerId)) return { ips: [] };
       const ips: string[] = [];
+      let pausePid: number | undefined;
       for (const entry of await readLegacyCache(cacheDir, containerId, ifName)) {
         ips.push(...ipsOf(containerId, entry));
+        pausePid ??= pidIn(entry.netns);
       }
-      return [...new Set(ips)];
+      return { ips: [...new Set(ips)], ...(pausePid === undefined ? {} : { pausePid }) };
     },
   };
 }

@@ -1,6 +1,5 @@
 import { CriError, errorText } from "../errors.ts";
 import { runProcess } from "../sys/process.ts";
-import { inspectNetns } from "./netns.ts";
 
 const timeoutMs = 10_000;
 
@@ -8,19 +7,19 @@ const timeoutMs = 10_000;
  * Writes sysctls of a pod's interfaces, once CNI has made them. /proc/sys/net is that of the process
  * which opens it: a child in the pod's network namespace writes.
  *
+ * @param netns its path; `isOurs` says whether that leads to the pod's namespace still
  * @param sysctls files below /proc/sys and their values
  * @throws CriError naming the sysctl, with the kernel's words
  */
 export async function writeNetnsSysctls(
-  netns: string,
+  { netns, isOurs }: { netns: string; isOurs: () => Promise<boolean> },
   sysctls: readonly { readonly file: string; readonly value: string }[],
   signal: AbortSignal,
 ): Promise<void> {
-  if (sysctls.length === 0) return;
-  if ((await inspectNetns(netns)) !== "pod") {
-    throw new CriError("Internal", "sysctls: the pod's network namespace is gone");
-  }
   for (const { file, value } of sysctls) {
+    if (!(await isOurs())) {
+      throw new CriError("Internal", `sysctl ${file}: the pod's network namespace is gone`);
+    }
     const args = [`--net=${netns}`, "tee", `/proc/sys/${file}`];
     const words = await runProcess("nsenter", args, {
       stdin: value,

@@ -9,6 +9,13 @@ import { isErrno } from "../sys/fs.ts";
  */
 export type NetnsState = "pod" | "host" | "gone";
 
+/** Where a namespace is: a path, or what finds it at the moment of the call. "" when it is gone. */
+export type NetnsNow = string | (() => Promise<string>);
+
+export async function pathNow(netns: NetnsNow): Promise<string> {
+  return typeof netns === "string" ? netns : await netns();
+}
+
 const nsfsMagic = 0x6e736673;
 
 /** True for a path that leads to a namespace now, not to the empty file that one was bound to. */

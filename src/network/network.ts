@@ -9,8 +9,7 @@ import {
   needsPodRanges,
   parsePodCidr,
 } from "./attachment.ts";
-import type { NetworkAttachment, PodDns, PortMapping } from "./attachment.ts";
-import type { Bandwidth } from "./bandwidth.ts";
+import type { NetworkAttachment, SetUpRequest } from "./attachment.ts";
 import { createChain } from "./chain.ts";
 import { podCniArgs } from "./cni-args.ts";
 import { CniError } from "./cni-error.ts";
@@ -20,9 +19,9 @@ import { isCniName, versionAtLeast } from "./conflist.ts";
 import { GcGate } from "./gc-gate.ts";
 import { givenUpOf } from "./given-up.ts";
 import { createLegacyPods } from "./legacy-pods.ts";
-import type { LegacyPod } from "./legacy-pods.ts";
-import { inspectNetns } from "./netns.ts";
-import type { NetnsState } from "./netns.ts";
+import type { LegacyAttachment, LegacyPod } from "./legacy-pods.ts";
+import { inspectNetns, pathNow } from "./netns.ts";
+import type { NetnsNow, NetnsState } from "./netns.ts";
 import { endOrphanedPlugins } from "./orphans.ts";
 import { otherAttachments } from "./other-attachments.ts";
 import type { ValidAttachment } from "./other-attachments.ts";
@@ -40,30 +39,6 @@ export interface NetworkStatus {
   notes?: readonly string[];
 }
 
-export interface SetUpRequest {
-  containerId: string;
-  /** Path of the pod's network namespace (Docker's SandboxKey). */
-  netns: string;
-  podName: string;
-  podNamespace: string;
-  podUid: string;
-  portMappings: readonly PortMapping[];
-  bandwidth?: Bandwidth;
-  dns?: PodDns;
-  /** Names for the `aliases` capability; default: the pod's name. */
-  aliases?: readonly string[];
-  /** The pod's cgroup as the kubelet names it. */
-  cgroupPath?: string;
-  annotations?: Readonly<Record<string, string>>;
-  /** Ends the plugin that runs; the caller then undoes as after any failed ADD. */
-  signal?: AbortSignal;
-  /**
-   * Awaited before the first plugin runs: when it resolves, what DEL will need must be durable. The
-   * chain does not start when it rejects.
-   */
-  beforeAdd(attachment: NetworkAttachment): Promise<void>;
-}
-
 /** Pods on the CNI network. Calls for one container must not overlap: the caller serialises them. */
 export interface Network {
   /** Cheap enough for every Status call: some stats of files, and at most one probe in 10 s. */
@@ -76,15 +51,15 @@ export interface Network {
   setUp(request: SetUpRequest): Promise<NetworkAttachment>;
   /**
    * Runs DEL with the configuration and result of the ADD; may be repeated. `netns` is where the
-   * namespace is now, "" when it is gone. What is already gone is a success, and so is a DEL that was
+   * namespace is now, "" when it is gone; a function is asked before each plugin. What is already gone is a success, and so is a DEL that was
    * given up: one that cannot work any more, or with `giveUp` any that fails. Those are logged and
    * reported to `NetworkOptions.givenUp`.
    */
-  tearDown(attachment: NetworkAttachment, netns: string, giveUp?: boolean): Promise<void>;
+  tearDown(attachment: NetworkAttachment, netns: NetnsNow, giveUp?: boolean): Promise<void>;
   /** The same for a pod that cri-dockerd or dockershim made. */
   tearDownLegacy(pod: LegacyPod, giveUp?: boolean): Promise<void>;
-  /** The addresses of such a pod as its maker's cache has them; empty when it has none. */
-  legacyIps(containerId: string): Promise<string[]>;
+  /** What its maker's cache has of such a pod. */
+  legacyAttachment(containerId: string): Promise<LegacyAttachment>;
   /**
    * Lets plugins of spec 1.1 drop what belongs to none of the attachments that `valid` names, which is
    * asked when nothing is attached or detached any more. Returns why there is no GC, or undefined once it
@@ -164,8 +139,10 @@ export function createNetwork(options: NetworkOptions): Network {
   };
 
   /** What plugins get as the namespace: never one that is gone, never the host's own. */
-  const netnsForDel = async (netns: string): Promise<string> =>
-    (await netnsState(netns)) === "pod" ? netns : "";
+  const netnsForDel = async (netns: NetnsNow): Promise<string> => {
+    const path = await pathNow(netns);
+    return (await netnsState(path)) === "pod" ? path : "";
+  };
 
   const warnOfUndeclared = (config: UsableConfig, request: SetUpRequest): void => {
     const about = { network: config.name, containerId: request.containerId };
@@ -180,7 +157,7 @@ export function createNetwork(options: NetworkOptions): Network {
 
   const tearDown = async (
     attachment: NetworkAttachment,
-    netns: string,
+    netns: NetnsNow,
     giveUp = false,
   ): Promise<void> => {
     if (attachment.result === undefined) {
@@ -188,8 +165,9 @@ export function createNetwork(options: NetworkOptions): Network {
       const about = { containerId: attachment.containerId, ended };
       if (ended > 0) log.warn(about, "ended plugins that were left running by an earlier process");
     }
-    const current = await netnsForDel(netns);
-    const givenUp = await gate.attach(() => chain.del(attachment, current, giveUp));
+    const givenUp = await gate.attach(() =>
+      chain.del(attachment, () => netnsForDel(netns), giveUp),
+    );
     for (const failure of givenUp) {
       const given = givenUpOf(attachment, failure);
       log.warn(given, "CNI DEL is given up: the plugin may still hold the addresses");
@@ -252,18 +230,21 @@ export function createNetwork(options: NetworkOptions): Network {
         }),
         ips: [],
       };
-      if ((await netnsState(request.netns)) !== "pod") {
+      const check = async (): Promise<void> => {
+        const isPods = (await netnsState(request.netns)) === "pod";
+        if (isPods && ((await request.isOurs?.()) ?? true)) return;
         const about = { plugin: "chain", verb: "ADD", failure: "result" as const };
-        throw new CniError(about, `${request.netns} is not the network namespace of a pod`);
-      }
+        throw new CniError(about, `${request.netns} is not the network namespace of the pod`);
+      };
+      await check();
       warnOfUndeclared(config, request);
       await request.beforeAdd(attachment);
-      return await gate.attach(() => chain.add(attachment, request.signal));
+      return await gate.attach(() => chain.add(attachment, request.signal, check));
     },
 
     tearDown,
     tearDownLegacy: (pod, giveUp) => legacyPods.tearDown(pod, giveUp),
-    legacyIps: (containerId) => legacyPods.ips(containerId),
+    legacyAttachment: (containerId) => legacyPods.attachment(containerId),
 
     gc: async (valid) => {
       const config = await usableConfig();

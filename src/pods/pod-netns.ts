@@ -43,6 +43,15 @@ export async function podNetns(
   return { path: NetworkSettings.SandboxKey ?? "" };
 }
 
+/** Whether the path leads to the same namespace still. */
+export async function isStillAt(
+  id: string,
+  { path, run }: PodNetns,
+  isIn: IsIn = inContainer,
+): Promise<boolean> {
+  return (run === undefined || isIn(run.pid, id)) && (await isAt(path, run));
+}
+
 /** Of a pod that Dockline did not make: Docker's path first, which it was attached by before. */
 export async function foreignNetns(
   id: string,
@@ -61,8 +70,7 @@ export async function attachedNetns(
 ): Promise<string> {
   const { id = "", pauseRun: run, netns = "" } = record;
   const path = run === undefined ? netns : pathOf(run.pid);
-  const isOurs = run === undefined || isIn(run.pid, id);
-  if (isOurs && (await isAt(path, run))) return path;
+  if (await isStillAt(id, run === undefined ? { path } : { path, run }, isIn)) return path;
   // While Docker has not noticed the end of the pause process, its bind mount still leads there, and the pod's
   // interface still answers.
   return run !== undefined && (await isAt(netns, run)) ? netns : "";

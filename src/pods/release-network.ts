@@ -24,7 +24,7 @@ export async function releaseNetwork(
 ): Promise<void> {
   if (record.network === undefined) return;
   // Plugins take an empty path for "gone" (CNI spec).
-  const netns = await attachedNetns(record);
+  const netns = (): Promise<string> => attachedNetns(record);
   await network.tearDown(record.network as NetworkAttachment, netns, giveUp);
 }
 
@@ -46,7 +46,7 @@ export async function releaseForeignNetwork(
   await deps.network.tearDownLegacy(
     {
       containerId: entry.id,
-      netns: inspect.State.Running ? await foreignNetns(entry.id, inspect) : "",
+      netns: async () => (inspect.State.Running ? await foreignNetns(entry.id, inspect) : ""),
       podName: metadata.name,
       podNamespace: metadata.namespace,
       portMappings:

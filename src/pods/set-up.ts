@@ -7,8 +7,7 @@ import type { ContainerInspect } from "../engine/types.ts";
 import { NamespaceMode, PodSandboxConfigSchema } from "../gen/runtime/v1/api_pb.js";
 import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
 import { podBandwidth } from "../network/bandwidth.ts";
-import type { NetworkAttachment } from "../network/attachment.ts";
-import type { SetUpRequest } from "../network/network.ts";
+import type { NetworkAttachment, SetUpRequest } from "../network/attachment.ts";
 import { writeNetnsSysctls } from "../network/netns-sysctls.ts";
 import { hasResolvConf, podResolvConf, rewriteResolvConf } from "../network/resolv-conf.ts";
 import { failpoint } from "../sys/failpoint.ts";
@@ -21,7 +20,7 @@ import {
   startPauseContainer,
 } from "./pause-container.ts";
 import type { WantedSandbox } from "./pause-container.ts";
-import { podNetns } from "./pod-netns.ts";
+import { isStillAt, podNetns } from "./pod-netns.ts";
 import type { Caller, RecordedSandbox } from "./recorded.ts";
 
 /** Who asks for a set-up, and what ends it. */
@@ -93,7 +92,9 @@ export async function setUp(
     }
     failpoint("run.after-resolv-conf");
     if (network !== undefined && inspect !== undefined) {
-      const { path: netns, run } = await podNetns(id, inspect);
+      const found = await podNetns(id, inspect);
+      const { path: netns, run } = found;
+      const isOurs = (): Promise<boolean> => isStillAt(id, found);
       if (netns === "") {
         throw new CriError("Internal", `sandbox ${id}: the engine names no network namespace`);
       }
@@ -101,6 +102,7 @@ export async function setUp(
         ...network,
         containerId: id,
         netns,
+        isOurs,
         signal: call.interrupted,
         beforeAdd: async (planned: NetworkAttachment) => {
           const { SandboxKey: key = "" } = inspect.NetworkSettings;
@@ -116,7 +118,7 @@ export async function setUp(
       const attached = { network: attachment, ips: attachment.ips };
       try {
         const sysctls = interfaceSysctls(config.linux?.sysctls ?? {});
-        await writeNetnsSysctls(netns, sysctls, call.interrupted);
+        await writeNetnsSysctls({ netns, isOurs }, sysctls, call.interrupted);
         await sandbox.enter("ready", attached);
       } catch (error) {
         // A full disk, or a sysctl that is none: DEL needs the result all the same, and memory holds it.
@@ -154,7 +156,7 @@ async function inspectStarted(deps: SandboxDeps, id: string): Promise<ContainerI
 function networkRequest(
   config: PodSandboxConfig,
   skipped: (why: string) => void,
-): Omit<SetUpRequest, "containerId" | "netns" | "signal" | "beforeAdd"> {
+): Omit<SetUpRequest, "containerId" | "netns" | "isOurs" | "signal" | "beforeAdd"> {
   const bandwidth = podBandwidth(config.annotations);
   return {
     podName: config.metadata?.name ?? "",

@@ -17,12 +17,11 @@ import type {
   PodSandboxStatus,
 } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts";
-import { addressesOfProcess } from "../network/netns-addresses.ts";
 import type { Network } from "../network/network.ts";
+import { ForeignNetworks } from "../pods/foreign-network.ts";
 import { isServing } from "../pods/pod-netns.ts";
 import type { ResourceUpdates } from "../state/resource-updates.ts";
 import type { SandboxRecords } from "../state/sandbox-records.ts";
-import { inContainer } from "../sys/process-tree.ts";
 import type { ProcessUsers } from "../containers/process-users.ts";
 
 export interface ViewDeps {
@@ -30,7 +29,7 @@ export interface ViewDeps {
   records: SandboxRecords;
   resources: ResourceUpdates;
   users: Pick<ProcessUsers, "of" | "forget">;
-  network: Pick<Network, "legacyIps">;
+  network: Pick<Network, "legacyAttachment">;
   /** Facts as last known, the same object while they do not change; never asks. */
   factsNow(): EngineFacts;
 }
@@ -48,15 +47,16 @@ function upToDate(known: EncodedStatus | undefined, beside: readonly unknown[]):
 /** Entries of the index as the CRI's messages, with what lies beside the engine put in. */
 export class Views {
   readonly #deps: ViewDeps;
-  readonly #legacyIps = new Map<string, readonly string[]>();
+  readonly #foreign: ForeignNetworks;
   readonly #statuses = new WeakMap<ContainerEntry, EncodedStatus>();
 
   constructor(deps: ViewDeps) {
     this.#deps = deps;
+    this.#foreign = new ForeignNetworks(deps.network);
     deps.index.onChange(({ kind, entry }) => {
       if (kind !== "deleted") return;
       deps.users.forget(entry.id);
-      this.#legacyIps.delete(entry.id);
+      this.#foreign.forget(entry.id);
     });
   }
 
@@ -123,20 +123,11 @@ export class Views {
     const record = this.#deps.records.byId(entry.id);
     if (record !== undefined) return { ready: isServing(record, entry), ips: record.ips };
     if (entry.inspect?.HostConfig.NetworkMode === "host") return { ready: true, ips: [] };
-    let ips = this.#legacyIps.get(entry.id);
-    if (ips === undefined || ips.length === 0) {
-      // Taken over, or our own with its record lost: a kubelet that got no address would rebuild it.
-      ips = await this.#deps.network.legacyIps(entry.id);
-      // The pid may have gone to somebody else since the engine named it.
-      if (ips.length === 0 && inContainer(entry.state.Pid, entry.id)) {
-        ips = await addressesOfProcess(entry.state.Pid);
-      }
-      this.#legacyIps.set(entry.id, ips);
-    }
-    return { ready: true, ips };
+    return await this.#foreign.of(entry);
   }
 
   #networkReady(entry: ContainerEntry): boolean {
-    return isServing(this.#deps.records.byId(entry.id), entry);
+    const record = this.#deps.records.byId(entry.id);
+    return record === undefined ? this.#foreign.isReady(entry) : isServing(record, entry);
   }
 }

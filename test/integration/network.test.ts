@@ -7,7 +7,8 @@ import type { NetworkAttachment } from "../../src/network/attachment.ts";
 import { readLegacyCache, writeLegacyCache } from "../../src/network/legacy-cache.ts";
 import { inspectNetns } from "../../src/network/netns.ts";
 import { createNetwork } from "../../src/network/network.ts";
-import type { Network, SetUpRequest } from "../../src/network/network.ts";
+import type { SetUpRequest } from "../../src/network/attachment.ts";
+import type { Network } from "../../src/network/network.ts";
 import { systemClock } from "../../src/sys/clock.ts";
 import {
   failpointCalls,
@@ -237,7 +238,7 @@ describe("network with real plugins", function () {
     expect(existsSync(join(root, "cache"))).to.equal(false);
     await writeLegacyCache(join(root, "cache"), attachment);
     rmSync(join(confDir, "10-test.conflist"));
-    expect(await network.legacyIps(id)).to.deep.equal(attachment.ips);
+    expect((await network.legacyAttachment(id)).ips).to.deep.equal(attachment.ips);
     const pod = { containerId: id, netns: netnsPath, podName: "web", podNamespace: "default" };
     await network.tearDownLegacy({ ...pod, portMappings: [] });
     expect(heldAddresses()).to.deep.equal([]);

@@ -2,6 +2,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+/**
+ * A pod's id of this process alone: what ends plugins that were left running finds them by it, and tests run in
+ * several processes at once.
+ */
+export const ownPodId = `pod-${process.pid}`;
+
 /** A configuration folder and a plugin folder of a test's own. */
 export interface CniFolder {
   root: string;

@@ -3,9 +3,10 @@ import { join } from "node:path";
 import { silentLogger } from "../../src/log.ts";
 import type { NetnsState } from "../../src/network/netns.ts";
 import { createNetwork } from "../../src/network/network.ts";
-import type { Network, NetworkOptions, SetUpRequest } from "../../src/network/network.ts";
+import type { SetUpRequest } from "../../src/network/attachment.ts";
+import type { Network, NetworkOptions } from "../../src/network/network.ts";
 import { systemClock } from "../../src/sys/clock.ts";
-import { makeCniFolder } from "./cni-folder.ts";
+import { makeCniFolder, ownPodId } from "./cni-folder.ts";
 import type { CniFolder } from "./cni-folder.ts";
 
 export const addResult = {
@@ -56,7 +57,7 @@ export function makeRecordingNetwork(): RecordingNetwork {
         ...more,
       }),
     request: (more = {}) => ({
-      containerId: "abc",
+      containerId: ownPodId,
       netns: "/run/netns/pod",
       podName: "web",
       podNamespace: "shop",

@@ -11,7 +11,7 @@ import type { ContainerEntry } from "../../src/index/container-index.ts";
 import { silentLogger } from "../../src/log.ts";
 import type { NetworkAttachment } from "../../src/network/attachment.ts";
 import { CniError } from "../../src/network/cni-error.ts";
-import type { SetUpRequest } from "../../src/network/network.ts";
+import type { SetUpRequest } from "../../src/network/attachment.ts";
 import type { SandboxDeps } from "../../src/pods/sandbox-deps.ts";
 import type { WantedSandbox } from "../../src/pods/pause-container.ts";
 import { Sandboxes } from "../../src/pods/sandboxes.ts";

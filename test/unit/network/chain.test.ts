@@ -14,6 +14,9 @@ const begun: NetworkAttachment = {
   ...{ disableCheck: false, args: [], capabilityArgs: {}, ips: [] },
 };
 
+/** A namespace that is there, or with "" gone, however often it is asked for. */
+const at = (path: string) => (): Promise<string> => Promise.resolve(path);
+
 describe("the DEL of a chain without the namespace", () => {
   let nowMs: number;
   let calls: PluginCall[];
@@ -44,15 +47,15 @@ describe("the DEL of a chain without the namespace", () => {
   it("is not given up for a plugin that never ran", async () => {
     for (const failure of ["spawn", "missing"] satisfies CniFailure[]) {
       failures = { second: { failure } };
-      expect(await caught(chain.del(begun, ""))).to.include({ failure });
+      expect(await caught(chain.del(begun, at("")))).to.include({ failure });
     }
     failures = { second: { failure: "protocol" } };
-    expect(await chain.del(begun, "")).to.have.length(1);
+    expect(await chain.del(begun, at(""))).to.have.length(1);
   });
 
   it("leaves each later plugin a time when one that used all of it was given up", async () => {
     failures = { second: { failure: "timeout", tookMs: 220_000 } };
-    expect(await chain.del(begun, "", true)).to.have.length(1);
+    expect(await chain.del(begun, at(""), true)).to.have.length(1);
     expect(calls.map(({ type, timeoutMs }) => [type, timeoutMs])).to.deep.equal([
       ["second", 220_000],
       ["first", 20_000],
@@ -62,18 +65,63 @@ describe("the DEL of a chain without the namespace", () => {
   it("waits a minute for a program that is in no folder: after a reboot it may not be installed yet", async () => {
     const complete = { ...begun, result: {}, ips: ["10.1.2.3"] };
     failures = { second: { failure: "missing", absent: true } };
-    expect(await caught(chain.del(complete, ""))).to.include({ absent: true });
+    expect(await caught(chain.del(complete, at("")))).to.include({ absent: true });
     nowMs += 59_000;
-    expect(await caught(chain.del(complete, ""))).to.include({ absent: true });
-    expect(await caught(chain.del({ ...complete, containerId: "another" }, ""))).to.include({
+    expect(await caught(chain.del(complete, at("")))).to.include({ absent: true });
+    expect(await caught(chain.del({ ...complete, containerId: "another" }, at("")))).to.include({
       absent: true,
     });
     nowMs += 1_000;
-    expect(await caught(chain.del({ ...complete, containerId: "another" }, ""))).to.include({
+    expect(await caught(chain.del({ ...complete, containerId: "another" }, at("")))).to.include({
       absent: true,
     });
-    expect(await chain.del(complete, "")).to.have.length(1);
-    expect(await caught(chain.del(complete, "")), "it begins anew").to.include({ absent: true });
+    expect(await chain.del(complete, at(""))).to.have.length(1);
+    expect(await caught(chain.del(complete, at(""))), "it begins anew").to.include({
+      absent: true,
+    });
+  });
+});
+
+describe("the namespace of a chain", () => {
+  const answer = '{"ips":[{"address":"10.1.2.3/24"}]}';
+  const chainOf = (calls: string[], failing?: string) =>
+    createChain({
+      plugins: {
+        run: ({ type, verb, parameters }) => {
+          calls.push(`${type} ${verb} ${parameters.netns}`);
+          if (`${type} ${verb}` !== failing) return Promise.resolve(answer);
+          const about = { plugin: type, verb, failure: "plugin", code: 11 } as const;
+          return Promise.reject(new CniError(about, "busy"));
+        },
+      },
+      clock: { ...systemClock, sleep: () => Promise.resolve() },
+      log: silentLogger,
+      deadlineMs: 220_000,
+    });
+
+  it("is looked for before each DEL: it may go while another plugin works", async () => {
+    const calls: string[] = [];
+    const paths = ["/proc/7/ns/net", ""];
+    const find = (): Promise<string> => Promise.resolve(paths.shift() ?? "");
+    await chainOf(calls).del({ ...begun, result: {} }, find);
+    expect(calls).to.deep.equal(["second DEL /proc/7/ns/net", "first DEL "]);
+  });
+
+  it("is looked at before each ADD, a repeated one too", async () => {
+    for (const [failing, ours, ran] of [
+      [undefined, 1, ["first ADD /run/netns/pod"]],
+      ["first ADD", 2, ["first ADD /run/netns/pod", "first DEL /run/netns/pod"]],
+    ] as const) {
+      const calls: string[] = [];
+      let asked = 0;
+      const check = (): Promise<void> => {
+        asked += 1;
+        return asked <= ours ? Promise.resolve() : Promise.reject(new Error("another pod's"));
+      };
+      const error = await caught(chainOf(calls, failing).add(begun, undefined, check));
+      expect(error.message).to.equal("another pod's");
+      expect(calls).to.deep.equal(ran);
+    }
   });
 });
 
@@ -113,7 +161,7 @@ describe("a plugin that says that it is to be tried again later", () => {
 
   it("gets a second DEL, without the namespace as well", async () => {
     const { chain, calls } = chainOf({ "second DEL": [11] });
-    expect(await chain.del(begun, "")).to.deep.equal([]);
+    expect(await chain.del(begun, at(""))).to.deep.equal([]);
     expect(calls).to.deep.equal(["second DEL ", "second DEL ", "first DEL "]);
   });
 
@@ -122,7 +170,7 @@ describe("a plugin that says that it is to be tried again later", () => {
     expect(await caught(add.chain.add(begun))).to.include({ verb: "ADD", code: 11 });
     expect(add.calls).to.have.length(3);
     const del = chainOf({ "second DEL": [11, 11] });
-    expect(await caught(del.chain.del(begun, begun.netns))).to.include({ code: 11 });
+    expect(await caught(del.chain.del(begun, at(begun.netns)))).to.include({ code: 11 });
     expect(del.calls).to.have.length(2);
     const other = chainOf({ "first ADD": [7] });
     expect(await caught(other.chain.add(begun))).to.include({ code: 7 });

@@ -18,6 +18,7 @@ import type { Clock } from "../../../src/sys/clock.ts";
 import { forkCount } from "../../../src/sys/process.ts";
 import { caught, makeRecordingNetwork, recorder } from "../../support/recording-network.ts";
 import type { RecordingNetwork } from "../../support/recording-network.ts";
+import { ownPodId } from "../../support/cni-folder.ts";
 
 describe("network configuration and status", () => {
   let folder: RecordingNetwork;
@@ -160,7 +161,7 @@ describe("network configuration and status", () => {
       await network.tearDown(attachment, "/run/netns/pod");
       // Another runtime's pod without a saved configuration: today's detaches it.
       await network.tearDownLegacy({
-        containerId: "def",
+        containerId: `${ownPodId}-2`,
         podName: "old",
         podNamespace: "shop",
         netns: "/run/netns/pod",

@@ -10,7 +10,7 @@ import { systemClock } from "../../../src/sys/clock.ts";
 import { makeCniFolder } from "../../support/cni-folder.ts";
 import type { CniFolder } from "../../support/cni-folder.ts";
 
-const id = "f".repeat(64);
+const id = process.pid.toString(16).padStart(64, "f");
 const saved = {
   cniVersion: "0.4.0",
   name: "old-net",
@@ -92,9 +92,26 @@ describe("pods of cri-dockerd", () => {
       containerId: id,
       result: { ips: [{ address: "127.0.0.1/8" }] },
     });
-    expect(await network.legacyIps(id)).to.deep.equal(["10.9.0.5", "fd09::5"]);
-    expect(await network.legacyIps("e".repeat(64))).to.deep.equal([]);
-    expect(await network.legacyIps("../../etc")).to.deep.equal([]);
+    expect((await network.legacyAttachment(id)).ips).to.deep.equal(["10.9.0.5", "fd09::5"]);
+    expect((await network.legacyAttachment("e".repeat(64))).ips).to.deep.equal([]);
+    expect((await network.legacyAttachment("../../etc")).ips).to.deep.equal([]);
+  });
+
+  it("keep the pause process that ADD was for, where the namespace is named by it", async () => {
+    const pidOf = async (more: object): Promise<number | undefined> => {
+      cache("old-net", { kind: "cniCacheV1", containerId: id, result, ...more });
+      return (await network.legacyAttachment(id)).pausePid;
+    };
+    const interfaces = (sandbox: string): object => ({
+      result: { ...result, interfaces: [{ name: "cni0" }, { name: "eth0", sandbox }] },
+    });
+    expect(await pidOf({})).to.equal(undefined);
+    expect(await pidOf({ netns: "/proc/4711/ns/net" })).to.equal(4711);
+    expect(await pidOf({ netns: "/run/docker/netns/1234" })).to.equal(undefined);
+    expect(await pidOf(interfaces("/proc/42/ns/net"))).to.equal(42);
+    expect(await pidOf({ ...interfaces("/proc/42/ns/net"), netns: "" })).to.equal(42);
+    cache("old-net", { ...result, interfaces: [{ name: "eth0", sandbox: "/proc/9/ns/net" }] });
+    expect((await network.legacyAttachment(id)).pausePid).to.equal(9);
   });
 
   it("are torn down with what was saved, whatever is configured today", async () => {
@@ -133,7 +150,7 @@ describe("pods of cri-dockerd", () => {
   it("use a bare result of the oldest libcni", async () => {
     today();
     cache("old-net", result);
-    expect(await network.legacyIps(id)).to.deep.equal(["10.9.0.5", "fd09::5"]);
+    expect((await network.legacyAttachment(id)).ips).to.deep.equal(["10.9.0.5", "fd09::5"]);
     await network.tearDownLegacy(pod);
     expect(seen()).to.deep.include({ type: "today", prevResult: result });
   });

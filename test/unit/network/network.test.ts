@@ -13,6 +13,7 @@ import {
   recorder,
 } from "../../support/recording-network.ts";
 import type { RecordingNetwork } from "../../support/recording-network.ts";
+import { ownPodId } from "../../support/cni-folder.ts";
 
 describe("network", () => {
   let folder: RecordingNetwork;
@@ -79,7 +80,7 @@ describe("network", () => {
     expect(environment).to.include("\nCNI_COMMAND=ADD\n");
     expect(environment).to.include(
       "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web;" +
-        "K8S_POD_INFRA_CONTAINER_ID=abc;K8S_POD_UID=u-1\n",
+        `K8S_POD_INFRA_CONTAINER_ID=${ownPodId};K8S_POD_UID=u-1\n`,
     );
   });
 
@@ -180,7 +181,7 @@ describe("network", () => {
     expect(folder.order().at(-1), "the others get their DEL").to.equal("first DEL ");
     expect(given).to.have.length(1);
     expect(given[0]).to.deep.include({
-      containerId: "abc",
+      containerId: ownPodId,
       pod: "shop/web",
       network: "net",
       plugin: "second",
@@ -225,7 +226,7 @@ describe("network", () => {
   it("passes valid attachments to GC of spec 1.1 only, those of other runtimes too", async () => {
     folder.writeChain();
     const network = folder.open();
-    const valid = () => Promise.resolve([{ containerId: "abc", ifName: "eth0" }]);
+    const valid = () => Promise.resolve([{ containerId: ownPodId, ifName: "eth0" }]);
     expect(await network.gc(valid)).to.include("spoken to in CNI 1.0.0");
     expect(() => folder.order()).to.throw("ENOENT");
     folder.writeChain({ cniVersion: "1.1.0" });
@@ -237,7 +238,7 @@ describe("network", () => {
     writeFileSync(join(results, "other-c2-eth0"), JSON.stringify({ ...cached, containerId: "c2" }));
     expect(await network.gc(valid)).to.equal(undefined);
     const told = [
-      { containerID: "abc", ifname: "eth0" },
+      { containerID: ownPodId, ifname: "eth0" },
       { containerID: "c1", ifname: "eth1" },
       { containerID: "half-written", ifname: "eth0" },
     ];
@@ -273,7 +274,7 @@ describe("network", () => {
     let added: Promise<unknown> | undefined;
     await network.gc(async () => {
       // Attached before the plugins are through, it would be dropped.
-      added = network.setUp(folder.request({ containerId: "def" }));
+      added = network.setUp(folder.request({ containerId: `${ownPodId}-2` }));
       await new Promise((resolve) => setTimeout(resolve, 100));
       return [];
     });

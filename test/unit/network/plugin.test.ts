@@ -16,7 +16,7 @@ import { systemClock } from "../../../src/sys/clock.ts";
 import { withCallTrace } from "../../../src/sys/call-trace.ts";
 import type { CallTrace } from "../../../src/sys/call-trace.ts";
 import { until } from "../../support/until.ts";
-import { makeCniFolder } from "../../support/cni-folder.ts";
+import { makeCniFolder, ownPodId } from "../../support/cni-folder.ts";
 import type { CniFolder } from "../../support/cni-folder.ts";
 import {
   failpointCalls,
@@ -38,7 +38,7 @@ describe("CNI plugin calls", () => {
   const call = (more: Partial<PluginCall> = {}): PluginCall => ({
     type: "fake",
     verb: "ADD",
-    parameters: { containerId: "abc", netns: "/n", ifName: "eth0" },
+    parameters: { containerId: ownPodId, netns: "/n", ifName: "eth0" },
     config: { cniVersion: "1.0.0" },
     timeoutMs: 5000,
     ...more,

@@ -19,7 +19,8 @@ describe("any life of three pods", () => {
   after(folder.remove);
 
   it(`keeps the promises of the CRI for ${stepsInAll} steps`, async function () {
-    this.timeout(120_000);
+    // Half a minute on an idle machine; how long it takes says nothing.
+    this.timeout(600_000);
     let steps = 0;
     await fc.assert(
       fc.asyncProperty(
@@ -33,7 +34,7 @@ describe("any life of three pods", () => {
           await new Life(folder.path("docker")).live(choices);
         },
       ),
-      { seed, numRuns: runs, endOnFailure: false, interruptAfterTimeLimit: 100_000 },
+      { seed, numRuns: runs, endOnFailure: false },
     );
     expect(steps).to.be.at.least(stepsInAll);
   });
