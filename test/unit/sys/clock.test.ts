@@ -1,6 +1,15 @@
 import { expect } from "chai";
 import { systemClock } from "../../../src/sys/clock.ts";
 
+/** How far the clock is from the wall clock; a process that stood still between two readings looks again. */
+function apartFromWallMs(): number {
+  const apart: number[] = [];
+  for (let reading = 0; reading < 20; reading += 1) {
+    apart.push(Math.abs(Number(systemClock.nowNs() / 1_000_000n) - Date.now()));
+  }
+  return Math.min(...apart);
+}
+
 describe("the system's clock", () => {
   it("never goes back by itself, and follows a wall clock that is set", () => {
     let last = systemClock.nowNs();
@@ -16,12 +25,12 @@ describe("the system's clock", () => {
     try {
       for (const byMs of [-3_600_000, 3_600_000]) {
         Date.now = () => now() + byMs;
-        expect(Number(systemClock.nowNs() / 1_000_000n) - Date.now()).to.be.within(-4, 4);
+        expect(apartFromWallMs()).to.be.below(4);
       }
     } finally {
       Date.now = now;
     }
-    expect(Number(systemClock.nowNs() / 1_000_000n) - Date.now()).to.be.within(-4, 4);
+    expect(apartFromWallMs()).to.be.below(4);
   });
 
   it("takes a pause between its two readings for no clock that is set", () => {
