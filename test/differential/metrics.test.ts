@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Metric } from "../../src/gen/runtime/v1/api_pb.js";
@@ -68,7 +68,38 @@ describe("metrics of Dockline and of containerd", () => {
     );
     expect(missing).to.deep.equal([]);
   });
+
+  it("have a container's series with the same labels and like values as containerd's, on cgroup v2", function () {
+    if (existsSync("/sys/fs/cgroup/memory")) this.skip();
+    const [mine, other] = [ours, theirs].map((figures) => {
+      const found = new Map<string, { labels: Record<string, string>; value: number }>();
+      for (const { name, labelValues, value } of figures.container) {
+        const keys = figures.labels.get(name) ?? [];
+        const labels = Object.fromEntries(keys.map((key, at) => [key, labelValues[at] ?? ""]));
+        for (const own of ["id", "name", "image"]) delete labels[own];
+        found.set(`${name} ${sorted(labels)}`, { labels, value: Number(value?.value ?? 0n) });
+      }
+      return found;
+    });
+    expect(other!.size).to.be.greaterThan(20);
+    expect([...other!.keys()].filter((key) => !mine!.has(key))).to.deep.equal([]);
+    const unlike = [...other!].flatMap(([key, { value }]) => {
+      const own = mine!.get(key)?.value ?? NaN;
+      return areLike(key, own, value) ? [] : [`${key}: ${own}, containerd ${value}`];
+    });
+    expect(unlike).to.deep.equal([]);
+  });
 });
+
+const sorted = (labels: Record<string, string>): string =>
+  JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
+
+/** Settings are the same; what was measured of two processes is of one order, so that another unit is seen. */
+function areLike(name: string, own: number, other: number): boolean {
+  if (/^container_spec_/.test(name)) return own === other;
+  const [low, high] = own < other ? [own, other] : [other, own];
+  return high <= 100 || low * 30 >= high;
+}
 
 const namesOf = (metrics: readonly Metric[]): string[] => [
   ...new Set(metrics.map(({ name }) => name)),
