@@ -31,18 +31,15 @@ export function keepHouse(parts: Parts): { stop(): void } {
   };
   const look = async (): Promise<void> => {
     if (!resumed && parts.index.health.synced) {
-      // First of all: what has exited is told with its whole log, and waits for this.
-      const containers = await resumeLogs(parts);
-      // A sweep that fails each time must not keep half-made pods and their addresses.
-      settleIfDue();
+      const containers = await parts.index.containers();
       parts.owedLimits.foundRunning(containers);
+      void parts.views.lookAtForeign(await parts.index.sandboxes());
+      // What has exited is told with its whole log, and waits for this.
+      await resumeLogs(parts, containers);
       await sweep(parts);
       resumed = true;
     }
-    if (resumed) {
-      settleIfDue();
-      void parts.networkGc.settle();
-    }
+    if (resumed) void parts.networkGc.settle();
     const { resyncs } = parts.index.counters;
     if (resyncs !== seenResyncs || parts.info.stale) {
       const self = await parts.info.get();
@@ -53,22 +50,21 @@ export function keepHouse(parts: Parts): { stop(): void } {
       if (parts.info.stale) notBeforeMs = parts.clock.monotonicMs() + retryMs;
     }
   };
-  // Waits for nothing else: a sweep may fail, or hang with a disk.
+  // Waits for nothing else: a sweep may fail, and it or a container's log may hang with a disk.
   const payDebts = (): void => {
     const { synced, engineReady } = parts.index.health;
     if (!synced || !engineReady) return;
     if (!ending) endExecsLeft(parts);
     ending = true;
     if (parts.owed.limits.size > 0) void parts.owedLimits.settle();
+    // Half-made pods hold addresses.
+    settleIfDue();
   };
   const timer = setInterval(() => {
     payDebts();
-    if (busy) return;
-    if (!parts.index.health.engineReady) {
-      // What it could not be asked meanwhile is asked as soon as it is back.
-      settledMs = -Infinity;
-      return;
-    }
+    // What the engine could not be asked meanwhile is asked as soon as it is back.
+    if (!parts.index.health.engineReady) settledMs = -Infinity;
+    if (busy || !parts.index.health.engineReady) return;
     if (parts.clock.monotonicMs() < notBeforeMs) return;
     busy = true;
     look()
@@ -114,11 +110,9 @@ function endExecsLeft({ owed, endExec, log }: Parts): void {
   for (const { execId, containerId } of left) void endExec(execId, containerId);
 }
 
-async function resumeLogs(parts: Parts): Promise<readonly ContainerEntry[]> {
-  const containers = await parts.index.containers();
+async function resumeLogs(parts: Parts, containers: readonly ContainerEntry[]): Promise<void> {
   const targets = await Promise.all(containers.map((entry) => logTargetOf(parts, entry)));
   await parts.logs.resume(targets.filter((target) => target !== undefined));
-  return containers;
 }
 
 async function sweep(parts: Parts): Promise<void> {

@@ -25,7 +25,7 @@ import type { SandboxRecords } from "../state/sandbox-records.ts";
 import type { ProcessUsers } from "../containers/process-users.ts";
 
 export interface ViewDeps {
-  index: Pick<ContainerIndex, "images" | "onChange">;
+  index: Pick<ContainerIndex, "images" | "onChange" | "find" | "touchedRecord">;
   records: SandboxRecords;
   resources: ResourceUpdates;
   users: Pick<ProcessUsers, "of" | "forget">;
@@ -54,6 +54,7 @@ export class Views {
     this.#deps = deps;
     this.#foreign = new ForeignNetworks(deps.network);
     deps.index.onChange(({ kind, entry }) => {
+      if (kind === "started") void this.lookAtForeign([entry]);
       if (kind !== "deleted") return;
       deps.users.forget(entry.id);
       this.#foreign.forget(entry.id);
@@ -123,7 +124,26 @@ export class Views {
     const record = this.#deps.records.byId(entry.id);
     if (record !== undefined) return { ready: isServing(record, entry), ips: record.ips };
     if (entry.inspect?.HostConfig.NetworkMode === "host") return { ready: true, ips: [] };
-    return await this.#foreign.of(entry);
+    const before = this.#foreign.isReady(entry);
+    const found = await this.#foreign.of(entry);
+    // A list has been told otherwise.
+    if (found.ready !== before) this.#deps.index.touchedRecord(entry.id);
+    return found;
+  }
+
+  /** Looks at the network of each pod without a record, so that lists know of one that was lost. Never rejects. */
+  async lookAtForeign(entries: readonly ContainerEntry[]): Promise<void> {
+    const { index, records } = this.#deps;
+    for (const { id, kind } of entries) {
+      if (kind !== "podsandbox" || records.byId(id) !== undefined) continue;
+      try {
+        // An event tells of a start before anybody knows the process.
+        const entry = await index.find("podsandbox", id);
+        if (entry?.state.Running === true) await this.sandboxNetwork(entry);
+      } catch {
+        // The engine is away, or the pod: its status looks again.
+      }
+    }
   }
 
   #networkReady(entry: ContainerEntry): boolean {

@@ -16,7 +16,9 @@ describe("housekeeping", () => {
     globalThis.setInterval = realInterval;
   });
 
-  it("settles half-made pods after the logs, although a sweep fails each time", async () => {
+  const isNoTrouble = { lookAtForeign: () => Promise.resolve() };
+
+  it("settles half-made pods although a sweep fails each time", async () => {
     const did: string[] = [];
     let nowMs = 0;
     const parts = {
@@ -26,8 +28,10 @@ describe("housekeeping", () => {
         health: { synced: true, engineReady: true },
         counters: { resyncs: 0 },
         containers: () => Promise.resolve([]),
+        sandboxes: () => Promise.resolve([]),
         onChange: () => () => undefined,
       },
+      views: isNoTrouble,
       info: { stale: false },
       logs: { resume: () => Promise.resolve(void did.push("logs")) },
       resources: { keepOnly: () => Promise.resolve() },
@@ -51,8 +55,38 @@ describe("housekeeping", () => {
     }
     house.stop();
     expect(did).to.deep.equal([
-      ...["exec in container", "limits", "logs", "settled"],
-      ...["limits", "logs", "limits", "logs", "limits", "logs", "settled"],
+      ...["exec in container", "limits", "settled", "logs"],
+      ...["limits", "logs", "limits", "logs", "limits", "settled", "logs"],
     ]);
+  });
+
+  it("settles what is owed although a container's log hangs with its disk", async () => {
+    const did: string[] = [];
+    let nowMs = 0;
+    const parts = {
+      clock: { monotonicMs: () => nowMs },
+      log: silentLogger,
+      index: {
+        health: { synced: true, engineReady: true },
+        counters: { resyncs: 0 },
+        containers: () => Promise.resolve([]),
+        sandboxes: () => Promise.resolve([]),
+        onChange: () => () => undefined,
+      },
+      views: isNoTrouble,
+      info: { stale: false },
+      logs: { resume: () => new Promise(() => undefined) },
+      owed: { execsLeft: [], limits: new Map() },
+      owedLimits: { foundRunning: () => did.push("found") },
+      sandboxes: { settle: () => Promise.resolve(void did.push("settled")) },
+    };
+    const house = keepHouse(parts as never);
+    for (const atMs of [0, 31_000]) {
+      nowMs = atMs;
+      tick();
+      for (let round = 0; round < 20; round += 1) await turn();
+    }
+    house.stop();
+    expect(did).to.deep.equal(["settled", "found", "settled"]);
   });
 });
