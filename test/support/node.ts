@@ -17,6 +17,17 @@ import type { DockerProxy } from "./docker-proxy.ts";
 import { bridgeConflist, removeBridge } from "./node-network.ts";
 import { ensureTestImages } from "./test-images.ts";
 
+/** Proxies of the nodes that are open. */
+const proxies = new Set<DockerProxy>();
+
+// A test that fails half-way leaves its faults, and its next try would not get its own. (Benchmarks have no mocha.)
+if (typeof afterEach === "function") {
+  afterEach(function () {
+    if (this.currentTest?.state === "passed") return;
+    for (const proxy of proxies) proxy.faults.clear();
+  });
+}
+
 const root = join(import.meta.dirname, "..", "..");
 
 /** The engine that the suite runs on: the machine's own, or a lane's. */
@@ -95,6 +106,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     await ensureTestImages(docker);
   }
   const proxy = await startDockerProxy({ upstream, listen: join(folder, "docker.sock") });
+  proxies.add(proxy);
   const logFile = join(folder, "log");
   let child: ChildProcess | undefined;
   let connection: Connection = connect(endpoint);
@@ -183,6 +195,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     close: async () => {
       await end("SIGTERM");
       connection.close();
+      proxies.delete(proxy);
       await proxy.close();
       docker.close();
       removeBridge(bridge);
