@@ -20,6 +20,6 @@ DOCKLINE_TEST_PACKAGE=$(echo "$package"/*.deb)
 export DOCKLINE_TEST_KUBELET DOCKLINE_TEST_PACKAGE
 shares=(--share "$package" --share "$(dirname "$DOCKLINE_TEST_KUBELET")")
 [ -z "${DOCKLINE_TEST_CRI_DOCKERD:-}" ] || shares+=(--share "$(dirname "$DOCKLINE_TEST_CRI_DOCKERD")")
-test/lanes/uml-systemd --limit 780 "${shares[@]}" mocha --no-config --exit --timeout 120000 --slow 60000 \
+test/lanes/uml-systemd --limit 1500 "${shares[@]}" mocha --no-config --exit --timeout 120000 --slow 60000 \
   --node-option disable-warning=ExperimentalWarning --grep @systemd \
   test/cgroup2/node.test.ts test/integration/stats.test.ts test/systemd/switch.test.ts "$@"
