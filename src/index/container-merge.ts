@@ -164,13 +164,18 @@ function withWord(known: Known, status: ContainerState["Status"], mark: Mark): K
   };
 }
 
-function contradicts({ state, name: known }: Known, summary: ContainerSummary): boolean {
+function contradicts({ state, name: known, inspect }: Known, summary: ContainerSummary): boolean {
   const name = ownName(summary);
   if (name !== undefined && name !== known) return true;
-  if (summary.State !== state.Status) return true;
+  // Of a container that could not be removed the engine's list says "removing" for ever, its inspect "dead".
+  const bothEnd = isRemoval(summary.State) && isRemoval(state.Status);
+  if (summary.State !== state.Status && !(bothEnd && inspect !== undefined)) return true;
   const exitCode = exitCodeIn(summary.Status);
   return exitCode !== undefined && exitCode !== state.ExitCode;
 }
+
+const isRemoval = (status: ContainerState["Status"]): boolean =>
+  status === "removing" || status === "dead";
 
 const order: ContainerState["Status"][] = [
   "created",

@@ -1,7 +1,7 @@
-import type { ContainerState } from "../engine/types.ts";
+import type { ContainerState, ContainerSummary } from "../engine/types.ts";
 import type { ContainerEntry, Mark } from "./container-index.ts";
-import type { Known } from "./container-merge.ts";
-import { phaseOf, type Phase } from "./container-state.ts";
+import { ownName, type Known } from "./container-merge.ts";
+import { exitCodeIn, phaseOf, type Phase } from "./container-state.ts";
 import { parseTimeNs } from "../convert/time.ts";
 import { readIdentity, type CriIdentity } from "../convert/labels.ts";
 
@@ -16,6 +16,8 @@ export interface ContainerRecord {
   /** When the inspect under way began. */
   flight: Mark | undefined;
   phase: Phase;
+  /** What a list last said against what was known, and its order. */
+  contradiction?: { words: string; order: number } | undefined;
 }
 
 export interface ReadIdentity {
@@ -51,6 +53,21 @@ export function newRecord(id: string, read: ReadIdentity, known: Known): Contain
 export function replaceEntry(record: ContainerRecord, identity = record.entry.identity): void {
   const { id, revision } = record.entry;
   record.entry = entryOf(id, identity, record.known, revision + 1);
+}
+
+/**
+ * Notes that a list has contradicted what was known. False when an inspect has answered these very words
+ * since the last list: what the engine's list and its inspect tell differently is no change.
+ */
+export function isNewContradiction(
+  record: ContainerRecord,
+  { summary, order }: { summary: ContainerSummary; order: number },
+): boolean {
+  const last = record.contradiction;
+  const words = [summary.State, exitCodeIn(summary.Status), ownName(summary)].join(" ");
+  record.contradiction = { words, order };
+  const inspectedAt = record.known.inspected?.order ?? 0;
+  return last?.words !== words || inspectedAt < last.order;
 }
 
 function entryOf(

@@ -7,7 +7,8 @@ import type {
 import type { ContainerEntry, Mark, ObjectKind } from "./container-index.ts";
 import { merge, nameOf, ownName, wantsKillEvidence, type Fact } from "./container-merge.ts";
 import { knownOfCreate, knownOfInspect, knownOfSummary } from "./container-birth.ts";
-import { newRecord, readOwn, type ContainerRecord, type ReadIdentity } from "./container-record.ts";
+import { isNewContradiction, newRecord, readOwn } from "./container-record.ts";
+import type { ContainerRecord, ReadIdentity } from "./container-record.ts";
 import { phaseOf } from "./container-state.ts";
 import { parseName } from "../convert/names.ts";
 import { RecentMap } from "../sys/recent-map.ts";
@@ -118,9 +119,10 @@ export class ContainerTable {
       }
       if (record.imageLabelsMissing) this.#identify(record, summary.Labels ?? {});
       record.seenAt = Math.max(record.seenAt, since.order);
-      const fact: Fact = { kind: "list", summary, since, order: this.#tick.next() };
-      if (this.#merge(record, fact, since.wallNs)) repairs += 1;
+      const fact = { kind: "list", summary, since, order: this.#tick.next() } as const;
+      if (this.#merge(record, fact, since.wallNs) && isNewContradiction(record, fact)) repairs += 1;
       else if (record.known.dirty) this.#hooks.onDirty(summary.Id, false);
+      else record.contradiction = undefined;
     }
     for (const record of this.#records) {
       const { id } = record.entry;

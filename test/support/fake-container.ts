@@ -21,6 +21,8 @@ export interface FakeContainer {
   labels: Record<string, string>;
   image: FakeImage;
   status: ContainerState["Status"];
+  /** What the list says instead of `status`: the engine answers it from another copy. */
+  listedStatus?: ContainerState["Status"];
   pid: number;
   exitCode: number;
   error: string;
@@ -104,7 +106,7 @@ export function summaryOf(container: FakeContainer, imageText: string): Containe
     Image: imageText,
     ImageID: container.image.id,
     Created: Number(container.createdAtNs / 1_000_000_000n),
-    State: container.status,
+    State: container.listedStatus ?? container.status,
     Status: statusText(container),
     Labels: { ...container.labels },
     HostConfig: { NetworkMode: container.hostConfig.NetworkMode ?? "default" },
@@ -113,7 +115,7 @@ export function summaryOf(container: FakeContainer, imageText: string): Containe
 
 /** Docker's words; only the exit code in them is fixed by its API. */
 function statusText(container: FakeContainer): string {
-  switch (container.status) {
+  switch (container.listedStatus ?? container.status) {
     case "created":
       return "Created";
     case "running":

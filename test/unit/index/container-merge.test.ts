@@ -167,6 +167,19 @@ const table: Record<string, Row> = {
     state: exited(1, 6),
     dirty: true,
   },
+  "a list that calls removing what an inspect called dead says nothing": {
+    facts: [
+      inspect({ ...exited(137, 6), Status: "dead", Dead: true }, 7),
+      list("removing", "Removal In Progress", 8),
+    ],
+    state: { Status: "dead", ExitCode: 137 },
+    dirty: false,
+  },
+  "a list that calls dead what no inspect has seen has it looked at": {
+    facts: [list("removing", "Removal In Progress", 4), list("dead", "Dead", 8)],
+    state: { Status: "dead" },
+    dirty: true,
+  },
   "a list that began before the last change says nothing": {
     facts: [inspect(running, 4), list("created", "Created", 3)],
     state: running,

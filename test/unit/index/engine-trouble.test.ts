@@ -104,6 +104,41 @@ describe("the container index, with the engine in trouble:", () => {
     });
   });
 
+  describe("a list that tells otherwise than the inspect, for ever", () => {
+    it("of a container that could not be removed, is asked about once and cuts no stream", async () => {
+      const { containerId } = addPod(r.docker, "a");
+      r.docker.start(containerId);
+      r.docker.exit(containerId, 1);
+      await r.clock.advance(500);
+      Object.assign(r.docker.get(containerId, "test"), {
+        status: "dead",
+        listedStatus: "removing",
+      });
+      await r.clock.advance(10_000);
+      expect(r.index.peek(containerId)).to.include({ dirty: false });
+      expect(r.index.peek(containerId)?.state.Status).to.equal("dead");
+      const { inspects } = r.index.counters;
+      await r.clock.advance(60_000);
+      expect(r.index.counters).to.include({ inspects, repairs: 1, resyncs: 1 });
+      expect(r.asked("events")).to.equal(1);
+    });
+
+    it("of any container, is no sign that the stream is dead; another word is", async () => {
+      const { containerId } = addPod(r.docker, "a");
+      r.docker.start(containerId);
+      r.docker.exit(containerId, 1);
+      await r.clock.advance(500);
+      const fake = r.docker.get(containerId, "test");
+      fake.listedStatus = "running";
+      await r.clock.advance(60_000);
+      expect(r.index.counters).to.include({ repairs: 1, resyncs: 1 });
+      fake.listedStatus = "paused";
+      await r.clock.advance(10_000);
+      expect(r.index.counters).to.include({ repairs: 2, resyncs: 1 });
+      expect(r.asked("events")).to.equal(1);
+    });
+  });
+
   describe("the engine away", () => {
     it("makes it not ready within 10 s, serves 30 s more, then says Unavailable, and heals", async () => {
       const { containerId } = addPod(r.docker, "a");
