@@ -1,8 +1,10 @@
-import { errorText } from "../errors.ts";
+import { EngineError } from "../engine/errors.ts";
+import { CriError, errorText } from "../errors.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { LimitsOwed, OwedEffects } from "../state/owed-effects.ts";
 import type { ResourceUpdates } from "../state/resource-updates.ts";
 import { failpoint } from "../sys/failpoint.ts";
+import { isErrno } from "../sys/fs.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { applyHostWrites, kindOfHostWrites } from "./host-writes.ts";
 import { hasEnded } from "./running-process.ts";
@@ -38,15 +40,28 @@ export class OwedLimits {
     const kind = await kindOfHostWrites(this.#deps, container);
     if (kind !== "needed") {
       this.#deps.owed.limitsDone(container.id);
-      await start();
+      await this.#ownStart(container.id, start);
       if (kind === "optional") await applyHostWrites(this.#deps, container);
       return;
     }
     await this.#whileOwed(container.id, "start", async () => {
       await start();
+      // What the index told meanwhile is this very start.
+      this.#again.delete(container.id);
       await applyHostWrites(this.#deps, container);
       failpoint("start.after-writes");
     });
+  }
+
+  /** One that owes nothing: told of meanwhile, it is no start by others. */
+  async #ownStart(id: string, start: () => Promise<void>): Promise<void> {
+    this.#busy.add(id);
+    try {
+      await start();
+    } finally {
+      this.#busy.delete(id);
+      this.#again.delete(id);
+    }
   }
 
   /** Has `change` alter the limits. Those that are saved then are set again, should it break off. */
@@ -135,8 +150,20 @@ export class OwedLimits {
         log.warn(details, "limits that a start has left out cannot be set");
         throw error;
       }
+      if (!isRefusal(error)) {
+        log.warn(details, "limits cannot be set now; it will be tried again");
+        throw error;
+      }
       // It has run without them until now.
       log.warn(details, "limits cannot be set again; the container keeps what is in force");
     }
   }
+}
+
+/** The kernel's word on the limits themselves: not an engine that is away, nor a node that is out of files or memory. */
+function isRefusal(error: unknown): boolean {
+  if (error instanceof EngineError) return false;
+  if (error instanceof CriError && error.kind === "Unavailable") return false;
+  const { cause } = error as { cause?: unknown };
+  return !isErrno(cause, "EMFILE", "ENFILE", "ENOMEM", "EINTR");
 }

@@ -1,6 +1,8 @@
 import { expect } from "chai";
 import { create } from "@bufbuild/protobuf";
 import { OwedLimits } from "../../../src/containers/owed-limits.ts";
+import { EngineError } from "../../../src/engine/errors.ts";
+import { CriError } from "../../../src/errors.ts";
 import { encodeContainerSpec } from "../../../src/convert/stored-spec.ts";
 import { ContainerConfigSchema } from "../../../src/gen/runtime/v1/api_pb.js";
 import { silentLogger } from "../../../src/log.ts";
@@ -32,7 +34,11 @@ function scene(
     identity: { kind: "container", runtimeHandler: "", legacy: false, extra: { spec } },
   };
   const owed = OwedEffects.open(folder, silentLogger);
-  const seen = { kills: 0, answers: true, nowMs: 0, there: true };
+  const seen = {
+    ...{ kills: 0, answers: true, nowMs: 0, there: true },
+    /** What the engine fails with when it is asked for the container, and how often it was. */
+    ...{ trouble: undefined as Error | undefined, finds: 0, said: [] as string[] },
+  };
   const run = (): void => {
     Object.assign(state, { Status: "running", Running: true, Pid: process.pid });
   };
@@ -41,7 +47,10 @@ function scene(
     facts: () => Promise.resolve(modern),
     index: {
       peek: () => (seen.there ? entry : undefined),
-      find: () => Promise.resolve(entry),
+      find: () => {
+        seen.finds += 1;
+        return seen.trouble === undefined ? Promise.resolve(entry) : Promise.reject(seen.trouble);
+      },
       touched: () => undefined,
     },
     resources: { get: () => undefined },
@@ -55,7 +64,7 @@ function scene(
     },
     locks: new KeyedMutex(),
     clock: { monotonicMs: () => seen.nowMs, sleep: () => Promise.resolve() },
-    log: silentLogger,
+    log: { ...silentLogger, info: (_: object, text: string) => void seen.said.push(text) },
   } as never);
   return { limitsOf, entry: entry as never, owed, seen, state, run };
 }
@@ -147,6 +156,35 @@ describe("limits owed to a container", () => {
     expect(seen.kills).to.equal(2);
   });
 
+  it("are set once after a start that the index tells of before its answer", async () => {
+    const { limitsOf, entry, owed, seen, state, run } = scene(folder.path(""));
+    await limitsOf.startWith(entry, () => {
+      run();
+      limitsOf.startedByOthers(entry);
+      // Short of life, so that there is nothing left to limit: this process is in no container's cgroup.
+      Object.assign(state, { Status: "exited", Running: false, Pid: 0 });
+      return Promise.resolve();
+    });
+    expect([...owed.limits]).to.deep.equal([]);
+    expect(noted()).to.deep.equal([]);
+    await limitsOf.settle();
+    expect([seen.finds, seen.kills, seen.said]).to.deep.equal([1, 0, []]);
+  });
+
+  it("that a container may do without are set once, too", async () => {
+    const { limitsOf, entry, owed, seen, run } = scene(folder.path(""), noHugePages);
+    await limitsOf.startWith(entry, () => {
+      run();
+      limitsOf.startedByOthers(entry);
+      return Promise.resolve();
+    });
+    expect(noted()).to.deep.equal([]);
+    expect([...owed.limits]).to.deep.equal([]);
+    // Whatever was begun beside the start is over.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(seen.said).to.deep.equal([]);
+  });
+
   it("stay owed when somebody starts the container anew while they are written", async () => {
     const { limitsOf, entry, owed, run } = scene(folder.path(""), noHugePages);
     owed.oweLimits(id, "start");
@@ -167,6 +205,34 @@ describe("limits owed to a container", () => {
       return Promise.resolve();
     });
     expect(seen.kills).to.equal(0);
+  });
+
+  it("of a container that has run without them stay owed until the engine answers", async () => {
+    for (const why of ["update", "found"] as const) {
+      const { limitsOf, entry, owed, seen, state, run } = scene(folder.path(""));
+      run();
+      // The engine has to be asked which process it is.
+      state.Pid = 0;
+      if (why === "found") limitsOf.foundRunning([entry]);
+      else owed.oweLimits(id, why);
+      for (const trouble of [
+        new CriError("Unavailable", "docker engine: no answer"),
+        new EngineError({ failure: "timeout", operation: "inspect", message: "no answer" }),
+      ]) {
+        seen.trouble = trouble;
+        await limitsOf.settle();
+        expect([...owed.limits]).to.deep.equal([[id, why]]);
+        const { finds } = seen;
+        await limitsOf.settle();
+        expect(seen.finds, "asked again at once").to.equal(finds);
+        seen.nowMs += 5_000;
+      }
+      run();
+      seen.trouble = undefined;
+      await limitsOf.settle();
+      expect([...owed.limits], "the kernel refuses").to.deep.equal([]);
+      expect(seen.kills).to.equal(0);
+    }
   });
 
   it("kill none whose update broke off, or that was found running: it has run without them", async () => {
