@@ -66,7 +66,12 @@ export async function takeDown(
     await sandbox.enterAnyway("stopping");
     failpoint("stop.after-record");
   }
-  await killMembers(deps, await membersOf(deps, ids));
+  const members = await membersOf(deps, ids);
+  const isStarting = ({ name }: ContainerEntry): boolean => deps.locks.isHeld(`container:${name}`);
+  await killAll(
+    deps,
+    members.filter((member) => mayRun(member) || isStarting(member)),
+  );
   failpoint("stop.after-members");
   const pauses = (): string[] =>
     ids.filter((id) => mayRun(deps.index.peek(id) ?? (entry?.id === id ? entry : undefined)));
@@ -77,7 +82,16 @@ export async function takeDown(
   await releaseOrKeep(deps, { sandbox, record: before, entry }, order, mayEnd);
   failpoint("stop.after-release");
   // A removal by force kills as well.
-  if (!order.leave) for (const id of pauses()) await killContainer(deps, id);
+  if (!order.leave) {
+    for (const id of pauses()) await killContainer(deps, id);
+    // A start that was on its way to Docker came after the kill. From now on it fails: the namespaces are gone.
+    const before = new Map(members.map((member) => [member.id, member]));
+    const now = ids.flatMap((id) => deps.index.peekMembers(id));
+    await killAll(
+      deps,
+      now.filter((member) => isStarting(member) || hasComeUp(before.get(member.id), member)),
+    );
+  }
   failpoint("stop.after-kill");
   // What is left to run until its removal is not stopped: if that fails, the sandbox is settled later.
   if (owns && !order.leave && sandbox.record?.phase !== "stopped") {
@@ -171,13 +185,15 @@ function mayRun(entry: ContainerEntry | undefined): boolean {
   return entry !== undefined && (entry.state.Running || entry.state.Paused || entry.dirty);
 }
 
-/** Kills all that may run, at once: a Stop of the pod leaves no time for a grace (containerd does the same). */
-async function killMembers(deps: SandboxDeps, members: readonly ContainerEntry[]): Promise<void> {
-  await Promise.all(
-    members.filter(mayRun).map(async (member) => {
-      await killContainer(deps, member.id);
-    }),
-  );
+/** Runs, or may, though the first look at it showed nothing of that. What was killed then stays "running" for a while. */
+function hasComeUp(before: ContainerEntry | undefined, now: ContainerEntry): boolean {
+  if (now.state.Running) return before?.state.Running !== true;
+  return mayRun(now) && !mayRun(before);
+}
+
+/** All at once: a Stop of the pod leaves no time for a grace (containerd does the same). */
+async function killAll(deps: SandboxDeps, members: readonly ContainerEntry[]): Promise<void> {
+  await Promise.all(members.map(({ id }) => killContainer(deps, id)));
 }
 
 async function removeMembers(

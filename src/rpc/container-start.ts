@@ -74,13 +74,32 @@ async function requireStartable(deps: StartDeps, containerId: string): Promise<v
     if (now?.state.Running === true) return;
     if (now !== undefined && hasEnded(now)) throw refuse("has exited; it cannot be started again");
   }
-  if (!(await isReady(deps, podSandboxId))) {
-    throw refuse(`cannot be started: its pod sandbox ${podSandboxId} is not ready`);
-  }
+  if (!(await isReady(deps, podSandboxId))) throw notReady(containerId, podSandboxId);
   const options = decodeContainerSpec(extra.spec)?.linux?.securityContext?.namespaceOptions;
   const sandbox = deps.index.peek(podSandboxId);
   // What was checked at the create may have ended since.
   if (sandbox !== undefined) await requireTarget(deps.index, options, sandbox);
+}
+
+const notReady = (containerId: string, podSandboxId: string): CriError =>
+  new CriError(
+    "FailedPrecondition",
+    `start: container ${containerId} cannot be started: its pod sandbox ${podSandboxId} is not ready`,
+  );
+
+/**
+ * Once more right before the start reaches Docker, and from memory alone: a StopPodSandbox that has begun meanwhile
+ * has looked at this container already.
+ *
+ * @throws FailedPrecondition
+ */
+export function requireNotStopping(
+  { index, records }: Pick<StartDeps, "index" | "records">,
+  { id, identity }: ContainerEntry,
+): void {
+  if (identity.kind !== "container" || index.peek(id)?.state.Running === true) return;
+  const { podSandboxId } = identity;
+  if ((records.byId(podSandboxId)?.phase ?? "ready") !== "ready") throw notReady(id, podSandboxId);
 }
 
 async function isReady(deps: StartDeps, podSandboxId: string): Promise<boolean> {
@@ -114,6 +133,7 @@ async function start(
 }
 
 async function startInDocker(deps: StartDeps, container: ContainerEntry): Promise<void> {
+  requireNotStopping(deps, container);
   let answer: "running" | undefined;
   try {
     // Only a start that this request made says what the container does now.

@@ -4,6 +4,11 @@ import { beginStep, waiting } from "./call-trace.ts";
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<void>>();
 
+  /** True while work under `key` is under way or waits. */
+  isHeld(key: string): boolean {
+    return this.#tails.has(key);
+  }
+
   /**
    * Runs `work` when all earlier work under `key` has settled; its result or error is passed on. A
    * caller whose signal aborts while it waits gets the signal's reason at once, and its work is never

@@ -14,6 +14,7 @@ import { CniError } from "../../src/network/cni-error.ts";
 import type { SetUpRequest } from "../../src/network/attachment.ts";
 import type { SandboxDeps } from "../../src/pods/sandbox-deps.ts";
 import type { WantedSandbox } from "../../src/pods/pause-container.ts";
+import { requireNotStopping } from "../../src/rpc/container-start.ts";
 import { Sandboxes } from "../../src/pods/sandboxes.ts";
 import { engineFacts, unknownEngine } from "../../src/daemon/node-facts.ts";
 import type { SandboxRecord } from "../../src/state/sandbox-records.ts";
@@ -57,9 +58,12 @@ export class SandboxModel {
   /** DEL of a pod without a record. */
   legacyDel: () => Promise<void> = () => Promise.resolve();
   sandboxes: Sandboxes;
+  deps: SandboxDeps;
   records: SandboxRecord[] = [];
   readonly #root: string;
   readonly #attaching = new Set<string>();
+  /** Starts that are with the engine, by container. */
+  readonly #starts = new Map<string, Promise<boolean>>();
   #ids = 0;
   #process = 0;
 
@@ -67,12 +71,14 @@ export class SandboxModel {
     this.#root = root;
     mkdirSync(join(root, "containers"), { recursive: true });
     writeFileSync(join(root, "containers", "resolv.conf"), "");
+    this.deps = this.#deps();
     this.sandboxes = this.start(abandonedMs);
   }
 
   /** After `kill`: a new process on the same disk and engine. */
   start(abandonedMs: number): Sandboxes {
-    this.sandboxes = new Sandboxes(this.#deps(), abandonedMs);
+    this.deps = this.#deps();
+    this.sandboxes = new Sandboxes(this.deps, abandonedMs);
     return this.sandboxes;
   }
 
@@ -80,6 +86,7 @@ export class SandboxModel {
   kill(): void {
     this.#process += 1;
     this.gates.length = 0;
+    this.#starts.clear();
     // What plugins of before still do is ended by the DEL (endOrphanedPlugins).
     this.#attaching.clear();
   }
@@ -98,7 +105,7 @@ export class SandboxModel {
     return this.records.find((record) => record.id === id);
   }
 
-  /** A container of a pod, as CreateContainer and StartContainer make it. */
+  /** A container of a pod, which StartContainer then starts. */
   addMember(podSandboxId: string): void {
     const id = this.#newId();
     const labels = {
@@ -110,9 +117,23 @@ export class SandboxModel {
       "io.kubernetes.sandbox.id": podSandboxId,
     };
     const spec = { Image: "i", Labels: labels, HostConfig: {} } as ContainerCreate;
-    const name = `k8s_main_web_shop_u_${id.slice(0, 6)}`;
-    const state = { running: true, started: true, restarts: 0, dirty: false };
-    this.containers.set(id, { id, name: name.replace(/_[^_]*$/, "_0"), spec, ...state });
+    const name = `k8s_main_web_shop_u_${this.#ids}`;
+    const member = { id, name, spec, ...notStarted };
+    this.containers.set(id, member);
+    void this.#startMember(member).catch((error: unknown) => {
+      if (error instanceof TypeError) this.broken.push(error.message);
+    });
+  }
+
+  /** As StartContainer does, of which only the order counts here. */
+  async #startMember(member: FakeContainer): Promise<void> {
+    const process = this.#process;
+    const { deps } = this;
+    await deps.locks.run(`container:${member.name}`, async () => {
+      await this.#pass(process, "prepare", () => undefined);
+      requireNotStopping(deps, this.#entry(member));
+      await deps.engine.startContainer(member.id);
+    });
   }
 
   /** Of one process: after its `kill` nothing of it passes a gate. */
@@ -175,18 +196,28 @@ export class SandboxModel {
           this.containers.set(id, { ...{ id, name, spec }, ...notStarted });
           return { id, warnings: [] };
         }),
-      startContainer: (id: string) =>
-        gate("start", () => {
+      startContainer: (id: string) => {
+        const start = gate("start", () => {
+          const pod = this.#require(id).spec.Labels["io.kubernetes.sandbox.id"];
+          if (pod !== undefined && this.containers.get(pod)?.running !== true) {
+            throw status(500, "cannot join network of a non running container");
+          }
           Object.assign(this.#require(id), { running: true, started: true });
           return true;
-        }),
+        });
+        this.#starts.set(id, start);
+        return start;
+      },
       inspectContainer: (id: string) => gate("inspect", () => this.#inspect(this.#require(id))),
-      killContainer: (id: string) =>
-        gate("kill", () => {
+      killContainer: async (id: string) => {
+        // Docker does one thing at a time with a container.
+        await this.#starts.get(id)?.catch(() => undefined);
+        await gate("kill", () => {
           const found = this.#require(id);
           if (!found.running) throw status(409, "not running");
           found.running = false;
-        }),
+        });
+      },
       removeContainer: (id: string) =>
         gate("remove", () => void this.containers.delete(this.#require(id).id)),
     };

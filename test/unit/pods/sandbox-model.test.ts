@@ -98,6 +98,8 @@ class Life {
     const [found] = model.pauseOf(wantedPod(pod, 0).name);
     const id = found?.id ?? model.records.find(({ name }) => name === wantedPod(pod, 0).name)?.id;
     if (id === undefined) return;
+    // The kubelet starts and stops in one breath when a pod is deleted young.
+    if (pod !== 1) this.#addMember(pod);
     this.#asked.add(id);
     const caller = this.#caller();
     void model.sandboxes
