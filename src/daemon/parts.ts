@@ -113,6 +113,8 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     onRequest: (request) => {
       for (const listener of requestListeners) listener(request);
     },
+    // Of execs, kills and images too, which the index does not ask for itself.
+    onAnswer: () => index.contact(),
   });
   const kernelLog = new KernelLog();
   const oomKilled = (id: string): boolean => kernelLog.oomKilled(id);

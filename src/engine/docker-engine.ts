@@ -17,6 +17,8 @@ export interface DockerEngineOptions {
   requestTimeoutMs?: number;
   /** Called once for each HTTP request when it is over. */
   onRequest?: (info: RequestInfo) => void;
+  /** Called when the headers of an answer have come, whatever its status; not for pings. */
+  onAnswer?: () => void;
   /** Requests at the engine at once in each lane that has a limit. Default: laneLimits. */
   inFlight?: number;
 }

@@ -23,6 +23,7 @@ export interface TransportOptions {
   socketPath: string;
   log: Logger;
   onRequest?: ((info: RequestInfo) => void) | undefined;
+  onAnswer?: (() => void) | undefined;
   /** Requests at the engine at once in each lane that has a limit. Default: laneLimits. */
   inFlight?: number;
 }
@@ -219,6 +220,7 @@ export class Transport {
         signal,
       );
       this.heard();
+      if (call.lane !== "probe") this.#options.onAnswer?.();
       const version = answer.response.headers["api-version"];
       this.#versioning.observe(typeof version === "string" ? version : undefined);
       onHeaders?.(answer.response);

@@ -163,6 +163,8 @@ export interface ContainerIndex {
   /** As peek, the containers of one sandbox. */
   peekMembers(podSandboxId: string): readonly ContainerEntry[];
 
+  /** The engine has answered a request of somebody's: it is there. */
+  contact(): void;
   /** Taken before an engine request whose answer goes to `observed`. */
   mark(): Mark;
   /** An own create succeeded. */

@@ -17,6 +17,7 @@ import { ImageTable } from "./image-table.ts";
 import { Inspector } from "./inspector.ts";
 import { Listeners } from "./listeners.ts";
 import { ReadPath } from "./read-path.ts";
+import { outsideCall } from "../sys/call-trace.ts";
 import { Sleeper } from "./sleeper.ts";
 import { Tick } from "./tick.ts";
 
@@ -221,6 +222,14 @@ class LiveIndex implements ContainerIndex {
 
   peekMembers(podSandboxId: string): readonly ContainerEntry[] {
     return this.#table.members(podSandboxId);
+  }
+
+  contact(): void {
+    if (this.#closing.signal.aborted) return;
+    // What an engine that is back is asked for is not the work of whoever was answered first.
+    outsideCall(() => {
+      this.#follower.contact();
+    });
   }
 
   mark(): Mark {

@@ -51,6 +51,28 @@ describe("DockerEngine through the proxy to the fake engine", () => {
     );
   });
 
+  it("tells of each answer but a ping's, also of one that says no, and of none that broke off", async () => {
+    let answers = 0;
+    const { endpoint } = rig;
+    const asked = createDockerEngine({
+      endpoint,
+      log: silentLogger,
+      onAnswer: () => (answers += 1),
+    });
+    try {
+      await asked.ping();
+      expect(answers).to.equal(0);
+      const { id } = await asked.createContainer("one", body);
+      await failureOf(asked.killContainer(id, "KILL"));
+      expect(answers).to.equal(2);
+      await fake.close();
+      await failureOf(asked.inspectContainer(id));
+      expect(answers).to.equal(2);
+    } finally {
+      asked.close();
+    }
+  });
+
   it("passes labels of any name", async () => {
     const labels = JSON.parse('{"__proto__":"p","constructor":"c","é=\\"":"\\u2028"}') as Record<
       string,

@@ -64,6 +64,20 @@ describe("the health that the container index tells", () => {
     }
   });
 
+  it("does not count a ping against an answer that somebody else got meanwhile", async () => {
+    freeze(r);
+    for (let second = 0; second < 30; second += 1) {
+      await r.clock.advance(1_000);
+      r.index.contact();
+      expect(r.index.health.engineReady, `after ${second} s`).to.equal(true);
+    }
+    await r.index.close();
+    const { lastContactMs } = r.index.health;
+    await r.clock.advance(1_000);
+    r.index.contact();
+    expect(r.index.health.lastContactMs, "closed").to.equal(lastContactMs);
+  });
+
   it("is not ready within 10 s of the last answer, and the open stream goes on", async () => {
     const before = { inspects: r.asked("inspectContainer"), streams: r.asked("events") };
     r.docker.hooks.before = ({ method }) =>
