@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { readTextIfExists, writeFileAtomic } from "../sys/fs.ts";
+import { NewerFile, refuseNewer } from "./newer-file.ts";
 
 /** What a kubelet asks for at its start and ends without. */
 export interface EngineWords {
@@ -22,24 +23,25 @@ export class KeptEngine {
   readonly #path: string;
   readonly #log: Logger;
   #current: EngineWords | undefined;
+  #leftAlone = false;
 
-  private constructor(path: string, current: EngineWords | undefined, log: Logger) {
+  private constructor(path: string, log: Logger) {
     this.#path = path;
-    this.#current = current;
     this.#log = log;
   }
 
-  /** A file that is damaged or cannot be read is logged and counts as none. */
+  /** A file that is damaged or cannot be read is logged and counts as none; a newer version's is not written over. */
   static async open(stateDir: string, log: Logger): Promise<KeptEngine> {
     const path = join(stateDir, fileName);
-    let current: EngineWords | undefined;
+    const kept = new KeptEngine(path, log);
     try {
       const text = await readTextIfExists(path);
-      if (text !== undefined) current = parse(text);
+      if (text !== undefined) kept.#current = parse(text);
     } catch (error) {
+      kept.#leftAlone = error instanceof NewerFile;
       log.warn({ path, error: errorText(error) }, "what was kept of the engine cannot be used");
     }
-    return new KeptEngine(path, current, log);
+    return kept;
   }
 
   /** Of the last contact, by this process or an earlier one; undefined when there never was any. */
@@ -52,6 +54,7 @@ export class KeptEngine {
     const words = { version, apiVersion, cgroupDriver };
     if (JSON.stringify(words) === JSON.stringify(this.#current)) return;
     this.#current = words;
+    if (this.#leftAlone) return;
     try {
       await writeFileAtomic(this.#path, JSON.stringify({ v: 1, ...words }));
     } catch (error) {
@@ -65,6 +68,7 @@ export class KeptEngine {
 
 function parse(text: string): EngineWords {
   const { v, version, apiVersion, cgroupDriver } = JSON.parse(text) as Record<string, unknown>;
+  refuseNewer(v, 1);
   if (v !== 1 || [version, apiVersion, cgroupDriver].some((word) => typeof word !== "string")) {
     throw new Error("it is not of a known form");
   }

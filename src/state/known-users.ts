@@ -3,6 +3,7 @@ import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { readTextIfExists, removeUnfinished, writeFileAtomic } from "../sys/fs.ts";
 import { RecentMap } from "../sys/recent-map.ts";
+import { NewerFile, refuseNewer } from "./newer-file.ts";
 
 interface ProcessIds {
   readonly uid: bigint;
@@ -19,7 +20,8 @@ const fileName = "known-users.json";
 /**
  * What processes got of an image, a user and groups to add, as OCI specs had it. The engine forgets the
  * spec of a container that has ended; another one of the same kind, or the same one before, tells it.
- * A loss of the file costs no more than `user` in the status of containers that ended before.
+ * A loss of the file costs no more than `user` in the status of containers that ended before. One of a newer version
+ * is not written over.
  */
 export class KnownUsers {
   readonly #path: string;
@@ -28,6 +30,7 @@ export class KnownUsers {
   #rows: Row[] = [];
   #writing: Promise<void> | undefined;
   #changed = false;
+  #leftAlone = false;
 
   private constructor(path: string, log: Logger) {
     this.#path = path;
@@ -41,6 +44,7 @@ export class KnownUsers {
       const text = await readTextIfExists(users.#path);
       for (const row of text === undefined ? [] : parse(text)) users.#put(row);
     } catch (error) {
+      users.#leftAlone = error instanceof NewerFile;
       log.info({ error: errorText(error) }, "the file of known users cannot be used");
     }
     return users;
@@ -53,6 +57,7 @@ export class KnownUsers {
   add(key: string, ids: ProcessIds): void {
     if (this.#known.get(key) !== undefined) return;
     this.#put([key, Number(ids.uid), Number(ids.gid), ids.supplementalGroups.map(Number)]);
+    if (this.#leftAlone) return;
     this.#changed = true;
     this.#writing ??= this.#write().finally(() => (this.#writing = undefined));
   }
@@ -87,6 +92,7 @@ export class KnownUsers {
 
 function parse(text: string): Row[] {
   const { v, users } = JSON.parse(text) as { v?: unknown; users?: unknown };
+  refuseNewer(v, 1);
   if (v !== 1 || !Array.isArray(users)) throw new Error("it is of another form");
   return (users as unknown[]).filter(isRow);
 }

@@ -6,6 +6,8 @@ import { ensurePrivateFolder, unlinkIfExists, writeFileAtomic } from "../sys/fs.
 import { OwedRemovals } from "../sys/owed-removals.ts";
 
 const idPattern = /^[0-9a-f]{64}$/;
+/** What writeFileAtomic leaves when it is killed. */
+const unfinished = /^\.[0-9a-f]{64}\.[0-9a-f]+\.tmp$/;
 
 /**
  * Resources as UpdateContainerResources last asked for them: Docker's labels cannot be changed after
@@ -21,7 +23,10 @@ export class ResourceUpdates {
     this.#folder = folder;
   }
 
-  /** A file that cannot be read is logged and counts as none: the container keeps what is in force. */
+  /**
+   * A file that cannot be read is logged and counts as none: the container keeps what is in force. What is not known
+   * here may be another version's and stays.
+   */
   static async open(stateDir: string, log: Logger): Promise<ResourceUpdates> {
     const folder = join(stateDir, "resources");
     await ensurePrivateFolder(folder);
@@ -30,7 +35,7 @@ export class ResourceUpdates {
       const path = join(folder, file);
       try {
         if (idPattern.test(file)) updates.#known.set(file, await readFile(path));
-        else await unlinkIfExists(path);
+        else if (unfinished.test(file)) await unlinkIfExists(path);
       } catch (error) {
         log.warn({ path, error: errorText(error) }, "saved resources cannot be read");
       }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { silentLogger } from "../../../src/log.ts";
@@ -51,6 +51,17 @@ describe("known users", () => {
       expect(users.get("bad"), text).to.equal(undefined);
       expect(readdirSync(stateDir)).to.deep.equal(["known-users.json"]);
     }
+  });
+
+  it("leave a newer version's file alone", async () => {
+    const text = '{"v":2,"users":{}}';
+    const path = join(stateDir, "known-users.json");
+    writeFileSync(path, text);
+    const users = await open();
+    users.add("kind", ids);
+    await users.close();
+    expect(users.get("kind")).to.deep.equal(ids);
+    expect(readFileSync(path, "utf8")).to.equal(text);
   });
 
   it("cost nothing but themselves where they cannot be written", async () => {

@@ -55,7 +55,7 @@ describe("the pod CIDR", () => {
       "null",
       "[]",
       "\0\0\0",
-      '{"v":2,"podCidr":"10.1.0.0/24","option":""}',
+      '{"v":0,"podCidr":"10.1.0.0/24","option":""}',
       '{"v":1,"podCidr":7,"option":""}',
       '{"v":1,"podCidr":"","option":""}',
       '{"v":1,"podCidr":"10.1.0.0/64","option":""}',
@@ -67,6 +67,21 @@ describe("the pod CIDR", () => {
       await file.save("10.8.0.0/24");
       expect((await open("10.9.0.0/24")).current).to.equal("10.8.0.0/24");
     }
+  });
+
+  it("leaves a newer version's file alone, and says so once", async () => {
+    const text = '{"v":2,"podCidrs":["10.1.0.0/24"]}';
+    writeFileSync(path, text);
+    const said: string[] = [];
+    const log = { ...silentLogger, warn: (about: object) => void said.push(JSON.stringify(about)) };
+    const file = await PodCidrFile.open(stateDir, "10.9.0.0/24", parsePodCidr, log);
+    for (const cidr of ["10.8.0.0/24", "10.7.0.0/24"]) {
+      await file.save(cidr);
+      expect(file.current).to.equal(cidr);
+    }
+    expect(readFileSync(path, "utf8")).to.equal(text);
+    expect(said).to.have.length(1);
+    expect(said[0]).to.include("newer version");
   });
 
   it("is told not to be kept when it cannot be written, and can be tried again", async () => {
