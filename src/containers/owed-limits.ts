@@ -95,19 +95,15 @@ export class OwedLimits {
       this.#again.add(id);
       return;
     }
-    try {
-      this.#deps.owed.oweLimits(id, "start");
-    } catch (error) {
-      const details = { container: id, error: errorText(error) };
-      this.#deps.log.warn(details, "limits that are owed cannot be noted on disk");
-    }
+    this.#deps.owed.oweLimitsAnyway(id);
     void this.#settle(id);
   }
 
   /** Running containers after a start of Dockline: somebody may have started them anew meanwhile. */
   foundRunning(containers: readonly ContainerEntry[]): void {
     for (const { id, state } of containers) {
-      if (state.Running) this.#deps.owed.oweLimits(id, "found");
+      // What a start owes, and the disk could not note, is owed already.
+      if (state.Running && !this.#deps.owed.limits.has(id)) this.#deps.owed.oweLimits(id, "found");
     }
   }
 

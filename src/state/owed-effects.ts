@@ -29,6 +29,8 @@ export class OwedEffects {
   readonly #folder: string;
   readonly #log: Logger;
   readonly #limits = new Map<string, LimitsOwed>();
+  /** Of those, the ones that the disk has not. */
+  readonly #unnoted = new Set<string>();
   /** Container ids by exec id. */
   readonly #execs = new Map<string, string>();
   #left: readonly OwedExec[] = [];
@@ -59,21 +61,37 @@ export class OwedEffects {
   }
 
   /**
-   * Known to this process in any case. A stronger reason stays: after a start the limits are owed until they are
-   * written.
+   * A stronger reason stays: after a start the limits are owed until they are written.
    *
-   * @throws Error when it cannot be noted for the next process
+   * @throws Error when it cannot be noted for the next process, and then nothing more is owed than before
    */
   oweLimits(containerId: string, why: LimitsOwed): void {
-    if (this.#limits.get(containerId) === "start") return;
-    this.#limits.set(containerId, why);
-    if (why !== "found") this.#note(this.#limitsPath(why, containerId));
+    const stays = this.#limits.get(containerId) === "start";
+    if (stays && !this.#unnoted.has(containerId)) return;
+    const strongest = stays ? "start" : why;
+    if (strongest !== "found") this.#note(this.#limitsPath(strongest, containerId));
+    this.#limits.set(containerId, strongest);
+    this.#unnoted.delete(containerId);
+  }
+
+  /** As after a start, for what has happened already: known to this process, whatever the disk says. */
+  oweLimitsAnyway(containerId: string): void {
+    if (this.#limits.get(containerId) !== "start") {
+      this.#limits.set(containerId, "start");
+      this.#unnoted.add(containerId);
+    }
+    try {
+      this.oweLimits(containerId, "start");
+    } catch (error) {
+      this.#warn(error);
+    }
   }
 
   limitsDone(containerId: string): void {
     const why = this.#limits.get(containerId);
     if (why === undefined) return;
     this.#limits.delete(containerId);
+    this.#unnoted.delete(containerId);
     for (const each of ["start", "update"] as const) {
       this.#forget(this.#limitsPath(each, containerId));
     }

@@ -63,7 +63,15 @@ describe("effects owed to containers", () => {
     rmSync(folder.path("owed"), { recursive: true });
     writeFileSync(folder.path("owed"), "no folder");
     expect(() => owed.oweLimits(container, "start")).to.throw(/ENOTDIR/);
-    expect([...owed.limits.keys()], "this process knows").to.deep.equal([container]);
+    expect([...owed.limits.keys()], "nothing was started").to.deep.equal([]);
+    expect(() => owed.oweLimits(container, "start"), "again").to.throw(/ENOTDIR/);
+    // Somebody else has started it.
+    owed.oweLimitsAnyway(container);
+    expect([...owed.limits], "this process knows").to.deep.equal([[container, "start"]]);
+    expect(() => owed.oweLimits(container, "update"), "no file").to.throw(/ENOTDIR/);
+    rmSync(folder.path("owed"));
+    owed.oweLimits(container, "update");
+    expect([...open().limits]).to.deep.equal([[container, "start"]]);
     owed.oweExec(exec, container);
     owed.execDone(exec);
   });
