@@ -23,6 +23,8 @@ export interface NetworkAttachment {
   capabilityArgs: JsonObject;
   /** The last plugin's result; missing until ADD has succeeded. */
   result?: JsonObject;
+  /** ADD has ended with an error. With neither this nor a result nobody knows how it ended. */
+  addFailed?: boolean;
   /** Nothing tells whether ADD has succeeded: another runtime's pod, or one whose record is lost. */
   addUnknown?: boolean;
   /** Every address of the pod, primary first; empty until ADD has succeeded. */

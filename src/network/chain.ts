@@ -10,7 +10,10 @@ import type { CniVerb } from "./plugin-environment.ts";
 import type { PluginRunner } from "./plugin.ts";
 import { parseResult, podIps } from "./result.ts";
 
-/** For how long DEL has to fail before a program that is in no folder is believed to stay away. */
+/**
+ * For how long DEL has to fail before a program that is in no folder is believed to stay away, or a DEL that fails
+ * to have nothing to undo.
+ */
 const absentMs = 60_000;
 
 /** What each plugin has at least once another one's DEL was given up. */
@@ -272,8 +275,9 @@ function isAlreadyGone(error: unknown, netns: string): boolean {
 
 /**
  * A DEL that cannot be expected to work any more: the pod's side went with its namespace, and either
- * ADD has never told of a success, or there is no such plugin on the node. Repeating it would keep the pod
- * Terminating for ever. A result that is only lost says nothing: ADD may have completed weeks ago.
+ * ADD has failed, or there is no such plugin on the node. Repeating it would keep the pod Terminating for ever.
+ * Where Dockline was killed before it could note how ADD ended, ADD may have given an address: DEL has a minute
+ * then to work after all. A result that is only lost says nothing: ADD may have completed weeks ago.
  * A program that is in no folder may be about to be installed: after a reboot pods end before that.
  */
 function isHopeless(
@@ -283,8 +287,11 @@ function isHopeless(
   failingMs: number,
 ): boolean {
   if (netns !== "") return false;
-  const neverAdded = attachment.result === undefined && attachment.addUnknown !== true;
+  const isLate = failingMs >= absentMs;
+  const maybeAdded = attachment.addFailed !== true && !isLate;
+  const neverAdded =
+    attachment.result === undefined && attachment.addUnknown !== true && !maybeAdded;
   // A node without a process to spare, or a program that is being replaced, is no answer of a plugin.
   const hasRun = error.failure !== "spawn" && error.failure !== "missing";
-  return (neverAdded && hasRun) || (error.absent && failingMs >= absentMs);
+  return (neverAdded && hasRun) || (error.absent && isLate);
 }

@@ -42,3 +42,8 @@ export class CniError extends Error {
     this.absent = about.absent ?? false;
   }
 }
+
+/** True when the plugin has come to an end with the error: it was not cut short by a deadline or by us. */
+export function isPluginsWord(error: unknown): boolean {
+  return error instanceof CniError && error.failure !== "timeout" && error.failure !== "aborted";
+}

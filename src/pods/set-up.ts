@@ -7,6 +7,7 @@ import type { ContainerInspect } from "../engine/types.ts";
 import { NamespaceMode, PodSandboxConfigSchema } from "../gen/runtime/v1/api_pb.js";
 import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
 import { podBandwidth } from "../network/bandwidth.ts";
+import { isPluginsWord } from "../network/cni-error.ts";
 import type { NetworkAttachment, SetUpRequest } from "../network/attachment.ts";
 import { writeNetnsSysctls } from "../network/netns-sysctls.ts";
 import { hasResolvConf, podResolvConf, rewriteResolvConf } from "../network/resolv-conf.ts";
@@ -98,7 +99,15 @@ export async function setUp(
       if (netns === "") {
         throw new CriError("Internal", `sandbox ${id}: the engine names no network namespace`);
       }
-      const attachment = await deps.network.setUp({
+      let tried: NetworkAttachment | undefined;
+      const failed = async (error: unknown): Promise<never> => {
+        // With that DEL need not undo what never was. The undoing would write "stopping" next.
+        if (tried !== undefined && isPluginsWord(error)) {
+          await sandbox.enterAnyway("stopping", { network: { ...tried, addFailed: true } });
+        }
+        throw error;
+      };
+      const setUpRequest = {
         ...network,
         containerId: id,
         netns,
@@ -111,9 +120,11 @@ export async function setUp(
             ...(run === undefined ? {} : { pauseRun: run }),
             network: planned,
           });
+          tried = planned;
           failpoint("run.before-add");
         },
-      });
+      };
+      const attachment = await deps.network.setUp(setUpRequest).catch(failed);
       failpoint("run.after-add");
       const attached = { network: attachment, ips: attachment.ips };
       try {

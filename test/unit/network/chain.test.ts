@@ -50,6 +50,21 @@ describe("the DEL of a chain without the namespace", () => {
       expect(await caught(chain.del(begun, at("")))).to.include({ failure });
     }
     failures = { second: { failure: "protocol" } };
+    expect(await chain.del({ ...begun, addFailed: true }, at(""))).to.have.length(1);
+  });
+
+  it("waits a minute where nobody knows how ADD ended: it may have given an address", async () => {
+    failures = { second: { failure: "plugin" } };
+    expect(await caught(chain.del(begun, at("")))).to.include({ failure: "plugin" });
+    nowMs += 59_000;
+    expect(await caught(chain.del(begun, at("")))).to.include({ failure: "plugin" });
+    nowMs += 1_000;
+    expect(await caught(chain.del({ ...begun, addUnknown: true }, at("")))).to.include({
+      failure: "plugin",
+    });
+    expect(await caught(chain.del({ ...begun, result: {} }, at("")))).to.include({
+      failure: "plugin",
+    });
     expect(await chain.del(begun, at(""))).to.have.length(1);
   });
 

@@ -198,7 +198,7 @@ describe("network", () => {
     expect(given).to.have.length(1);
   });
 
-  it("gives a failing DEL up when ADD never told of a success and the namespace is gone, or when told to", async () => {
+  it("gives a failing DEL up when ADD has failed and the namespace is gone, or when told to", async () => {
     folder.writeChain();
     const given: GivenUp[] = [];
     const network = folder.open({
@@ -210,7 +210,7 @@ describe("network", () => {
     const complete = await network.setUp(folder.request());
     const { result, ...begun } = complete;
     expect(result).to.not.equal(undefined);
-    const incomplete = { ...begun, ips: [] };
+    const incomplete = { ...begun, ips: [], addFailed: true };
     folder.plugin("second", "exit 1");
     const { netns } = complete;
     expect(await caught(network.tearDown(incomplete, netns))).to.be.instanceOf(CniError);

@@ -75,4 +75,35 @@ describe("the network of a pod", () => {
     expect(await run(2)).to.equal(host);
     expect(model.broken).to.deep.equal([]);
   });
+
+  it("whose ADD fails is recorded so before DEL; when Dockline is killed in it, nobody knows", async () => {
+    for (const [outcome, known] of [
+      ["failed", true],
+      ["done", undefined],
+    ] as const) {
+      model = new SandboxModel(folder.path("docker"), 1e6);
+      const wanted = wantedPod(0, 0);
+      const { signal } = new AbortController();
+      const caller = { signal, log: silentLogger };
+      const made = model.sandboxes.of(wanted.name).bringTo("ready", wanted, caller);
+      made.catch(() => undefined);
+      const openUntil = async (what: string): Promise<void> => {
+        while (model.gates[0]?.what !== what) {
+          model.gates.shift()?.open("done");
+          await turn();
+        }
+      };
+      await openUntil("ADD");
+      if (outcome === "failed") model.gates.shift()?.open(outcome);
+      else {
+        model.kill();
+        void model.start(1e6).settle();
+      }
+      await openUntil("DEL");
+      const [record] = model.records;
+      expect(record?.phase, outcome).to.equal("stopping");
+      expect((record?.network as { addFailed?: boolean }).addFailed).to.equal(known);
+      await drive(model.sandboxes.settle());
+    }
+  });
 });
