@@ -1,6 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { isContainer } from "../convert/container-facts.ts";
 import { storedSpec } from "../convert/container-out.ts";
+import type { CgroupWrite } from "../convert/cgroup-writes.ts";
 import type { EngineFacts } from "../convert/engine-facts.ts";
 import { mergeResources, planResources } from "../convert/resources.ts";
 import type { ResourcePlan } from "../convert/resources.ts";
@@ -46,7 +47,8 @@ export function updateResources(
             saved === undefined
               ? storedSpec(container)?.linux?.resources
               : fromBinary(LinuxContainerResourcesSchema, saved);
-          await update(deps, container, wanted, mergeResources(before, wanted));
+          const merged = mergeResources(before, wanted);
+          await update(deps, container, { before, wanted, merged });
           deps.index.touched(container.id);
         },
         context.signal,
@@ -75,12 +77,17 @@ async function containerOf(deps: Pick<PodDeps, "index">, id: string) {
   return found;
 }
 
-/** `merged` is what holds afterwards: a change of one limit in Docker may reset others that Docker does not know. */
+interface Asked {
+  before: LinuxContainerResources | undefined;
+  wanted: LinuxContainerResources;
+  /** What holds afterwards: a change of one limit in Docker may reset others that Docker does not know. */
+  merged: LinuxContainerResources;
+}
+
 async function update(
   deps: UpdateDeps,
   container: ContainerEntry,
-  wanted: LinuxContainerResources,
-  merged: LinuxContainerResources,
+  { before, wanted, merged }: Asked,
 ): Promise<void> {
   const { id } = container;
   if (hasEnded(container)) throw ended(id);
@@ -90,7 +97,7 @@ async function update(
   warnOfLeftOut(deps.log, id, { resources: wanted }, facts);
   const change = async (): Promise<void> => {
     if (Object.keys(docker).length > 0) await updateInDocker(deps, id, docker);
-    await writeOnHost(deps, container, facts, { hostWrites, oomScoreAdj });
+    await writeOnHost(deps, container, facts, { hostWrites, oomScoreAdj, before });
     await deps.resources.save(id, toBinary(LinuxContainerResourcesSchema, merged));
   };
   const isOwed = kindOf({ hostWrites, oomScoreAdj }) === "needed";
@@ -117,7 +124,11 @@ async function writeOnHost(
   deps: PodDeps,
   container: ContainerEntry,
   facts: EngineFacts,
-  { hostWrites, oomScoreAdj }: Pick<ResourcePlan, "hostWrites" | "oomScoreAdj">,
+  {
+    hostWrites,
+    oomScoreAdj,
+    before,
+  }: Pick<ResourcePlan, "hostWrites" | "oomScoreAdj"> & Pick<Asked, "before">,
 ): Promise<void> {
   const { id } = container;
   if (hostWrites.length === 0 && oomScoreAdj === undefined) return;
@@ -133,11 +144,23 @@ async function writeOnHost(
     if (Running && Pid > 0 && inContainer(Pid, id)) await write(Pid);
     else await applyToProcess(deps, id, write);
   } catch (error) {
-    if (isElsewhere(deps, error, container, facts)) return;
+    if (isElsewhere(deps, error, container, facts)) {
+      // What it runs without since its start may be sent again with each change of another limit.
+      const old = before === undefined ? [] : planResources(before, facts, true).hostWrites;
+      const write = hostWrites.find((one) => !one.optional && !isAmong(old, one));
+      if (write === undefined) return;
+      throw new CriError(
+        "FailedPrecondition",
+        `update container ${id}: ${write.file} cannot be set to ${write.value}: the runtime keeps its processes in no cgroup of the container`,
+      );
+    }
     const kind = error instanceof CriError ? error.kind : "Internal";
     throw new CriError(kind, `update container ${id}: ${errorText(error)}`, { cause: error });
   }
 }
+
+const isAmong = (writes: readonly CgroupWrite[], { file, value }: CgroupWrite): boolean =>
+  writes.some((one) => one.file === file && one.value === value);
 
 async function isUnstarted(deps: PodDeps, { id, state, dirty }: ContainerEntry): Promise<boolean> {
   if (state.Status !== "created" || !dirty) return state.Status === "created";

@@ -1,8 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { expect } from "chai";
+import { encodeContainerSpec } from "../../../src/convert/stored-spec.ts";
 import type { CallContext } from "../../../src/cri/bind.ts";
 import { kindOf } from "../../../src/cri/status.ts";
-import { UpdateContainerResourcesRequestSchema } from "../../../src/gen/runtime/v1/api_pb.js";
+import {
+  ContainerConfigSchema,
+  UpdateContainerResourcesRequestSchema,
+} from "../../../src/gen/runtime/v1/api_pb.js";
 import { silentLogger } from "../../../src/log.ts";
 import { updateResources } from "../../../src/rpc/update-resources.ts";
 import type { UpdateDeps } from "../../../src/rpc/update-resources.ts";
@@ -70,6 +74,62 @@ async function update(before: State & { dirty: boolean }, later: State) {
   expect(owed, "owed before anything changes").to.equal(1);
   return { outcome, saved };
 }
+
+/** The same of a running container whose runtime has its processes in no cgroup of the container. */
+async function updateElsewhere(runtimeHandler: string, started: object, linux: object) {
+  const id = "ab".repeat(32);
+  const config = create(ContainerConfigSchema, { linux: { resources: started as never } });
+  const times = { ExitCode: 0, Error: "", StartedAt: "", FinishedAt: "" };
+  const state = { ...times, Status: "running", Running: true, Pid: process.pid };
+  const extra = { spec: encodeContainerSpec(config, false) };
+  const entry = {
+    ...{ id, name: "c", kind: "container", dirty: false, state },
+    identity: { kind: "container", legacy: false, runtimeHandler, extra },
+  };
+  let saved = 0;
+  const deps = {
+    index: { find: () => Promise.resolve(entry), touched: () => undefined },
+    clock: { monotonicMs: () => 0, sleep: () => Promise.resolve() },
+    engine: { updateContainer: () => Promise.resolve() },
+    facts: () => Promise.resolve(modern),
+    locks: new KeyedMutex(),
+    log: silentLogger,
+    resources: { get: () => undefined, save: () => Promise.resolve(void (saved += 1)) },
+    owedLimits: { changeWith: (_id: string, change: () => Promise<void>) => change() },
+  } as unknown as UpdateDeps;
+  const { updateContainerResources } = updateResources(deps);
+  const request = create(UpdateContainerResourcesRequestSchema, {
+    containerId: id,
+    linux: linux as never,
+  });
+  const { signal } = new AbortController();
+  const outcome = await updateContainerResources?.(request, { signal } as CallContext).then(
+    () => "OK",
+    (error: unknown) => `${kindOf(error)}: ${String(error)}`,
+  );
+  return { outcome, saved };
+}
+
+describe("UpdateContainerResources of a runtime without cgroups of the container's own", () => {
+  const oomGroup = { unified: { "memory.oom.group": "1" } };
+
+  it("is FAILED_PRECONDITION with the file that only Dockline could write", async () => {
+    const { outcome, saved } = await updateElsewhere("runsc", oomGroup, {
+      cpuShares: 512n,
+      unified: { "memory.oom.group": "1", "memory.high": "1048576" },
+    });
+    expect(outcome).to.match(/^FailedPrecondition: .*: memory\.high cannot be set to 1048576: /);
+    expect(saved, "it is not in force").to.equal(0);
+  });
+
+  it("changes what Docker can set although the rest of what the start asked for is sent again", async () => {
+    const again = { cpuShares: 512n, ...oomGroup };
+    expect(await updateElsewhere("runsc", oomGroup, again)).to.deep.equal({
+      outcome: "OK",
+      saved: 1,
+    });
+  });
+});
 
 describe("UpdateContainerResources of what Docker has no field for", () => {
   const unknownPid = { Status: "running", Running: true, Pid: 0 };
