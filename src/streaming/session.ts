@@ -46,8 +46,8 @@ export interface Sessions {
   close(graceMs: number): Promise<void>;
 }
 
-/** A message is held as a whole, so this is memory for each connection. */
-const maxMessageBytes = 4 << 20;
+/** As Kubernetes' servers take it. A message is held as a whole, so this is memory for each connection. */
+const maxMessageBytes = 32 << 20;
 /** As the Go server: a session without a byte for so long is forgotten. */
 const idleTimeoutMs = 4 * 3_600_000;
 /** What a session may take to clean up after its client was cut off. */

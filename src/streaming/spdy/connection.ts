@@ -187,6 +187,10 @@ export class SpdyConnection implements StreamCarrier {
 
   #onData(frame: Extract<Frame, { type: "data" }>): void {
     const { bytes } = frame;
+    // A stream that is over by now is none of the peer's faults; one that never was is.
+    if (frame.streamId > this.#lastStreamId) {
+      throw new SpdyError(`data frame for stream ${frame.streamId}, which was never opened`);
+    }
     const stream = this.#streams.get(frame.streamId);
     this.#uncreditedBytes += bytes.length;
     if (stream !== undefined && bytes.length > 0 && !stream.receive(bytes)) {
