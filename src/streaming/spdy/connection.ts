@@ -74,10 +74,13 @@ export class SpdyConnection implements StreamCarrier {
     this.#cork = turnCork(transport);
     this.#options = options;
     this.closed = new Promise((resolve) => {
-      transport.once("close", () => {
+      const onClose = (): void => {
         this.#release();
         resolve();
-      });
+      };
+      // What is destroyed already may have said so before.
+      if (transport.destroyed) onClose();
+      else transport.once("close", onClose);
     });
     transport.on("error", (err) => {
       options.log.debug({ err }, "streaming connection broke");

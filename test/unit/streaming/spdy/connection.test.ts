@@ -236,6 +236,14 @@ describe("a SPDY connection", () => {
     expect(server.openStreams).to.equal(0);
   });
 
+  it("over a transport that has closed is closed", async () => {
+    const [, serverEnd] = duplexPair();
+    serverEnd.destroy();
+    await new Promise((resolve) => serverEnd.once("close", resolve));
+    const server = new SpdyConnection(serverEnd, { log: silentLogger, onStream: () => true });
+    await server.closed;
+  });
+
   const block = (headers: Record<string, string> = {}): Buffer =>
     new HeaderDeflater().deflate(new Map(Object.entries(headers)));
   const repeat = (bytes: Buffer, count: number): Buffer =>
