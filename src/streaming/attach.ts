@@ -1,4 +1,4 @@
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import type { Engine } from "../engine/engine.ts";
 import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
@@ -116,8 +116,10 @@ async function attach(
     ]);
     // Docker's stream is read on whether the client takes what was said before it left or not.
     left.abort();
-    if (first !== "stalled" && stdin) leave(deps, stream, output);
-    else stream.destroy();
+    if (first !== "stalled" && stdin) {
+      passOnRest(channels.stdin, stream);
+      leave(deps, stream, output);
+    } else stream.destroy();
     return first === "stalled" ? "stalled" : "over";
   } finally {
     gone.release();
@@ -146,6 +148,19 @@ function untilSilent(
 
 function bytesRead(stream: Duplex): number | undefined {
   return (stream as { bytesRead?: number }).bytesRead;
+}
+
+/**
+ * What was typed and waits for Docker to take it: all that a client sent that has left already may be
+ * there, since it waits for no answer. It is held in memory either way.
+ */
+function passOnRest(stdin: Readable | undefined, stream: Duplex): void {
+  stdin?.unpipe(stream);
+  while (stream.writable) {
+    const rest = stdin?.read() as Buffer | null | undefined;
+    if (rest === null || rest === undefined) return;
+    stream.write(rest);
+  }
 }
 
 /**

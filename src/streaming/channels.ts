@@ -13,7 +13,10 @@ export interface WantedStreams {
 
 /** The client's side of an exec or attach, whatever protocol carries it. */
 export interface CommandChannels {
-  /** Ends when the client half-closes it; closes without end when the client is gone. */
+  /**
+   * Ends when the client half-closes it. When the client is gone it does neither end nor close: what
+   * came before can still be read, and `finish` closes it.
+   */
   readonly stdin: Readable | undefined;
   readonly stdout: Writable | undefined;
   readonly stderr: Writable | undefined;

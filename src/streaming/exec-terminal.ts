@@ -20,10 +20,17 @@ export async function copyKeys(
   typePast: (bytes: Uint8Array) => Promise<boolean>,
 ): Promise<void> {
   let writtenMs = -Infinity;
+  /** Resolves when nothing that was written waits here any more. */
+  let written = Promise.resolve();
   const write = async (bytes: Uint8Array): Promise<void> => {
     if (bytes.length === 0 || target.destroyed) return;
-    writtenMs = performance.now();
-    if (!target.write(bytes)) await roomIn(target);
+    written = new Promise((resolve) => {
+      target.write(bytes, () => {
+        writtenMs = performance.now();
+        resolve();
+      });
+    });
+    await roomIn(target);
   };
   try {
     // Not destroyed at its end: to Go's client that is a reason to stop reading.
@@ -32,6 +39,7 @@ export async function copyKeys(
       const passed = bytes.length - heldBack(bytes);
       await write(bytes.subarray(0, passed));
       if (passed === bytes.length) continue;
+      await written;
       await sleep(Math.max(0, writtenMs + passedOnMs - performance.now()));
       const held = bytes.subarray(passed);
       if (!target.destroyed && !(await typePast(held))) await write(held);

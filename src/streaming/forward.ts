@@ -12,6 +12,11 @@ import { pipeCorked } from "./output.ts";
  * says nothing and does not end its own side either, or cannot, is not waited for.
  */
 const lastWordsMs = 1_000;
+/**
+ * How long a client may be silent after the pod has ended its side before it is told: clients up to 1.31
+ * then drop what they have not sent yet.
+ */
+const uploadPauseMs = 300;
 
 /** A connection into the pod that is being made, or waits for its client. */
 export interface PodDial {
@@ -74,12 +79,14 @@ export async function forward(
 function join(data: Duplex, socket: Socket, podHasEnded: () => void): Promise<void> {
   return new Promise((resolve) => {
     let silence: NodeJS.Timeout | undefined;
+    let pause: NodeJS.Timeout | undefined;
     const check = (): void => {
       const complete = data.writableFinished && socket.writableFinished;
       // A socket that closes in order may leave bytes behind that the client has yet to take.
       const cut = socket.destroyed && !(socket.readableEnded && socket.writableFinished);
       if (!complete && !cut && !data.destroyed) return;
       clearTimeout(silence);
+      clearTimeout(pause);
       data.off("close", check);
       data.off("finish", onFinish);
       socket.off("finish", check);
@@ -87,15 +94,26 @@ function join(data: Duplex, socket: Socket, podHasEnded: () => void): Promise<vo
       socket.destroy();
       resolve();
     };
+    /** The client may be waiting for the pod to take what it has sent. */
+    const isUnderWay = (): boolean => data.readableLength + socket.writableLength > 0;
     const onSilence = (): void => {
-      if (data.readableLength + socket.writableLength > 0) silence?.refresh();
+      if (isUnderWay()) silence?.refresh();
       else data.destroy();
     };
+    const onPause = (): void => {
+      if (isUnderWay()) pause?.refresh();
+      else podHasEnded();
+    };
     const onFinish = (): void => {
-      // Clients up to 1.31 wait for this end before they let their own side go.
-      podHasEnded();
       silence = setTimeout(onSilence, lastWordsMs);
-      data.on("data", () => silence?.refresh());
+      // Clients up to 1.31 wait for this end before they let their own side go.
+      pause = setTimeout(onPause, uploadPauseMs);
+      data.on("data", () => {
+        silence?.refresh();
+        pause?.refresh();
+      });
+      if (data.readableEnded) podHasEnded();
+      else data.once("end", podHasEnded);
       check();
     };
     data.on("close", check);

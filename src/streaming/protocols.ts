@@ -30,9 +30,11 @@ const v5 = protocol("v5.channel.k8s.io", { statusForm: "json", closeSignal: true
 /** Half-closing is part of SPDY itself, so v5 has nothing to add there. */
 export const spdyCommandProtocols: readonly CommandProtocol[] = [v4, v3, v2, v1];
 
+/** The ones of Kubernetes' own server, which has no v2 and v3 here. */
 export const webSocketCommandProtocols: readonly CommandProtocol[] = [
   v5,
-  ...spdyCommandProtocols,
+  v4,
+  v1,
   protocol("v4.base64.channel.k8s.io", { statusForm: "json", base64: true }),
   protocol("base64.channel.k8s.io", { base64: true }),
 ];

@@ -13,7 +13,7 @@ import type { PortForwardGrant } from "./port-forward.ts";
 import { createSessions } from "./session.ts";
 import { createTokenStore } from "./tokens.ts";
 import type { StreamKind } from "./tokens.ts";
-import { isRefusal, readUpgrade, refuse } from "./upgrade.ts";
+import { isRefusal, maxRequestHeaders, readUpgrade, refuse } from "./upgrade.ts";
 
 export interface StreamingServer {
   /**
@@ -41,7 +41,8 @@ interface Grants extends Record<StreamKind, unknown> {
 const httpLimits: ServerOptions = {
   insecureHTTPParser: false,
   requireHostHeader: true,
-  maxHeaderSize: 16 << 10,
+  // As Go's servers: behind some login proxies a browser's cookies alone have tens of KiB.
+  maxHeaderSize: 1 << 20,
   headersTimeout: 10_000,
   requestTimeout: 15_000,
   keepAliveTimeout: 1_000,
@@ -132,8 +133,9 @@ export function createStreamingServer(deps: StreamingServerDeps): StreamingServe
             key: readSecret("key", deps.tls.keyFile),
             minVersion: "TLSv1.2",
           });
-    // Silently dropping the rest, as Node would, could hide the header that matters.
-    created.maxHeadersCount = 0;
+    // Node silently drops the rest, which could hide the header that matters: with one more than we
+    // take, the request is refused, and nobody has to read a megabyte of them first.
+    created.maxHeadersCount = maxRequestHeaders + 1;
     created.maxConnections = maxConnections;
     created.on("upgrade", onUpgrade);
     created.on("request", (req, res) => {
@@ -142,10 +144,16 @@ export function createStreamingServer(deps: StreamingServerDeps): StreamingServe
       res.writeHead(isRefusal(code) ? code.code : 400, { connection: "close" });
       res.end("only upgrades are served here\n");
     });
-    created.on("clientError", (_error, socket) => {
+    created.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       if (socket.writable && !answered.has(socket)) {
         answered.add(socket);
-        refuse(socket, { code: 400, message: "bad request" });
+        const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
+        refuse(
+          socket,
+          tooLarge
+            ? { code: 431, message: "headers are too large" }
+            : { code: 400, message: "bad request" },
+        );
       } else socket.destroy();
     });
     await new Promise<void>((resolve, reject) => {

@@ -46,8 +46,8 @@ export interface Sessions {
   close(graceMs: number): Promise<void>;
 }
 
-/** A message is held as a whole, so this is memory for each connection. */
-const maxMessageBytes = 4 << 20;
+/** As Kubernetes' servers take it. A message is held as a whole, so this is memory for each connection. */
+const maxMessageBytes = 32 << 20;
 /** As the Go server: a session without a byte for so long is forgotten. */
 const idleTimeoutMs = 4 * 3_600_000;
 /** What a session may take to clean up after its client was cut off. */
@@ -101,6 +101,7 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
     // ws refuses names with a slash, which Kubernetes uses, so the negotiation is ours alone.
     if (request.offered.length > 0) chosen.set(req, protocol);
     delete req.headers["sec-websocket-protocol"];
+    if (socket.destroyed) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       // A handshake that ws refuses ends with the socket and without a callback.
       socket.once("close", () => resolve(undefined));
@@ -184,6 +185,11 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
     let dialler: Dialler;
     try {
       const { netns } = await deps.sandboxNetns(grant.podSandboxId);
+      // Its client may have gone in the meantime; nobody would tell of that once more.
+      if (socket.destroyed || socket.readableEnded) {
+        socket.destroy();
+        return;
+      }
       dialler = createDialler({ program: deps.dialProgram, netns, log });
     } catch (error) {
       const code = error instanceof CriError && error.kind === "NotFound" ? 404 : 500;

@@ -42,6 +42,7 @@ export async function collectSpdyChannels(
       const type = stream.headers.get("streamtype") ?? "";
       if (streams.has(type) || !isStreamType(type)) return false;
       streams.set(type, stream);
+      if (type === "stdin") stream.keepsUnread = true;
       // Nothing is read from these; what comes anyway must not hold up the others.
       if (type !== "stdin" && type !== "resize") stream.resume();
       expected.delete(type);

@@ -17,8 +17,8 @@ export interface Refusal {
   headers?: readonly string[];
 }
 
-/** Node counts header bytes (16 KiB); the number of headers is ours to count. */
-export const maxRequestHeaders = 100;
+/** Node counts header bytes; the number of headers is ours to count. Go's servers only count bytes. */
+export const maxRequestHeaders = 1000;
 const maxOffered = 32;
 
 /**

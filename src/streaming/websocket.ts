@@ -20,6 +20,8 @@ const commandChannel = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4 } a
 export class WebSocketChannel extends Duplex {
   readonly #mux: WebSocketMux;
   readonly #number: number;
+  /** Set where what came before the connection's end is still to be read; its holder destroys it then. */
+  keepsUnread = false;
   #ended = false;
 
   constructor(mux: WebSocketMux, number: number) {
@@ -97,7 +99,9 @@ export class WebSocketMux {
     this.#closed = new Promise((resolve) => {
       ws.once("close", () => {
         clearInterval(this.#probe);
-        for (const channel of this.#channels.values()) channel.destroy();
+        for (const channel of this.#channels.values()) {
+          if (!channel.keepsUnread) channel.destroy();
+        }
         gone.abort();
         resolve();
       });
@@ -182,6 +186,7 @@ export function openWebSocketChannels(
     name: keyof typeof commandChannel,
   ): WebSocketChannel | undefined => (wish ? mux.open(commandChannel[name]) : undefined);
   const stdin = openIf(wanted.stdin, "stdin");
+  if (stdin !== undefined) stdin.keepsUnread = true;
   const stdout = openIf(wanted.stdout, "stdout");
   const stderr = openIf(wanted.stderr, "stderr");
   const error = mux.open(commandChannel.error);

@@ -68,6 +68,19 @@ export function spdyRequest(url: string, protocol: string): string {
   return `${lines.join("\r\n")}\r\n\r\n`;
 }
 
+export function webSocketRequest(url: string, protocol: string): string {
+  const lines = [
+    `GET ${new URL(url).pathname} HTTP/1.1`,
+    "Host: node",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    `Sec-WebSocket-Protocol: ${protocol}`,
+  ];
+  return `${lines.join("\r\n")}\r\n\r\n`;
+}
+
 /** Upgrades and returns the client once the 101 is read. */
 export async function spdyUpgrade(
   server: Listening,

@@ -74,10 +74,13 @@ export class SpdyConnection implements StreamCarrier {
     this.#cork = turnCork(transport);
     this.#options = options;
     this.closed = new Promise((resolve) => {
-      transport.once("close", () => {
+      const onClose = (): void => {
         this.#release();
         resolve();
-      });
+      };
+      // What is destroyed already may have said so before.
+      if (transport.destroyed) onClose();
+      else transport.once("close", onClose);
     });
     transport.on("error", (err) => {
       options.log.debug({ err }, "streaming connection broke");
@@ -187,6 +190,10 @@ export class SpdyConnection implements StreamCarrier {
 
   #onData(frame: Extract<Frame, { type: "data" }>): void {
     const { bytes } = frame;
+    // A stream that is over by now is none of the peer's faults; one that never was is.
+    if (frame.streamId > this.#lastStreamId) {
+      throw new SpdyError(`data frame for stream ${frame.streamId}, which was never opened`);
+    }
     const stream = this.#streams.get(frame.streamId);
     this.#uncreditedBytes += bytes.length;
     if (stream !== undefined && bytes.length > 0 && !stream.receive(bytes)) {

@@ -40,9 +40,7 @@ export const rstStatus = {
 
 export const goAwayStatus = { ok: 0, protocolError: 1 } as const;
 
-/** Largest DATA frame we take; its payload is never held as a whole. */
-export const maxDataFrameBytes = 1 << 20;
-/** Largest control frame we take; it is held until complete. */
+/** Largest control frame we take; it is held until complete. A DATA frame's payload never is, so it may have any length. */
 export const maxControlFrameBytes = 64 << 10;
 const maxSettings = 32;
 /** SETTINGS_INITIAL_WINDOW_SIZE, without flags. */
@@ -124,9 +122,6 @@ export class FrameDecoder {
   #startData(header: Buffer, length: number): Frame | undefined {
     const streamId = header.readUInt32BE(0);
     if (streamId === 0) throw new SpdyError("data frame for stream 0");
-    if (length > maxDataFrameBytes) {
-      throw new SpdyError(`data frame of ${length} bytes is over ${maxDataFrameBytes}`);
-    }
     const fin = (header.readUInt8(4) & flagFin) !== 0;
     if (length === 0) return { type: "data", streamId, bytes: Buffer.alloc(0), fin };
     this.#data = { streamId, remaining: length, fin };

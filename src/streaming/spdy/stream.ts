@@ -21,6 +21,11 @@ export class SpdyStream extends Duplex {
   readonly headers: ReadonlyMap<string, string>;
   /** Received bytes for which no WINDOW_UPDATE has gone out. */
   uncreditedBytes = 0;
+  /**
+   * Set where what came before a reset or the connection's end is still to be read: the stream stays as
+   * it is then, neither ended nor closed, until its holder destroys it.
+   */
+  keepsUnread = false;
   readonly #carrier: StreamCarrier;
   #localClosed = false;
   #remoteClosed: boolean;
@@ -65,7 +70,8 @@ export class SpdyStream extends Duplex {
   /** The peer reset the stream, or the connection is gone: nothing is sent any more. */
   abandon(): void {
     this.#abandoned = true;
-    this.destroy();
+    if (this.keepsUnread) this.#carrier.released(this, false);
+    else this.destroy();
   }
 
   override _read(): void {

@@ -1,4 +1,7 @@
+import { Duplex } from "node:stream";
 import { expect } from "chai";
+import { WebSocket } from "ws";
+import { encodeRstStream } from "../../../src/streaming/spdy/frames.ts";
 import type { StreamingServer } from "../../../src/streaming/server.ts";
 import type { SpdyClient } from "../../support/spdy-client.ts";
 import { StreamingEngine, outputFrame } from "../../support/streaming-engine.ts";
@@ -69,6 +72,75 @@ describe("an attach", () => {
         ),
       );
     });
+
+  describe("whose client types and leaves at once", () => {
+    const lines = ["a", "b", "c", "d", "e"].map((letter) => letter.repeat(10_000));
+    /** Docker's side: takes one line, and the others once it is told to. */
+    const slowDocker = (taking: Promise<void>): { stream: Duplex; got: () => string } => {
+      let got = "";
+      const stream = new Duplex({
+        writableHighWaterMark: 1,
+        read: () => undefined,
+        write: (chunk: Buffer, _encoding, callback) => {
+          got += chunk.toString();
+          void taking.then(() => callback());
+        },
+      });
+      return { stream, got: () => got };
+    };
+    const leave = {
+      WebSocket: async (url: string) => {
+        const ws = new WebSocket(url.replace("http", "ws"), ["v4.channel.k8s.io"]);
+        const closed = new Promise((resolve) => ws.once("close", resolve));
+        await new Promise((resolve) => ws.once("open", resolve));
+        for (const line of lines) ws.send(Buffer.from(`\0${line}`));
+        ws.close();
+        await closed;
+      },
+      SPDY: async (url: string, resets = false) => {
+        const client = await spdyUpgrade(server, url);
+        const ids = ["error", "stdin", "stdout"].map((streamtype) => client.open({ streamtype }));
+        for (const line of lines) client.send(ids[1]!, line);
+        if (resets) for (const id of ids) client.transport.write(encodeRstStream(id, 5));
+        client.transport.end();
+        await client.untilClosed();
+      },
+      "SPDY with resets": (url: string) => leave.SPDY(url, true),
+    };
+    for (const late of ["is asked for the container", "takes input"])
+      for (const how of Object.keys(leave) as (keyof typeof leave)[])
+        it(`passes everything on over ${how}, though it has left before Docker ${late}`, async () => {
+          let goOn = (): void => undefined;
+          const waiting = new Promise<void>((resolve) => (goOn = resolve));
+          const atOnce = Promise.resolve();
+          const lateInput = late === "takes input";
+          const docker = slowDocker(lateInput ? waiting : atOnce);
+          engine = new StreamingEngine(() => undefined);
+          const { calls } = engine;
+          server = await startStreamingServer({
+            engine: {
+              ...calls,
+              inspectContainer: (id) =>
+                (lateInput ? atOnce : waiting).then(() => calls.inspectContainer(id)),
+              attachContainer: () => Promise.resolve(docker.stream),
+            },
+          });
+          const url = server.attachUrl({
+            ...{ containerId: "c1", tty: false },
+            ...{ stdin: true, stdout: true, stderr: false },
+          });
+          await leave[how](url);
+          if (lateInput) await until(() => server.sessions() === 0);
+          goOn();
+          // What Docker takes for a detach.
+          await until(() => docker.stream.writableFinished, 5_000, "Docker sees the client's end");
+          expect(docker.got()).to.equal(lines.join(""));
+          await until(() => server.sessions() === 0);
+          expect(docker.stream.destroyed).to.equal(false);
+          docker.stream.push(null);
+          await until(() => docker.stream.destroyed);
+        });
+  });
 
   it("ends the container's stdin with its own where that is meant for one client", async () => {
     let ended = false;

@@ -1,4 +1,4 @@
-import { PassThrough } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "chai";
 import { execDetachKeys, heldBack, neverTyped } from "../../../src/streaming/detach-keys.ts";
@@ -67,6 +67,35 @@ describe("an exec's terminal", () => {
       await until(() => docker.out.length === typed.length, 2_000, JSON.stringify(text));
     }
     expect(docker.out).to.deep.equal(typed);
+  });
+
+  it("gets no key past Docker before Docker has what was typed before it", async () => {
+    const stdin = new PassThrough();
+    const order: string[] = [];
+    let taken = (): void => undefined;
+    const docker = new Writable({
+      highWaterMark: 1,
+      write: (chunk: Buffer, _encoding, callback) => {
+        order.push(chunk.toString());
+        taken = callback;
+      },
+    });
+    let takenMs = Infinity;
+    const past = new Promise<number>((resolve) => {
+      void copyKeys(stdin, docker, (bytes) => {
+        order.push(Buffer.from(bytes).toString());
+        resolve(performance.now());
+        return Promise.resolve(true);
+      });
+    });
+    stdin.write("abc\x1e");
+    await until(() => order.length > 0);
+    await sleep(60);
+    expect(order).to.deep.equal(["abc"]);
+    takenMs = performance.now();
+    taken();
+    expect((await past) - takenMs, "time for Docker to pass it on").to.be.at.least(29);
+    expect(order).to.deep.equal(["abc", "\x1e"]);
   });
 
   it("gets what cannot be given past Docker with the next key", async () => {

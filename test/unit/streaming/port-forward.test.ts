@@ -73,6 +73,33 @@ describe("port-forward", () => {
     await over;
   });
 
+  it("ends the error stream not before a client has stopped sending, and at once with its end", async () => {
+    let got = "";
+    await listen((socket) => {
+      socket.end("bye");
+      socket.on("data", (chunk: Buffer) => (got += chunk.toString()));
+    });
+    const { client, over } = serveForward(localDialler.dial);
+    const uploads = [openPair(client, port, "0"), openPair(client, port, "1")] as const;
+    await client.until(() => uploads.every(([data]) => client.received(data).fin));
+    // A client of client-go 1.31 and before drops the connection, with what it has yet to send.
+    for (let part = 0; part < 20; part += 1) {
+      for (const [data, error] of uploads) {
+        client.send(data, "x");
+        expect(client.received(error).fin, `after ${part} parts`).to.equal(false);
+      }
+      await sleep(50);
+    }
+    const [[ending, itsError], [, silentError]] = uploads;
+    client.send(ending, "", true);
+    await client.until(() => client.received(itsError).fin);
+    expect(client.received(silentError).fin).to.equal(false);
+    await client.until(() => client.received(silentError).fin);
+    expect(got).to.equal("x".repeat(40));
+    client.transport.destroy();
+    await over;
+  });
+
   it("waits for a client that goes on sending after the pod has ended its side", async () => {
     let got = "";
     await listen((socket) => {

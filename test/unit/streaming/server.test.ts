@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { Socket, connect } from "node:net";
 import { expect } from "chai";
 import { CriError } from "../../../src/errors.ts";
@@ -14,6 +15,7 @@ import {
   spdyRequest,
   spdyUpgrade,
   startStreamingServer,
+  webSocketRequest,
 } from "../../support/streaming-server.ts";
 import { until } from "../../support/until.ts";
 
@@ -114,6 +116,34 @@ describe("the streaming server", () => {
     expect(client.received(error).text).to.contain("not running");
     client.transport.destroy();
   });
+
+  for (const [transport, request] of [
+    ["SPDY", (url: string) => spdyRequest(url, "portforward.k8s.io")],
+    ["WebSocket", (url: string) => webSocketRequest(url, "v4.channel.k8s.io")],
+    ["a tunnel", (url: string) => webSocketRequest(url, "SPDY/3.1+portforward.k8s.io")],
+  ] as const)
+    it(`ends a port-forward over ${transport} whose client was reset while its pod was looked up`, async () => {
+      let answer = (): void => undefined;
+      const lookedUp = new Promise<{ netns: undefined }>((resolve) => {
+        answer = () => resolve({ netns: undefined });
+      });
+      await start({ sandboxNetns: () => lookedUp });
+      const accepted = new Promise<Socket>((resolve) => {
+        const onSocket = (message: unknown): void => {
+          unsubscribe("net.server.socket", onSocket);
+          resolve((message as { socket: Socket }).socket);
+        };
+        subscribe("net.server.socket", onSocket);
+      });
+      const client = connectTo(server);
+      client.write(request(server.portForwardUrl({ podSandboxId: "p1", ports: [80] })));
+      const theirs = await accepted;
+      await until(() => server.sessions() === 1);
+      client.resetAndDestroy();
+      await until(() => theirs.closed);
+      answer();
+      await until(() => server.sessions() === 0, 5_000, "the session is over");
+    });
 
   it("answers a port-forward into a pod that is not ready with its reason", async () => {
     await start({

@@ -86,8 +86,6 @@ describe("remote commands over WebSocket", () => {
 
   for (const [protocol, base64, json] of [
     ["v4.channel.k8s.io", false, true],
-    ["v3.channel.k8s.io", false, false],
-    ["v2.channel.k8s.io", false, false],
     ["channel.k8s.io", false, false],
     ["v4.base64.channel.k8s.io", true, true],
     ["base64.channel.k8s.io", true, false],
@@ -113,7 +111,7 @@ describe("remote commands over WebSocket", () => {
   it("take the client's first choice, and the oldest form where there is none", async () => {
     await start(cat);
     const chosen = await open(server.execUrl(request), [
-      "x",
+      "v3.channel.k8s.io",
       "v4.channel.k8s.io",
       "v5.channel.k8s.io",
     ]);
@@ -126,10 +124,12 @@ describe("remote commands over WebSocket", () => {
 
   it("are refused without a protocol in common", async () => {
     await start(cat);
-    const failure = await open(server.execUrl(request), ["v6.channel.k8s.io"]).catch(
-      (error: unknown) => error,
-    );
-    expect((failure as Error).message).to.contain("403");
+    // The second and third belong to SPDY.
+    for (const number of [2, 3, 6]) {
+      const offered = [`v${number}.channel.k8s.io`];
+      const failure = await open(server.execUrl(request), offered).catch((error: unknown) => error);
+      expect((failure as Error).message).to.contain("403");
+    }
   });
 
   it("are opened by web pages, by their protocols and without one", async () => {
@@ -161,6 +161,20 @@ describe("remote commands over WebSocket", () => {
     ws.terminate();
   });
 
+  it("carry a message of 32 MiB", async () => {
+    let got = 0;
+    await start((process) => {
+      process.stream.on("data", (chunk: Buffer) => (got += chunk.length));
+      process.stream.on("end", () => process.exit(0));
+    });
+    const { ws, text, closed } = await open(server.execUrl(request), ["v5.channel.k8s.io"]);
+    ws.send(Buffer.alloc(32 << 20));
+    ws.send(Buffer.from([255, 0]));
+    expect(await closed).to.equal(1000);
+    expect(got).to.equal((32 << 20) - 1);
+    expect(JSON.parse(text(3))).to.deep.equal({ status: "Success" });
+  });
+
   it("ignore channels that are not theirs and data after the half-close", async () => {
     await start((process) => {
       process.stream.on("data", (chunk: Buffer) =>
@@ -186,7 +200,7 @@ describe("remote commands over WebSocket", () => {
     ["a half-close without a channel", Buffer.from([255])],
     ["a half-close of a channel that does not exist", Buffer.from([255, 9])],
     ["a half-close that says more", Buffer.from([255, 0, 0])],
-    ["a message of more than 4 MiB", Buffer.alloc((4 << 20) + 1)],
+    ["a message of more than 32 MiB", Buffer.alloc((32 << 20) + 1)],
   ] as const) {
     it(`end at ${what}`, async () => {
       await start(cat);

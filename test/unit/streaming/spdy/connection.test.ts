@@ -236,6 +236,14 @@ describe("a SPDY connection", () => {
     expect(server.openStreams).to.equal(0);
   });
 
+  it("over a transport that has closed is closed", async () => {
+    const [, serverEnd] = duplexPair();
+    serverEnd.destroy();
+    await new Promise((resolve) => serverEnd.once("close", resolve));
+    const server = new SpdyConnection(serverEnd, { log: silentLogger, onStream: () => true });
+    await server.closed;
+  });
+
   const block = (headers: Record<string, string> = {}): Buffer =>
     new HeaderDeflater().deflate(new Map(Object.entries(headers)));
   const repeat = (bytes: Buffer, count: number): Buffer =>
@@ -245,6 +253,10 @@ describe("a SPDY connection", () => {
     "stream id 0": encodeSynStream(0, block()),
     "headers that cannot be inflated": encodeSynStream(1, Buffer.from("garbage that is no zlib")),
     "no headers at all": encodeSynStream(1, Buffer.alloc(0)),
+    "data for a stream that was never opened": Buffer.concat([
+      dataHeader(1, 1, false),
+      Buffer.alloc(1),
+    ]),
     "data for stream 0": dataHeader(0, 5, false),
     "a flood of pings": repeat(encodePing(1), 200),
     "a flood of settings": repeat(encodeSettings(), 200),
