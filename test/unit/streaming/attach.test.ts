@@ -215,8 +215,8 @@ describe("an attach", () => {
       await client.until(() => client.received(stdout).text.length > 0);
       client.transport.pause();
       client.send(stdin, "x", true);
-      await until(() => written >= 64 << 20, 10_000, "the container has said everything");
-    }).timeout(20_000);
+      await until(() => written >= 64 << 20, 60_000, "the container has said everything");
+    }).timeout(90_000);
 
   it("without stdin is no connection with Docker any more when its client has gone", async () => {
     const { client } = await attach(() => undefined, { OpenStdin: false });
