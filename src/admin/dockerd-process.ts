@@ -23,6 +23,18 @@ export function findDockerd(socketPath: string): DockerdProcess | undefined {
   return undefined;
 }
 
+/** Processes that hold a listening socket at this path; systemd, which passes sockets on, comes last. */
+export function listenersOn(socketPath: string): { pid: number; name: string }[] {
+  const inodes = new Set(listeningInodes(socketPath));
+  const found: { pid: number; name: string }[] = [];
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    if (!socketsOf(pid).some((inode) => inodes.has(inode))) continue;
+    const name = readProcessFile(`/proc/${pid}/comm`)?.trim() ?? "";
+    found.push({ pid: Number(pid), name });
+  }
+  return found.sort((a, b) => Number(a.pid === 1) - Number(b.pid === 1));
+}
+
 /** By the start of its name: builds that lie beside each other carry a version behind it. */
 function isDockerd(pid: string): boolean {
   return readProcessFile(`/proc/${pid}/comm`)?.startsWith("dockerd") === true;

@@ -4,20 +4,22 @@ import { readConfigFile } from "../config/file.ts";
 import { loadConfig } from "../config/load.ts";
 import { errorText } from "../errors.ts";
 import { version } from "../version.ts";
-import { examine } from "./doctor/examine.ts";
+import { checkNames, examine } from "./doctor/examine.ts";
 import type { Finding, Level } from "./doctor/finding.ts";
 import { readNode } from "./doctor/read-node.ts";
 import type { ReadOptions, Surroundings } from "./doctor/read-node.ts";
-import { findingsText } from "./doctor/text.ts";
+import { findingsText, terminalPaint } from "./doctor/text.ts";
 import { findProcesses, ownProcesses } from "./migrate-node.ts";
 
-const usage = `usage: dockline doctor [--json] [options]
+const usage = `usage: dockline doctor [--check NAME]... [--verbose | --json] [options]
 
 Looks at this node (Docker, its settings, runc, disks, CNI, sockets, the kubelet
-and what other runtimes left) and says what is wrong, why it matters and the
-line that mends it. Nothing is changed. Run it as root; Docker and Dockline may
-be down.
+and what other runtimes left) and reports what is wrong, why it matters and the
+command that fixes it. Nothing is changed. Run it as root; Docker and Dockline
+may be down.
 
+  --check NAME            only this check; may be repeated, or be a list: a,b
+  --verbose               also list the checks that found nothing
   --json                  one JSON object instead of text (docs/operations.md)
   --kubelet-config FILE   the kubelet's configuration (default: the running
                           one's, or /var/lib/kubelet/config.yaml)
@@ -36,7 +38,10 @@ Exit code: 0 nothing is wrong, 1 warnings only, 2 errors, 3 it could not look
 (the command line or the configuration is wrong).
 
   dockline doctor
+  dockline doctor --check engine,storage
   dockline doctor --json | jq -r '.findings[]|select(.level=="error").what'
+
+Checks: ${listed(checkNames, 72).join("\n        ")}
 `;
 
 const exitCodes = { fine: 0, warnings: 1, errors: 2, usage: 3 } as const;
@@ -52,11 +57,13 @@ export async function doctor(
   print: (text: string) => void = printToStdout,
   surroundings: Partial<Surroundings> = {},
 ): Promise<number> {
-  let options: (ReadOptions & { json: boolean }) | undefined;
+  let options: DoctorOptions | undefined;
   try {
     options = parseOptions(args);
   } catch (error) {
-    process.stderr.write(`dockline doctor: ${errorText(error)}\n\n${usage}`);
+    process.stderr.write(
+      `dockline doctor: ${errorText(error)}\n"dockline doctor --help" has the options\n`,
+    );
     return exitCodes.usage;
   }
   if (options === undefined) {
@@ -65,12 +72,16 @@ export async function doctor(
   }
   let findings: Finding[];
   try {
-    findings = examine(await readNode(options, { ...around, ...surroundings }));
+    findings = examine(await readNode(options, { ...around, ...surroundings }), options.only);
   } catch (error) {
     process.stderr.write(`dockline doctor: ${errorText(error)}\n`);
     return exitCodes.usage;
   }
-  print(options.json ? findingsJson(findings) : findingsText(findings));
+  if (options.json) print(findingsJson(findings));
+  else {
+    const isAsked = options.verbose || options.only.length > 0;
+    print(findingsText(findings, { withOk: isAsked, paint: terminalPaint }));
+  }
   return exitCodeOf(findings);
 }
 
@@ -99,19 +110,24 @@ export function findingsJson(findings: readonly Finding[]): string {
   return `${JSON.stringify(report, undefined, 2)}\n`;
 }
 
+type DoctorOptions = ReadOptions & { json: boolean; verbose: boolean; only: readonly string[] };
+
 /** Undefined for `--help`. Throws InvalidArgument for what `serve` would not take either. */
-function parseOptions(args: readonly string[]): (ReadOptions & { json: boolean }) | undefined {
+function parseOptions(args: readonly string[]): DoctorOptions | undefined {
   const own = new Map<string, string>();
+  const only: string[] = [];
   const rest: string[] = [];
-  let json = false;
+  let [json, verbose] = [false, false];
   for (let at = 0; at < args.length; at += 1) {
     const argument = args[at] ?? "";
     const name = argument.split("=", 1)[0] ?? "";
     if (argument === "--json") json = true;
+    else if (argument === "--verbose") verbose = true;
     else if (ownOptions.includes(name)) {
       const given = argument === name ? args[(at += 1)] : argument.slice(name.length + 1);
       if (given === undefined) throw new Error(`${name} needs a value`);
-      own.set(name, given);
+      if (name === "--check") only.push(...checksOf(given));
+      else own.set(name, given);
     } else rest.push(argument);
   }
   const { flags, configFile, help } = parseArguments(rest);
@@ -119,8 +135,7 @@ function parseOptions(args: readonly string[]): (ReadOptions & { json: boolean }
   const { values } = readConfigFile(configFile);
   const { config } = loadConfig({ file: values, environment: process.env, flags });
   return {
-    json,
-    config,
+    ...{ json, verbose, only, config },
     kubeletConfig: own.get("--kubelet-config"),
     kubeletFlags: own.get("--kubelet-flags"),
     daemonJson: own.get("--daemon-json"),
@@ -131,7 +146,28 @@ function parseOptions(args: readonly string[]): (ReadOptions & { json: boolean }
   };
 }
 
+function checksOf(given: string): string[] {
+  const names = given.split(",").map((name) => name.trim());
+  const unknown = names.find((name) => !checkNames.includes(name));
+  if (unknown === undefined) return names;
+  throw new Error(
+    `--check: there is no check ${JSON.stringify(unknown)}; the checks are ${checkNames.join(", ")}`,
+  );
+}
+
+/** Words in lines of at most `width` characters. */
+function listed(words: readonly string[], width: number): string[] {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
+}
+
 const ownOptions = [
+  "--check",
   "--kubelet-config",
   "--kubelet-flags",
   "--daemon-json",

@@ -99,7 +99,7 @@ function openToEverybody(stats: BigIntStats): boolean {
 }
 
 /** An access list that lets others write shows in the group bits, which then are its mask. */
-function foreignWriters(stats: BigIntStats): string[] {
+export function foreignWriters(stats: BigIntStats): string[] {
   const owner = Number(stats.uid);
   const troubles: string[] = [];
   if (!isTrusted(owner)) troubles.push(`belongs to user ${owner}`);

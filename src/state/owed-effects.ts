@@ -19,6 +19,9 @@ export type LimitsOwed = "start" | "update" | "found";
 const limitsName = /^(start|update)-([0-9a-f]{64})$/;
 const execName = /^exec-([0-9a-f]{64})-([0-9a-f]{64})$/;
 
+/** The container whose limits an entry of `<run-dir>/owed` is about; undefined for other entries. */
+export const limitsOwedBy = (name: string): string | undefined => limitsName.exec(name)?.[2];
+
 /**
  * `<run-dir>/owed`: what is still to be done on the host for a container, noted before the effect that makes it
  * necessary. Each entry is an empty file, so that none is ever half-written: its name says everything. The folder

@@ -228,7 +228,8 @@ async function putAside(path: string, log: Logger): Promise<void> {
   }
 }
 
-function parseStored(text: string): SandboxRecord | "newer" | undefined {
+/** "newer" for a record of a later version; undefined for what is damaged. */
+export function parseStored(text: string): SandboxRecord | "newer" | undefined {
   try {
     const stored = JSON.parse(text) as Partial<Omit<Stored, "version">> & { version?: unknown };
     const { version } = stored;

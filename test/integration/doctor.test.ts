@@ -2,11 +2,13 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
+  chownSync,
   cpSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -69,6 +71,7 @@ describe("dockline doctor on a node", function () {
       ...["doctor", "--json", `--docker-endpoint=unix://${engine.socketPath}`],
       `--container-runtime-endpoint=${node.endpoint}`,
       `--state-dir=${path("state")}`,
+      `--run-dir=${path("run")}`,
       `--cni-conf-dir=${node.cniConfDir}`,
       `--cni-bin-dir=${path("plugins")}`,
       `--daemon-json=${daemonFile()}`,
@@ -135,8 +138,8 @@ describe("dockline doctor on a node", function () {
     kubeletConfig();
     writeFileSync(path("kubeadm-flags.env"), 'KUBELET_KUBEADM_ARGS="--v=2"\n');
     ownTroubles = bad((await examine()).findings);
-    // The test's own image is loaded, and nothing pins it.
-    const expected = /^(?:disk|storage|local-images) /;
+    // The test's own image is loaded, and nothing pins it; the engine does not know dockline-oci.
+    const expected = /^(?:disk|storage|local-images|dockline-oci|nri-socket) /;
     expect(ownTroubles.filter((one) => !expected.test(one))).to.deep.equal([]);
   });
   after(async () => {
@@ -280,6 +283,40 @@ describe("dockline doctor on a node", function () {
     }
     writeFileSync(path("other.json"), "{,}");
     await expectOnly("daemon-json error", "true", `--daemon-json=${path("other.json")}`);
+  });
+
+  it("finds a pod's record that nobody can read", async () => {
+    const file = path("state", "sandboxes", "1.json.corrupt");
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, "{");
+    try {
+      expect((await expectOnly("owed warning")).what).to.contain(file);
+    } finally {
+      rmSync(dirname(file), { recursive: true });
+    }
+  });
+
+  it("finds a CNI folder that another account may change", async () => {
+    const { uid, gid } = statSync(node.cniConfDir);
+    chownSync(node.cniConfDir, 3131, gid);
+    try {
+      expect((await expectOnly("cni-config warning")).what).to.contain("user 3131");
+    } finally {
+      chownSync(node.cniConfDir, uid, gid);
+    }
+  });
+
+  it("runs one check where it is asked for one", async () => {
+    chmodSync(engine.socketPath, 0o666);
+    try {
+      const { exitCode, findings } = await examine("true", "--check=live-restore");
+      expect(findings.map(({ check, level }) => [check, level])).to.deep.equal([
+        ["live-restore", "ok"],
+      ]);
+      expect(exitCode).to.equal(0);
+    } finally {
+      chmodSync(engine.socketPath, 0o660);
+    }
   });
 
   it("finds that Dockline hangs", async () => {

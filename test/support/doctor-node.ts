@@ -62,6 +62,10 @@ export function soundNode(changes: Partial<NodeFacts> = {}): NodeFacts {
     editing: [
       { name: "dockline", program: "/usr/lib/dockline/dockline-oci", edits: "/run/dockline/oci" },
     ],
+    edited: [],
+    owed: { pods: [], records: [], limits: [] },
+    dockerMounts: { pid: 7, propagation: "shared", snap: false },
+    nri: { path: "/var/run/nri/nri.sock", docker: false },
     ...changes,
   };
 }

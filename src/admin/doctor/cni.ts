@@ -12,6 +12,12 @@ const packaged = new Set(
   ).split(" "),
 );
 
+/** Each sentence begins with the path that it is about. */
+const trustedAgain = (warnings: readonly string[]): string[] =>
+  [...new Set(warnings.map((warning) => warning.split(" ", 1)[0] ?? ""))].map(
+    (path) => `chown root:root ${path} && chmod go-w ${path}`,
+  );
+
 export function checkCniConfig({ cni, config }: NodeFacts): Finding {
   const check = "cni-config";
   const folder = config.cniConfDir;
@@ -35,7 +41,16 @@ export function checkCniConfig({ cni, config }: NodeFacts): Finding {
       check,
       `${troubles} (in ${folder})`,
       `that file is passed over and ${used.name} (network ${used.network ?? ""}) is used`,
-      ...broken.map(({ name }) => `rm ${folder}/${name}   # or mend it`),
+      ...broken.map(({ name }) => `rm ${folder}/${name}   # or correct it`),
+    );
+  }
+  const [writable, ...also] = cni.configWarnings ?? [];
+  if (writable !== undefined) {
+    return warning(
+      check,
+      [writable, ...also].join("; "),
+      "plugins run as root with what is written there: who can change it can become root on this node",
+      ...trustedAgain([writable, ...also]),
     );
   }
   const rest =
@@ -85,7 +100,7 @@ export function checkCniPlugins({ cni, config }: NodeFacts): Finding {
       check,
       cni.warnings.join("; "),
       "plugins run as root: who can change their programs can become root on this node",
-      "chown root:root FILE && chmod go-w FILE",
+      ...trustedAgain(cni.warnings),
     );
   }
   return ok(check, `all programs that ${used.name} names are in ${config.cniBinDir.join(", ")}`);

@@ -1,19 +1,31 @@
 import { usesContainerdStore } from "../../convert/pinned.ts";
+import { options } from "../../config/options.ts";
 import type { NodeFacts } from "./facts.ts";
 import { error, ok, warning, withoutEngine } from "./finding.ts";
 import type { Finding } from "./finding.ts";
+import { leadsTo } from "./kubelet.ts";
 
 const good = ["overlay2", "overlayfs"];
 
-export function checkEngine({ engine, engineTrouble, config, root }: NodeFacts): Finding {
+const usualEndpoint = options.dockerEndpoint.default;
+
+export function checkEngine(node: NodeFacts): Finding {
+  const { engine, engineTrouble, config, root, dockerSocket } = node;
   const check = "engine";
   if (engine === undefined) {
+    // No start of Docker makes a socket at a path that somebody mistyped.
+    const isElsewhere =
+      dockerSocket.mode === undefined &&
+      dockerSocket.denied !== true &&
+      !leadsTo(usualEndpoint, dockerSocket.path);
     return error(
       check,
       `Docker does not answer at ${config.dockerEndpoint}: ${engineTrouble}`,
       "RuntimeReady is false and the kubelet makes no pod; what runs goes on",
       ...(root ? [] : ["sudo dockline doctor"]),
-      "systemctl start docker",
+      isElsewhere
+        ? `in /etc/dockline/config.yaml: dockerEndpoint: ${usualEndpoint}`
+        : "systemctl start docker",
       "journalctl -u docker -n 50",
     );
   }
@@ -138,7 +150,7 @@ export function checkPauseImage({ engine, config, architecture }: NodeFacts): Fi
 /** Names of an image shown at most; a node that was filled by hand has many. */
 const shownImages = 5;
 
-export function checkLocalImages({ engine, config }: NodeFacts): Finding {
+export function checkLocalImages({ engine, config, kubelet }: NodeFacts): Finding {
   const check = "local-images";
   if (engine === undefined) return withoutEngine(check);
   const { localImages } = engine;
@@ -148,6 +160,9 @@ export function checkLocalImages({ engine, config }: NodeFacts): Finding {
     return ok(check, "this engine does not say which images were loaded or built here");
   }
   if (localImages.length === 0) return ok(check, "each image has a registry, or is pinned");
+  if (kubelet.keepsImages === true) {
+    return ok(check, "images that no registry is known to have stay: the kubelet removes none");
+  }
   const names = localImages.slice(0, shownImages).join(", ");
   const more = localImages.length - shownImages;
   return warning(

@@ -30,6 +30,8 @@ export interface DaemonFacts {
   trouble?: string;
   /** Its addresses, from both. */
   hosts: readonly string[];
+  /** Its "nri-opts" switch NRI on. */
+  nri?: true;
   tlsVerify: boolean;
   /** Where it keeps images and containers, as far as that is written down. */
   dataRoot: string;
@@ -47,6 +49,8 @@ export interface KubeletFacts {
   endpoint?: Found;
   cgroupDriver?: Found;
   failCgroupV1?: boolean;
+  /** It never removes an image, however full the disk is. */
+  keepsImages?: true;
   /** Minor of its version 1.x, where the program that runs, or would be started, could be asked. */
   minor?: number;
   /** What kubeadm's next upgrade writes as the endpoint, with the file that says so. */
@@ -78,6 +82,8 @@ export interface CniFacts {
   plugins: readonly { type: string; failure: "missing" | "untrusted"; message: string }[];
   /** Programs and their folders that others than root can change, one sentence each. */
   warnings?: readonly string[];
+  /** The same of the configuration's folder and files. */
+  configWarnings?: readonly string[];
   /** Plugins that do not answer VERSION, and files that are passed over because of their plugins. */
   notes?: readonly string[];
   /** What `dockline serve` would say; undefined when it has a configuration to use. */
@@ -130,6 +136,42 @@ export interface LeftoverFacts {
   units: readonly string[];
 }
 
+/** What is still to be done for pods and containers, and is not getting done. */
+export interface OwedFacts {
+  /** Pods whose last CNI DEL has failed. */
+  pods: readonly {
+    /** "namespace/name". */
+    pod: string;
+    network: string;
+    addresses: readonly string[];
+    failure: string;
+  }[];
+  /** Files of pods' records that Dockline cannot use: path, and why. */
+  records: readonly { path: string; trouble: string }[];
+  /** Ids of running containers whose limits should have been written more than a minute ago. */
+  limits: readonly string[];
+}
+
+/** dockerd's mounts, beside those of the node's init. */
+export interface DockerMountFacts {
+  pid: number;
+  /**
+   * "shared": the same, or changes go both ways. "slave": the node's mounts reach Docker, Docker's do not reach the node.
+   * "private": neither.
+   */
+  propagation: "shared" | "slave" | "private";
+  /** It runs from a snap. */
+  snap: boolean;
+}
+
+export interface NriFacts {
+  path: string;
+  /** Who accepts connections there: "containerd (pid 7)"; undefined where nobody does. */
+  listener?: string;
+  /** Docker's own NRI is switched on. */
+  docker: boolean;
+}
+
 /** One registration of dockline-oci. */
 export interface EditingFacts {
   name: string;
@@ -166,4 +208,10 @@ export interface NodeFacts {
   /** CNI DELs that Dockline gave up, oldest first; none where it keeps no notes of any. */
   givenUp?: readonly (GivenUpNote & { path: string })[] | "unreadable";
   editing: readonly EditingFacts[];
+  /** Ids of containers that dockline-oci has to start. */
+  edited: readonly string[];
+  owed: OwedFacts | "unreadable";
+  /** Undefined where dockerd is not to be found among the processes. */
+  dockerMounts: DockerMountFacts | undefined;
+  nri: NriFacts;
 }

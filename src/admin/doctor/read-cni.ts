@@ -1,4 +1,4 @@
-import { readFile, readdir } from "node:fs/promises";
+import { readFile, readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import type { Config } from "../../config/options.ts";
 import { errorText } from "../../errors.ts";
@@ -8,7 +8,7 @@ import { parseConfigList, parseSingleConfig, pluginTypes } from "../../network/c
 import type { NetworkConfig } from "../../network/conflist.ts";
 import { createNetwork } from "../../network/network.ts";
 import type { NetworkStatus } from "../../network/network.ts";
-import { findPlugin } from "../../network/plugin-binary.ts";
+import { findPlugin, foreignWriters } from "../../network/plugin-binary.ts";
 import { systemClock } from "../../sys/clock.ts";
 import { isErrno } from "../../sys/fs.ts";
 import type { CniFacts, CniFile } from "./facts.ts";
@@ -27,6 +27,7 @@ export async function readCni(config: Config): Promise<CniFacts> {
   }
   const files: CniFile[] = [];
   let used: NetworkConfig | undefined;
+  let usedName = "";
   for (const name of names.filter((candidate) =>
     [".conf", ".conflist", ".json"].includes(extname(candidate)),
   )) {
@@ -34,7 +35,7 @@ export async function readCni(config: Config): Promise<CniFacts> {
       const text = await readFile(join(confDir, name), "utf8");
       const network =
         extname(name) === ".conflist" ? parseConfigList(text) : parseSingleConfig(text);
-      used ??= network;
+      if (used === undefined) [used, usedName] = [network, name];
       files.push({ name, network: network.name });
     } catch (error) {
       files.push({ name, trouble: errorText(error) });
@@ -61,9 +62,21 @@ export async function readCni(config: Config): Promise<CniFacts> {
     files.some(({ name, trouble }) => trouble !== undefined && note.includes(` ${name}: `));
   return {
     ...{ files, plugins, warnings: [...warnings] },
+    configWarnings: await foreignConfig(confDir, used === undefined ? undefined : usedName),
     notes: notes.filter((note) => !isToldAlready(note)),
     ...(ready ? {} : { problem: message }),
   };
+}
+
+/** Who besides root can change the folder or the file that is used: one sentence for each, as of programs. */
+async function foreignConfig(folder: string, name: string | undefined): Promise<string[]> {
+  const paths = [folder, ...(name === undefined ? [] : [join(folder, name)])];
+  const warnings: string[] = [];
+  for (const path of paths) {
+    const stats = await stat(path, { bigint: true });
+    warnings.push(...foreignWriters(stats).map((trouble) => `${path} ${trouble}`));
+  }
+  return warnings;
 }
 
 /** What `dockline serve` would say, STATUS of plugins of spec 1.1 included. */

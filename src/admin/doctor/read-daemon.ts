@@ -22,11 +22,22 @@ export async function readDaemon(
     settings,
     ...(trouble === undefined ? {} : { trouble }),
     hosts: [...hostsOf(args), ...listed],
+    ...(hasNri(settings, args) ? { nri: true as const } : {}),
     dataRoot: typeof dataRoot === "string" ? dataRoot : "/var/lib/docker",
     tlsVerify:
       settings["tlsverify"] === true ||
       args.some((argument) => /^--tlsverify(?:=true)?$/.test(argument)),
   };
+}
+
+/** By its file, or by `--nri-opts=enable=true,…` in one word or two. */
+function hasNri(settings: Readonly<Record<string, unknown>>, args: readonly string[]): boolean {
+  const options = settings["nri-opts"] as { enable?: unknown } | null | undefined;
+  if (options?.enable === true) return true;
+  return args.some((argument, at) => {
+    const text = argument === "--nri-opts" ? args[at + 1] : /^--nri-opts=(.*)$/.exec(argument)?.[1];
+    return text?.split(",").some((one) => /^enable(?:=(?:true|1))?$/.test(one)) === true;
+  });
 }
 
 async function readSettings(

@@ -61,6 +61,7 @@ export async function readKubelet(sources: KubeletSources): Promise<KubeletFacts
     ...(needsInstance(files, minor) ? { missingNext: files.instancePath } : {}),
     ...(cgroupDriver === undefined ? {} : { cgroupDriver }),
     ...(failCgroupV1 === undefined ? {} : { failCgroupV1: !mayUseV1 }),
+    ...(keepsImages(settings) ? { keepsImages: true as const } : {}),
     removedFlags: flagTexts(files).flatMap(({ path, text }) =>
       dockershimFlagsOf(text).map((flag) => ({ flag, from: path })),
     ),
@@ -68,6 +69,18 @@ export async function readKubelet(sources: KubeletSources): Promise<KubeletFacts
     ...(series === undefined ? {} : { series }),
     troubles,
   };
+}
+
+/** Neither its garbage collection nor an eviction removes images, as kind has it. */
+function keepsImages(settings: Settings): boolean {
+  const eviction: Settings = isSettings(settings["evictionHard"]) ? settings["evictionHard"] : {};
+  const age = settings["imageMaximumGCAge"];
+  const isOff = (signal: string): boolean => eviction[signal] === "0%";
+  return (
+    settings["imageGCHighThresholdPercent"] === 100 &&
+    (age === undefined || age === 0 || (typeof age === "string" && /^(?:0+[a-z]*)*$/.test(age))) &&
+    ["imagefs.available", "nodefs.available"].every(isOff)
+  );
 }
 
 const flagTexts = ({ units, flags }: KubeletFiles): TextFile[] => [...units, ...flags];

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { facadeEndpoint } from "../../config/options.ts";
 import type { Config } from "../../config/options.ts";
 import { createDockerEngine } from "../../engine/docker-engine.ts";
-import type { DockerEngine } from "../../engine/docker-engine.ts";
 import { socketPathOf } from "../../engine/endpoint.ts";
+import type { ContainerSummary } from "../../engine/types.ts";
 import { errorText } from "../../errors.ts";
 import { silentLogger } from "../../log.ts";
 import { createForwardPolicySource } from "../../network/forward-policy.ts";
@@ -12,6 +12,7 @@ import { readGivenUp } from "../../state/given-up.ts";
 import { systemClock } from "../../sys/clock.ts";
 import { isErrno, readTextIfExists } from "../../sys/fs.ts";
 import type { RunResult } from "../../sys/process.ts";
+import { findDockerd } from "../dockerd-process.ts";
 import { findLeftOvers } from "../leftovers.ts";
 import { askVersion, unitProgram } from "../kubelet/version.ts";
 import { listIfThere } from "../migrate-node.ts";
@@ -23,6 +24,9 @@ import { readDaemon } from "./read-daemon.ts";
 import { readEditing, readEngine, readRunc } from "./read-engine.ts";
 import { readDisk, readSocket } from "./read-files.ts";
 import { readKubelet } from "./read-kubelet.ts";
+import { readDockerMounts } from "./read-mounts.ts";
+import { readNri } from "./read-nri.ts";
+import { readEdited, readOwed } from "./read-owed.ts";
 
 export interface ReadOptions {
   config: Config;
@@ -37,10 +41,14 @@ export interface Surroundings {
   processes(program: string): readonly FoundProcess[];
   iptables?: (program: string, args: readonly string[]) => Promise<RunResult>;
   systemd: boolean;
+  /** Where plugins of the Node Resource Interface connect, in place of the usual path. */
+  nriSocket?: string;
   /** The CRI's Status of the server at this endpoint. Never rejects. */
   status?: (endpoint: string, timeoutMs: number) => Promise<ServerFacts>;
 }
 
+/** Which containers of the kubelet's have, whoever made them. */
+const dockershimLabel = "io.kubernetes.docker.type";
 /** The kubelet waits longer, but a Status takes milliseconds. */
 const statusMs = 5_000;
 const units = [
@@ -67,6 +75,9 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
     }).current();
     const docklineSocket = await readSocket(socketOf(config.containerRuntimeEndpoint));
     const daemon = await readDaemon(config.dockerEndpoint, options.daemonJson);
+    const containers =
+      engine === undefined ? undefined : await docker.listContainers([dockershimLabel]);
+    const dockerd = findDockerd(socketPathOf(config.dockerEndpoint));
     // A full disk is a reason for Docker to be down.
     const images = engine?.info.DockerRootDir ?? daemon.dataRoot;
     return {
@@ -98,9 +109,13 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
         ? await around.status?.(`unix://${docklineSocket.path}`, statusMs)
         : undefined,
       runc: engine === undefined ? undefined : await readRunc(engine),
-      leftovers: await readLeftovers(options, around, engine === undefined ? undefined : docker),
+      leftovers: await readLeftovers(options, around, containers),
       givenUp: await givenUpNotes(config.stateDir),
       editing: engine === undefined ? [] : await readEditing(engine),
+      edited: await readEdited(config.runDir, containers ?? []),
+      owed: await readOwed(config, containers),
+      dockerMounts: dockerd === undefined ? undefined : readDockerMounts(dockerd.pid),
+      nri: await readNri(daemon, around.nriSocket),
     };
   } finally {
     docker.close();
@@ -124,12 +139,9 @@ async function readIpForward(): Promise<boolean | undefined> {
 async function readLeftovers(
   { folders }: ReadOptions,
   around: Surroundings,
-  docker: DockerEngine | undefined,
+  containers: readonly ContainerSummary[] | undefined,
 ): Promise<LeftoverFacts> {
-  const existing =
-    docker === undefined
-      ? undefined
-      : new Set((await docker.listContainers(["io.kubernetes.docker.type"])).map(({ Id }) => Id));
+  const existing = containers === undefined ? undefined : new Set(containers.map(({ Id }) => Id));
   const checkpoints: LeftoverFacts["checkpoints"][number][] = [];
   for (const [runtime, root] of [
     ["cri-dockerd", folders.criDockerd],

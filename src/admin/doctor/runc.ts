@@ -21,7 +21,7 @@ export function checkRunc({ engine, runc }: NodeFacts): Finding {
       check,
       holesOf(version).length === 0
         ? `${version}, no hole known here`
-        : `${version}, its known holes are mended by the distribution`,
+        : `${version}, its known holes are fixed by the distribution`,
     );
   }
   const names = open.flatMap(({ cves }) => cves).filter((cve) => !changelog.includes(cve));
@@ -33,8 +33,8 @@ export function checkRunc({ engine, runc }: NodeFacts): Finding {
         : "the package's changelog does not name them; its security tracker may";
     return warning(
       check,
-      `runc ${version} is older than the mends of ${names.join(", ")}`,
-      `${why} A distribution may have mended some without a new number: ${known}`,
+      `runc ${version} lacks the upstream fixes for ${names.join(", ")}`,
+      `${why} A distribution may have fixed some without a new version: ${known}`,
       "apt-get update && apt-get install --only-upgrade runc",
     );
   }
@@ -42,7 +42,7 @@ export function checkRunc({ engine, runc }: NodeFacts): Finding {
   return tell(
     check,
     `runc ${version} has known holes: ${names.join(", ")}`,
-    `${why} Only a distribution that mends without a new number is safe with it`,
+    `${why} Only a distribution that fixes holes without a new version is safe with it`,
     "apt-get update && apt-get install --only-upgrade containerd.io runc",
   );
 }

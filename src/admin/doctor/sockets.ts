@@ -20,7 +20,7 @@ export function checkDockerSocket({ dockerSocket }: NodeFacts): Finding {
       "systemctl edit docker.socket   # SocketMode=0660",
     );
   }
-  const others = group === "root" ? "" : `; members of group ${group} are as good as root`;
+  const others = group === "root" ? "" : `; members of group ${group} are root-equivalent`;
   return ok(check, `${path}, mode ${octal(mode)}${others}`);
 }
 
@@ -99,7 +99,7 @@ export function checkServer(node: NodeFacts): Finding {
     return error(check, `Dockline says NetworkReady is false: ${network}`, why, look);
   }
   if (unmet.has("RuntimeReady") || unmet.has("NetworkReady")) {
-    return skipped(check, "not ready, for a reason that is told above");
+    return skipped(check, "not ready; see the errors above");
   }
   return ok(check, "Dockline says it is ready");
 }

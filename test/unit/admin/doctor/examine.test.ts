@@ -1,9 +1,11 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "chai";
 import { exitCodeOf, findingsJson } from "../../../../src/admin/doctor.ts";
-import { examine } from "../../../../src/admin/doctor/examine.ts";
+import { checkNames, examine } from "../../../../src/admin/doctor/examine.ts";
 import type { NodeFacts } from "../../../../src/admin/doctor/facts.ts";
 import { findingsText } from "../../../../src/admin/doctor/text.ts";
-import { soundNode } from "../../../support/doctor-node.ts";
+import { soundEngine, soundNode } from "../../../support/doctor-node.ts";
 import { endpoint, kubelet } from "./kubelet-mistakes.ts";
 import { daemon, disk, engineWith, image, mistakes, sound } from "./mistakes.ts";
 
@@ -28,6 +30,50 @@ describe("the doctor", () => {
       expect(exitCodeOf(findings)).to.equal(level === "error" ? 2 : 1);
     });
   }
+
+  it("has a mistake for each of its checks, which the page lists", () => {
+    const planted = new Set(mistakes.map(([, , check]) => check));
+    expect([...planted].sort()).to.deep.equal([...checkNames].sort());
+    const page = readFileSync(
+      join(import.meta.dirname, "..", "..", "..", "..", "docs", "operations.md"),
+      "utf8",
+    );
+    const table = page.slice(page.indexOf("| Check | Error |"));
+    const rows = table.slice(0, table.indexOf("\n\n")).split("\n").slice(2);
+    const listed = rows.flatMap((row) =>
+      [...(row.split(" | ", 1)[0] ?? "").matchAll(/`([a-z-]+)`/g)].map((match) => match[1]),
+    );
+    expect(listed.sort()).to.deep.equal([...checkNames].sort());
+  });
+
+  it("runs the checks that are asked for, in its own order", () => {
+    const node = soundNode({ ipForward: false, editing: [] });
+    const names = (only?: string[]): string[] => examine(node, only).map(({ check }) => check);
+    expect(names(["forward", "engine"])).to.deep.equal(["engine", "forward"]);
+    expect(exitCodeOf(examine(node, ["engine"]))).to.equal(0);
+    expect(names([])).to.deep.equal(names());
+  });
+
+  it("counts what is fine instead of listing it, unless it is asked", () => {
+    const findings = examine(soundNode({ ipForward: false }));
+    const short = findingsText(findings, { withOk: false });
+    expect(short).to.not.match(/^ok /m);
+    expect(short).to.match(/^warn {2}forward: /);
+    expect(short).to.match(/0 errors, 1 warning, \d+ ok \(--verbose lists them\)\n$/);
+    const long = findingsText(findings);
+    expect(long.match(/^ok {4}/gm)).to.have.length(findings.length - 1);
+    expect(long).to.match(/\d+ ok\n$/);
+    const onlyFine = findingsText(examine(soundNode()), { withOk: false });
+    expect(onlyFine).to.match(/^\n0 errors, 0 warnings, \d+ ok \(--verbose lists them\)\n$/);
+  });
+
+  it("has colour in its first column alone, and none where stdout is no terminal", () => {
+    const findings = examine(soundNode({ ipForward: false }), ["forward", "engine"]);
+    const text = findingsText(findings, { paint: (mark, level) => `<${level}>${mark}</>` });
+    expect(text).to.match(/^<warning>warn <\/> forward: /);
+    expect(text).to.match(/^<ok>ok {3}<\/> engine: /m);
+    expect(text.replaceAll(/<[^>]*>/g, "")).to.equal(findingsText(findings));
+  });
 
   it("says that it cannot look where Docker is down, and judges the rest", () => {
     const findings = examine(
@@ -60,7 +106,12 @@ describe("the doctor", () => {
             "CVE-2024-21626 CVE-2024-45310 CVE-2025-31133 CVE-2025-52565 CVE-2025-52881 CVE-2026-41579",
         },
       },
-      { editing: [] },
+      { dockerMounts: undefined },
+      { owed: "unreadable" },
+      {
+        engine: { ...soundEngine(), localImages: ["own/a:1"] },
+        ...kubelet({ keepsImages: true }),
+      },
       image("amd64"),
       { ...engineWith({ CgroupVersion: "1" }), ...kubelet({ failCgroupV1: false }) },
       daemon({ init: false, "default-runtime": "runc", "default-ulimits": {} }),

@@ -2,6 +2,7 @@ import type { NodeFacts } from "../../../../src/admin/doctor/facts.ts";
 import { soundEngine, soundNode } from "../../../support/doctor-node.ts";
 import { kubelet, kubeletMistakes } from "./kubelet-mistakes.ts";
 import type { Mistake } from "./kubelet-mistakes.ts";
+import { nodeMistakes } from "./node-mistakes.ts";
 
 export const sound = soundNode();
 export const engineWith = (...args: Parameters<typeof soundEngine>): Partial<NodeFacts> => ({
@@ -181,6 +182,7 @@ export const mistakes: Mistake[] = [
     "warning",
     /user 997/,
     /can become root/,
+    /chown root:root \/b && chmod go-w \/b/,
   ],
   [
     "a plugin that does not answer VERSION",
@@ -253,26 +255,7 @@ export const mistakes: Mistake[] = [
   ["no inodes", disk({ freeInodesShare: 0 }), "disk", "error", /0 % of its inodes/],
   ["a disk that may not be written", disk({ readOnly: true }), "disk", "error", /read-only/],
   ...kubeletMistakes,
-  [
-    "addresses that were given up",
-    {
-      givenUp: [
-        {
-          ...{ at: "2026-01-01T00:00:00.000Z", containerId: "c", pod: "shop/web", network: "net" },
-          ...{
-            plugin: "flannel",
-            addresses: ["10.1.2.3"],
-            reason: "no such program",
-            path: "/n.json",
-          },
-        },
-      ],
-    },
-    "given-up-addresses",
-    "warning",
-    /shop\/web \(10\.1\.2\.3, network net\)/,
-    /rm \/n\.json/,
-  ],
+  ...nodeMistakes,
   [
     "old checkpoints",
     {

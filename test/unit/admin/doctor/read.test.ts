@@ -149,6 +149,28 @@ describe("what the doctor reads", () => {
       expect(old).to.not.have.any.keys("minor", "series");
     });
 
+    it("keeps images where neither its garbage collection nor an eviction removes any", async () => {
+      const keeps = async (settings: object): Promise<boolean | undefined> => {
+        const config = file("config.yaml", JSON.stringify(settings));
+        return (await readKubelet({ flags: undefined, config, running: nobody, version }))
+          .keepsImages;
+      };
+      const off = {
+        imageGCHighThresholdPercent: 100,
+        evictionHard: { "imagefs.available": "0%", "nodefs.available": "0%" },
+      };
+      expect(await keeps(off)).to.equal(true);
+      expect(await keeps({ ...off, imageMaximumGCAge: "0s" })).to.equal(true);
+      for (const changes of [
+        { imageGCHighThresholdPercent: 85 },
+        { imageMaximumGCAge: "168h" },
+        { evictionHard: { "nodefs.available": "0%" } },
+        { evictionHard: undefined },
+      ]) {
+        expect(await keeps({ ...off, ...changes }), JSON.stringify(changes)).to.equal(undefined);
+      }
+    });
+
     it("is told to be broken or missing where it is", async () => {
       const config = file("config.yaml", "a: b: c\n");
       const flags = join(folder, "none.env");
@@ -170,6 +192,12 @@ describe("what the doctor reads", () => {
       hosts: ["tcp://0.0.0.0:2375"],
       tlsVerify: false,
     });
+    const nri = async (text: string): Promise<boolean | undefined> =>
+      (await readDaemon(endpoint, file("daemon.json", text))).nri;
+    expect(await nri('{"nri-opts":{"enable":true}}')).to.equal(true);
+    for (const text of ['{"nri-opts":{"enable":false}}', '{"nri-opts":null}', "{}"]) {
+      expect(await nri(text)).to.equal(undefined);
+    }
     for (const text of ["{,}", "[]"]) {
       expect((await readDaemon(endpoint, file("daemon.json", text))).trouble).to.be.a("string");
     }
@@ -214,6 +242,14 @@ describe("what the doctor reads", () => {
     expect(silent.problem).to.equal(undefined);
     expect(silent.notes, "the broken file is told of by itself").to.have.length(2);
     expect(silent.notes?.[0]).to.match(/^plugin bridge does not answer VERSION/);
+    expect(silent.configWarnings).to.deep.equal([]);
+    chownSync(conf, 3131, 0);
+    chmodSync(join(conf, "10-net.conflist"), 0o664);
+    chmodSync(join(conf, "05-bad.conflist"), 0o666);
+    expect((await readCni(config)).configWarnings, "of what is used").to.deep.equal([
+      `${conf} belongs to user 3131`,
+      `${join(conf, "10-net.conflist")} can be written by group 0 or by an access control list`,
+    ]);
     const none = loadConfig({ flags: { "cni-conf-dir": join(folder, "none") } });
     expect((await readCni(none.config)).folderTrouble).to.contain("does not exist");
   });

@@ -1,0 +1,33 @@
+import type { NodeFacts } from "./facts.ts";
+import { ok, warning } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+
+/** Another runtime where plugins of the Node Resource Interface look for the one that runs the pods. */
+export function checkNriSocket({ nri, daemon }: NodeFacts): Finding {
+  const check = "nri-socket";
+  const { path, listener, docker } = nri;
+  const dockerOff = [
+    `in ${daemon.path}: "nri-opts": {"enable": false}`,
+    "systemctl restart docker",
+  ];
+  if (docker) {
+    return warning(
+      check,
+      "Docker's own NRI is switched on",
+      "its plugins take each container, pause containers among them, for a workload without a pod; Dockline has no NRI",
+      ...dockerOff,
+    );
+  }
+  if (listener === undefined) return ok(check, `nobody listens on ${path}; Dockline has no NRI`);
+  return warning(
+    check,
+    `${listener} listens on ${path}`,
+    "NRI plugins of this node connect there and see none of the pods that Dockline runs; Dockline has no NRI",
+    ...(listener.startsWith("containerd")
+      ? [
+          'in /etc/containerd/config.toml: disabled_plugins = ["io.containerd.nri.v1.nri"]',
+          "systemctl restart containerd   # its containers run on",
+        ]
+      : [`ls -l ${path}`]),
+  );
+}
