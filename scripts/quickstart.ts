@@ -5,6 +5,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:f
 import { join } from "node:path";
 import { createDockerEngine } from "../src/engine/docker-engine.ts";
 import { pullImage } from "./quickstart-image.ts";
+import { defaultFolders } from "../src/cli/play/pod.ts";
 import { silentLogger } from "../src/log.ts";
 import { ensureEngine } from "./dockerd.ts";
 import type { StartedEngine } from "./dockerd.ts";
@@ -187,13 +188,11 @@ async function fetchPage(): Promise<string> {
 }
 
 async function podLogs(): Promise<string> {
-  const base = "/var/log/pods";
-  const pod = readdirSync(base).find((name) => name.startsWith("default_web_"));
-  if (pod === undefined) return "(none)";
+  const pod = join(defaultFolders.logs, "default_web");
   const lines: string[] = [];
-  for (const container of readdirSync(join(base, pod))) {
+  for (const container of readdirSync(pod)) {
     const { readFile } = await import("node:fs/promises");
-    const text = await readFile(join(base, pod, container, "0.log"), "utf8");
+    const text = await readFile(join(pod, container, "0.log"), "utf8");
     lines.push(
       ...text
         .trim()

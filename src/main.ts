@@ -11,7 +11,7 @@ const usage = `dockline ${version}: a CRI runtime for Kubernetes nodes that run 
 usage: dockline [COMMAND] [options]
 
   serve            serve the CRI, what the kubelet needs (the default)
-  play POD.yaml    run a Kubernetes Pod manifest through the CRI
+  play FILE        run the pods of a Kubernetes manifest through the CRI
   doctor           what is wrong with this node, and the line that mends it
   trace            what each CRI call becomes, live or from a recording
   release POD      give up what a pod's network plugin cannot undo
@@ -45,7 +45,7 @@ async function main(argv: readonly string[]): Promise<number> {
     case "serve":
       return await serve(args);
     case "play": {
-      const { play } = await import("./cli/play.ts");
+      const { play } = await import("./cli/play/play.ts");
       return await play(args);
     }
     case "version": {

@@ -55,5 +55,7 @@ rm -rf $to $to.new $to.old
 if [ $purge = yes ]; then
 	rm -rf /var/lib/dockline /run/dockline /etc/dockline
 	# Volumes of pods that "dockline play" left running are still theirs.
-	if [ -d /var/lib/dockline-play ]; then find /var/lib/dockline-play -depth -type d -empty -exec rmdir {} \;; fi
+	for folder in /var/lib/dockline-play /var/log/dockline-play; do
+		if [ -d $folder ]; then find $folder -depth -type d -empty -exec rmdir {} \;; fi
+	done
 fi

@@ -38,6 +38,8 @@ export interface PodTrouble {
 
 export interface ContainerdFacts {
   info: EngineInfo;
+  /** Of the containerd that Docker runs on; undefined where it does not tell. */
+  containerdVersion: string | undefined;
   images: MovedImage[];
   registries: RegistryHosts[];
   /** Files to be copied beside hosts.toml: registry → names. */
@@ -69,8 +71,11 @@ export async function lookForContainerd(
     registry: host,
     files: listIfThere(join(files.certsDir, host)).sort(),
   }));
+  const { Components = [] } = await engine.version();
+  const containerd = Components.find(({ Name }) => Name === "containerd");
   return {
     info,
+    containerdVersion: containerd?.Version.replace(/^v/, ""),
     images: await images(engine, {
       containerdStore: usesContainerdStore(info),
       apiMinor: engine.connection.apiVersion?.[1] ?? 0,

@@ -24,6 +24,9 @@ export interface ContainerdPlan {
   sandboxImage: string;
   dockerEndpoint: string;
   ownEndpoint: string;
+  /** Folders of Dockline's own. */
+  stateDir: string;
+  runDir: string;
   /** FILE, whose edited copy has a name of its own. */
   kubeletFlags: string | undefined;
   kubelet: FoundKubelet;
@@ -99,7 +102,7 @@ export function containerdSteps(plan: ContainerdPlan): Step[] {
           ];
           return `certs.d/${registry}/hosts.toml${notes.length > 0 ? `  (${notes.join(", ")})` : ""}`;
         }),
-        `config.toml  (sandbox image, cgroup driver, runtimes; credentials: ${facts.credentials.map(({ registry }) => registry).join(", ") || "none"})`,
+        `config.toml  (version ${configVersion(facts)}, for ${configFor(facts)}; sandbox image, cgroup driver, runtimes; credentials: ${facts.credentials.map(({ registry }) => registry).join(", ") || "none"})`,
         "move-images.sh",
         ...kubeletFiles.map(({ name }) => name),
       ],
@@ -122,8 +125,9 @@ export function containerdSteps(plan: ContainerdPlan): Step[] {
     {
       title: "give containerd its configuration",
       commands: [
-        `cp -r ${folder}/certs.d /etc/containerd/`,
-        `install -m 600 ${folder}/config.toml /etc/containerd/config.toml`,
+        // What is there already (Docker's package has a config.toml) is kept beside it as FILE.~1~.
+        `cp -r --backup=numbered ${folder}/certs.d /etc/containerd/`,
+        `install --backup=numbered -m 600 ${folder}/config.toml /etc/containerd/config.toml`,
         "systemctl enable --now containerd.service",
         "systemctl restart containerd.service",
       ],
@@ -131,7 +135,7 @@ export function containerdSteps(plan: ContainerdPlan): Step[] {
     {
       title: "point the kubelet there",
       commands: [
-        ...kubeletFiles.map(({ name, path }) => `cp ${folder}/${name} ${path}`),
+        ...kubeletFiles.map(({ name, path }) => `cp --backup=numbered ${folder}/${name} ${path}`),
         ...(kubeletFiles.length === 0 || obstacles.length > 0
           ? [`--container-runtime-endpoint=${endpoint}`]
           : []),
@@ -150,12 +154,21 @@ export function containerdSteps(plan: ContainerdPlan): Step[] {
       commands: [
         "systemctl disable --now docker.socket docker.service",
         "apt-get purge dockline docker-ce docker.io",
-        `rm -rf ${facts.info.DockerRootDir} /var/lib/dockline /run/dockline /etc/docker`,
+        `rm -rf ${facts.info.DockerRootDir} ${plan.stateDir} ${plan.runDir} /etc/docker`,
         "ip link delete docker0; iptables -F DOCKER  (and the other DOCKER chains; a reboot does it too)",
       ],
     },
   ];
 }
+
+/** containerd 1.x does not read version 3; 2.x reads both, and takes 3 as it is. */
+const configVersion = ({ containerdVersion }: ContainerdFacts): 2 | 3 =>
+  containerdVersion?.startsWith("1.") === true ? 2 : 3;
+
+const configFor = (facts: ContainerdFacts): string =>
+  configVersion(facts) === 2
+    ? `containerd ${facts.containerdVersion}, which Docker runs on now`
+    : "containerd 2.x";
 
 const moveLine = (names: readonly string[], dockerEndpoint: string): string => {
   const host = dockerEndpoint === "unix:///var/run/docker.sock" ? "" : ` -H ${dockerEndpoint}`;
@@ -203,6 +216,7 @@ function configOf({ facts, sandboxImage }: ContainerdPlan): ContainerdConfig {
       : [{ handler, path }],
   );
   return {
+    version: configVersion(facts),
     sandboxImage,
     systemdCgroup: facts.info.CgroupDriver === "systemd",
     runtimes,

@@ -68,6 +68,8 @@ function address({ name, insecure }: RegistryAddress, files: readonly string[]):
 }
 
 export interface ContainerdConfig {
+  /** Of the file's form: 3 is of containerd 2.x, 2 of 1.x. */
+  readonly version: 2 | 3;
   readonly sandboxImage: string;
   readonly systemdCgroup: boolean;
   /** OCI runtimes besides runc, by handler. */
@@ -80,28 +82,41 @@ export interface ContainerdConfig {
   }[];
 }
 
-const cri = 'plugins."io.containerd.grpc.v1.cri"';
+/** Where the two versions have images and runtimes. */
+const tables = {
+  2: {
+    images: 'plugins."io.containerd.grpc.v1.cri"',
+    runtime: 'plugins."io.containerd.grpc.v1.cri"',
+  },
+  3: {
+    images: 'plugins."io.containerd.cri.v1.images"',
+    runtime: 'plugins."io.containerd.cri.v1.runtime"',
+  },
+};
 
-/** The members of containerd's config.toml that matter, in version 2, which 1.6 to 2.x read. */
+/** The members of containerd's config.toml that matter. */
 export function toContainerdConfig(config: ContainerdConfig): string {
+  const { images, runtime } = tables[config.version];
+  const sandboxImage = quote(config.sandboxImage);
   const lines = [
-    "version = 2",
+    `version = ${config.version}`,
     "",
-    `[${cri}]`,
-    `  sandbox_image = ${quote(config.sandboxImage)}`,
+    ...(config.version === 2
+      ? [`[${images}]`, `  sandbox_image = ${sandboxImage}`]
+      : [`[${images}.pinned_images]`, `  sandbox = ${sandboxImage}`]),
     "",
-    `[${cri}.registry]`,
+    `[${images}.registry]`,
     `  config_path = ${quote(certsDir)}`,
   ];
   for (const { registry, ...secret } of config.credentials) {
     const host = registry === "docker.io" ? "registry-1.docker.io" : registry;
-    lines.push("", `[${cri}.registry.configs.${quote(host)}.auth]`);
+    lines.push("", `[${images}.registry.configs.${quote(host)}.auth]`);
     for (const [key, value] of Object.entries(secret)) {
       if (value !== undefined) lines.push(`  ${key} = ${quote(value)}`);
     }
   }
   for (const { handler, path } of [{ handler: "runc", path: "" }, ...config.runtimes]) {
-    const section = `${cri}.containerd.runtimes.${quote(handler)}`;
+    const section = `${runtime}.containerd.runtimes.${quote(handler)}`;
     lines.push(
       "",
       `[${section}]`,

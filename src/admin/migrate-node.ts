@@ -93,15 +93,23 @@ export async function findContainers(engine: DockerEngine): Promise<FoundContain
   return found;
 }
 
+export interface LookedAt {
+  findings: Finding[];
+  containers: FoundContainer[];
+  /** Undefined where the engine does not answer: then nothing is known of the pods either. */
+  cgroupDriver: string | undefined;
+}
+
 /** Engine, pods and network of this node, as far as a migration depends on them. */
 export async function lookAtNode(
   engine: DockerEngine,
   config: Config,
   folders: ForeignFolders,
-): Promise<{ findings: Finding[]; containers: FoundContainer[] }> {
+): Promise<LookedAt> {
   const findings: Finding[] = [];
   const add = (level: Finding["level"], text: string): void => void findings.push({ level, text });
   let containers: FoundContainer[] = [];
+  let cgroupDriver: string | undefined;
   try {
     const { Version } = await engine.version();
     const [major = 1, minor = 0] = engine.connection.apiVersion ?? [];
@@ -112,18 +120,25 @@ export async function lookAtNode(
         (enough ? "" : ", 1.41 (Docker 20.10) is the least"),
     );
     const { LoggingDriver, CgroupDriver } = await engine.info();
-    add("ok", `cgroup driver ${CgroupDriver}: the kubelet must have the same`);
     if (LoggingDriver !== "json-file") {
       add("ok", `the engine's log driver is ${LoggingDriver}; new pod containers get json-file`);
     }
     containers = await findContainers(engine);
     findings.push(...podFindings(containers, folders));
+    cgroupDriver = CgroupDriver;
   } catch (error) {
     add("bad", `Docker Engine at ${config.dockerEndpoint} does not answer: ${errorText(error)}`);
   }
   findings.push(...(await networkFindings(config, containers)));
-  return { findings, containers };
+  return { findings, containers, cgroupDriver };
 }
+
+/** Pods that another runtime has written down in its folder. */
+export const checkpointsIn = ({ criDockerd, dockershim }: ForeignFolders): number =>
+  [criDockerd, dockershim].reduce(
+    (sum, root) => sum + listIfThere(join(root, "sandbox")).length,
+    0,
+  );
 
 function podFindings(containers: readonly FoundContainer[], folders: ForeignFolders): Finding[] {
   const findings: Finding[] = [];

@@ -5,11 +5,13 @@ import type { Config } from "../config/options.ts";
 import { flagOf } from "./migrate-node.ts";
 import type { ForeignFolders } from "./migrate-node.ts";
 
+export type Origin = "cri-dockerd" | "dockershim";
+
 /** What `dockline migrate` was asked for. */
 export interface MigrateOptions {
   direction: "from" | "back" | "undo" | "to";
   /** dockershim lived in the kubelet: there is no service to end. */
-  from: "cri-dockerd" | "dockershim" | undefined;
+  from: Origin | undefined;
   apply: boolean;
   kubeletFlags: string | undefined;
   kubeletConfig: string | undefined;

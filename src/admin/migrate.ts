@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm } from "node:fs/promises";
+import { access, constants, cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createDockerEngine } from "../engine/docker-engine.ts";
@@ -8,10 +8,12 @@ import { SandboxRecords } from "../state/sandbox-records.ts";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
 import { lockFolder } from "../sys/instance-lock.ts";
 import { journalOf, readHandBack } from "./hand-back.ts";
+import { cgroupDriverFinding } from "./kubelet/cgroup-driver.ts";
 import { findKubelet, kubeletFindings } from "./kubelet/steps.ts";
-import { lookAtNode, pauseImageFindings } from "./migrate-node.ts";
+import { checkpointsIn, lookAtNode, pauseImageFindings } from "./migrate-node.ts";
 import { parseOptions } from "./migrate-options.ts";
 import type { MigrateOptions } from "./migrate-options.ts";
+import { nothingToMigrate } from "./migrate-origin.ts";
 import { backSteps, fromSteps, ownEndpoint, undoSteps } from "./migrate-steps.ts";
 import type { FoundNode } from "./migrate-steps.ts";
 import { criDockerdFinding, findCriDockerd, switchUnits, unitFindings } from "./migrate-units.ts";
@@ -62,6 +64,7 @@ export async function migrate(
   let options: MigrateOptions | undefined;
   try {
     options = parseOptions(args);
+    await requireReadable(options);
   } catch (error) {
     process.stderr.write(`dockline migrate: ${errorText(error)}\n\n${usage}`);
     return 2;
@@ -79,6 +82,19 @@ export async function migrate(
     const advice = error instanceof StepFailure ? `\n${whatNow(error, options)}` : "";
     process.stderr.write(`dockline migrate: ${errorText(error)}${advice}\n`);
     return 1;
+  }
+}
+
+/** A name that was mistyped is told before anything is looked at. */
+async function requireReadable(options: MigrateOptions | undefined): Promise<void> {
+  for (const [flag, path] of [
+    ["--kubelet-flags", options?.kubeletFlags],
+    ["--kubelet-config", options?.kubeletConfig],
+  ] as const) {
+    if (path === undefined) continue;
+    await access(path, constants.R_OK).catch((error: unknown) => {
+      throw new Error(`${flag}: ${errorText(error)}`, { cause: error });
+    });
   }
 }
 
@@ -108,7 +124,7 @@ async function run(
   let release: (() => void) | undefined;
   try {
     if (direction === "to") return await toContainerd(options, engine, print);
-    const { findings, containers } = await lookAtNode(engine, config, folders);
+    const { findings, containers, cgroupDriver } = await lookAtNode(engine, config, folders);
     const journal = await readHandBack(journalOf(config.stateDir));
     const running = findCriDockerd();
     const handedBack = journal !== undefined;
@@ -121,11 +137,22 @@ async function run(
       release = held.release;
     }
     const kubelet = await findKubelet(options);
+    if (cgroupDriver !== undefined) findings.push(cgroupDriverFinding(cgroupDriver, kubelet));
     if (direction !== "undo")
       findings.push(...kubeletFindings(kubelet, endpointFor(options), units));
+    const criDockerdRuns = running.length > 0;
+    if (options.from !== undefined && cgroupDriver !== undefined) {
+      const nothing = nothingToMigrate(options.from, ownEndpoint(config), {
+        ...{ containers, criDockerdRuns, units, kubelet, handedBack },
+        checkpoints: checkpointsIn(folders),
+      });
+      if (nothing !== undefined) {
+        print(`This node:\n${formatFindings([...findings, nothing])}`);
+        return 1;
+      }
+    }
     print(`This node:\n${formatFindings(findings)}`);
     const bad = findings.filter(({ level }) => level === "bad");
-    const criDockerdRuns = running.length > 0;
     const steps = await stepsOf(options, { containers, units, journal, criDockerdRuns, kubelet });
     if (apply && bad.length > 0) {
       print(`\nNothing was changed: ${count(bad.length, "problem")} above.\n`);

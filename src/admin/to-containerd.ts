@@ -32,6 +32,8 @@ export async function toContainerd(
     sandboxImage: config.podInfraContainerImage,
     dockerEndpoint: config.dockerEndpoint,
     ownEndpoint: config.containerRuntimeEndpoint,
+    stateDir: config.stateDir,
+    runDir: config.runDir,
     kubeletFlags: options.kubeletFlags,
     kubelet,
   };

@@ -1,6 +1,6 @@
+import { callErrorText } from "../cri/call-error.ts";
 import { connect, serviceClient } from "../cri/client.ts";
 import type { ServiceClient } from "../cri/client.ts";
-import { errorText } from "../errors.ts";
 import { PodSandboxState, RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { PodSandbox } from "../gen/runtime/v1/api_pb.js";
 import { endpointOf } from "./arguments.ts";
@@ -68,7 +68,7 @@ export async function release(
     const runtime = serviceClient(connection, RuntimeService);
     return isGc ? await collect(runtime, print) : await releasePod(runtime, pod, apply, print);
   } catch (error) {
-    process.stderr.write(`dockline release: ${errorText(error)}\n`);
+    process.stderr.write(`dockline release: ${callErrorText(error, endpoint)}\n`);
     return 1;
   } finally {
     connection.close();

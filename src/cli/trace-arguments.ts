@@ -12,7 +12,10 @@ Needs root.
 
   --pod POD          only this pod: name, namespace/name, or the beginning of an
                      id of the pod or of one of its containers; * at the end
-  --rpc NAME,...     only these RPCs; * at the end: --rpc 'Stop*,Remove*'
+  --rpc NAME,...     only these RPCs; * at the end: --rpc 'Stop*,Remove*'; ! in
+                     front for all but these: --rpc '!Version,!List*'
+  --writes           only RPCs that change something: no statuses, no lists, no
+                     figures, no execs
   --over DURATION    only calls that took so long: 100ms, 2s
   --slowest          the slowest first, of each --window
   --top N            so many of them (10)
@@ -62,6 +65,8 @@ export function parseTraceArguments(
     throw new CriError("InvalidArgument", "--replay goes without --record and --for");
   }
   const { slowest = false, json = false } = values;
+  const top = whole("top", values.top ?? "10");
+  const windowMs = duration("window", values.window ?? "10s");
   if (!slowest && (values.window !== undefined || values.top !== undefined)) {
     throw new CriError("InvalidArgument", "--window and --top belong to --slowest");
   }
@@ -69,10 +74,11 @@ export function parseTraceArguments(
     filter: {
       ...(values.pod === undefined ? {} : { pod: values.pod }),
       ...(values.rpc === undefined ? {} : { rpcs: rpcsOf(values.rpc) }),
+      ...(values.writes === true ? { writes: true } : {}),
       ...(values.over === undefined ? {} : { overMs: duration("over", values.over) }),
     },
-    slowest: slowest ? whole("top", values.top ?? "10") : undefined,
-    windowMs: duration("window", values.window ?? "10s"),
+    slowest: slowest ? top : undefined,
+    windowMs,
     forMs: values.for === undefined ? undefined : duration("for", values.for),
     json,
     record: values.record,
@@ -92,6 +98,7 @@ function parsed(args: readonly string[]) {
         help: { ...on, short: "h" },
         pod: text,
         rpc: text,
+        writes: on,
         over: text,
         slowest: on,
         top: text,

@@ -10,6 +10,7 @@ import { passes } from "../trace/filter.ts";
 import { readEvents } from "../trace/lines.ts";
 import { renderEvent } from "../trace/render.ts";
 import { Slowest } from "../trace/slowest.ts";
+import { dateText } from "../trace/text.ts";
 import { parseTraceArguments, traceUsage } from "./trace-arguments.ts";
 import type { TraceArguments } from "./trace-arguments.ts";
 
@@ -57,9 +58,14 @@ async function show(wanted: TraceArguments, stop: AbortSignal): Promise<void> {
       live && wanted.slowest !== undefined
         ? setInterval(() => screen.endWindow(wanted.windowMs), wanted.windowMs)
         : undefined;
+    const seen = { shown: 0, passedBy: 0 };
     try {
       for await (const event of readEvents(source)) {
-        if (!passes(event, wanted.filter)) continue;
+        if (!passes(event, wanted.filter)) {
+          seen.passedBy += 1;
+          continue;
+        }
+        seen.shown += 1;
         await record?.write(`${JSON.stringify(event)}\n`);
         await screen.show(event);
       }
@@ -71,9 +77,18 @@ async function show(wanted: TraceArguments, stop: AbortSignal): Promise<void> {
     }
     screen.endWindow();
     if (live && !stop.aborted) throw new Error("the daemon has closed the connection");
+    if (seen.shown === 0)
+      process.stderr.write(`dockline trace: ${nothing(seen.passedBy, wanted)}\n`);
   } finally {
     await record?.close();
   }
+}
+
+/** Why nothing was shown. */
+function nothing(passedBy: number, { filter: { pod } }: TraceArguments): string {
+  if (passedBy === 0) return "there was no call";
+  const about = pod === undefined ? "" : `; --pod was ${pod}`;
+  return `none of ${passedBy} events passed the filter${about}`;
 }
 
 /** Lines or JSON on stdout; waits for a slow reader, which leaves the rest to the daemon's bound. */
@@ -81,6 +96,7 @@ class Screen {
   readonly #wanted: TraceArguments;
   readonly #out: Writable & { columns?: number };
   readonly #slowest: Slowest | undefined;
+  #date = "";
 
   constructor(wanted: TraceArguments, out: Writable & { columns?: number }) {
     this.#wanted = wanted;
@@ -104,9 +120,17 @@ class Screen {
   #textOf(event: TraceEvent): string {
     if (this.#wanted.json) return `${JSON.stringify(event)}\n`;
     const width = this.#wanted.width ?? this.#out.columns ?? 80;
-    return renderEvent(event, width)
+    return [...this.#dateLine(event), ...renderEvent(event, width)]
       .map((line) => `${line}\n`)
       .join("");
+  }
+
+  /** Times of day are of the day that was said last: a recording may be of any. */
+  #dateLine(event: TraceEvent): string[] {
+    const date = dateText(event.at);
+    if (date === "" || date === this.#date) return [];
+    this.#date = date;
+    return [`-- ${date} --`];
   }
 
   async #print(text: string): Promise<void> {

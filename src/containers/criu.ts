@@ -4,7 +4,7 @@ import { unimplemented } from "../convert/field-checks.ts";
 import { CriError, errorText } from "../errors.ts";
 import type { Clock } from "../sys/clock.ts";
 import { isErrno } from "../sys/fs.ts";
-import { runProcess } from "../sys/process.ts";
+import { ProcessError, runProcess } from "../sys/process.ts";
 import { processAge, readProcess } from "../sys/process-tree.ts";
 import type { ProcessAge } from "../sys/process-tree.ts";
 
@@ -35,14 +35,19 @@ export class Criu {
   }
 }
 
-async function whyNot(): Promise<string | undefined> {
+/** Why CRIU cannot be used, undefined where it can. `program` is another one in tests. */
+export async function whyNot(program = "criu"): Promise<string | undefined> {
   try {
-    const { exitCode, stdout, stderr } = await runProcess("criu", ["check"], {
+    const { exitCode, stdout, stderr } = await runProcess(program, ["check"], {
       timeoutMs: checkMs,
     });
     if (exitCode === 0) return undefined;
     return `criu check: ${firstError(`${stderr}\n${stdout}`) || `exit status ${exitCode}`}`;
   } catch (error) {
+    // A program that is not there is told in words: "spawn criu" would be nobody's.
+    if (error instanceof ProcessError && isErrno(error.cause, "ENOENT")) {
+      return "criu is not installed";
+    }
     return errorText(error);
   }
 }

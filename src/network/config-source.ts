@@ -24,6 +24,29 @@ export interface UsableConfig extends NetworkConfig {
 export type ConfigLookup =
   { config: UsableConfig; problem?: undefined } | { config?: undefined; problem: string };
 
+/** What of the configuration an operator is shown: names, and nothing that a file may keep secret. */
+export interface NetworkSource {
+  confDir: string;
+  binDirs: readonly string[];
+  podCidrs: readonly string[];
+  problem?: string;
+  file?: string;
+  name?: string;
+  cniVersion?: string;
+  /** Types, in the order of their ADD. */
+  plugins?: string[];
+}
+
+/** A configuration, or why there is none, with where it was looked for. */
+export function sourceOf(
+  { config, problem }: ConfigLookup,
+  from: Pick<NetworkSource, "confDir" | "binDirs" | "podCidrs">,
+): NetworkSource {
+  if (config === undefined) return { ...from, problem };
+  const { file, name, cniVersion, plugins } = config;
+  return { ...from, file, name, cniVersion, plugins: plugins.flatMap(pluginTypes) };
+}
+
 export interface ConfigSource {
   /** The configuration as the folder holds it now; re-read only when something there changed. */
   current(): Promise<ConfigLookup>;

@@ -13,8 +13,8 @@ import type { NetworkAttachment, SetUpRequest } from "./attachment.ts";
 import { createChain } from "./chain.ts";
 import { podCniArgs } from "./cni-args.ts";
 import { CniError } from "./cni-error.ts";
-import { configWarning, createConfigSource } from "./config-source.ts";
-import type { ConfigLookup, UsableConfig } from "./config-source.ts";
+import { configWarning, createConfigSource, sourceOf } from "./config-source.ts";
+import type { ConfigLookup, NetworkSource, UsableConfig } from "./config-source.ts";
 import { isCniName, versionAtLeast } from "./conflist.ts";
 import { GcGate } from "./gc-gate.ts";
 import { givenUpOf } from "./given-up.ts";
@@ -43,6 +43,8 @@ export interface NetworkStatus {
 export interface Network {
   /** Cheap enough for every Status call: some stats of files, and at most one probe in 10 s. */
   status(): Promise<NetworkStatus>;
+  /** The configuration that pods get, for operators: `problem` says why there is none. */
+  source(): Promise<NetworkSource>;
   /**
    * Runs ADD. Throws CriError Unavailable without a configuration, InvalidArgument for a request
    * that cannot be passed on, CniError when a plugin fails. After `beforeAdd` was called, every
@@ -204,6 +206,8 @@ export function createNetwork(options: NetworkOptions): Network {
         return notReady(errorText(error));
       }
     },
+
+    source: async () => sourceOf(await current(), { confDir, binDirs, podCidrs }),
 
     setUp: async (request) => {
       if (!isCniName(request.containerId)) {

@@ -100,7 +100,12 @@ export function runtimeStatus(
         },
         info: request.verbose
           ? verbose({
-              dockline: { version, index: { ...health, ...deps.index.counters } },
+              dockline: {
+                version,
+                node: process.versions.node,
+                index: { ...health, ...deps.index.counters },
+              },
+              network: await deps.network.source(),
               engine: self === undefined ? null : engineFacts(self),
               oomScoreAdj:
                 deps.oomScoreFloor > -1000

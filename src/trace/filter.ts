@@ -4,8 +4,10 @@ import type { TraceEvent } from "./event.ts";
 export interface TraceFilter {
   /** Pod name, "namespace/name", or the beginning of a pod's or container's id; * at the end. */
   pod?: string;
-  /** RPC names, case ignored; * at the end stands for anything. */
+  /** RPC names, case ignored; * at the end stands for anything, ! in front for all but these. */
   rpcs?: readonly string[];
+  /** Only RPCs that change pods, containers or images, or the runtime. */
+  writes?: boolean;
   /** Only calls that took at least so many milliseconds. */
   overMs?: number;
 }
@@ -23,11 +25,21 @@ export function passes(event: TraceEvent, filter: TraceFilter): boolean {
 
 /** The words of a filter that can never match: RPCs that there are not. */
 export function unknownRpcs(rpcs: readonly string[], known: readonly string[]): string[] {
-  return rpcs.filter((wanted) => !known.some((name) => like(name, wanted)));
+  return rpcs.filter((wanted) => !known.some((name) => like(name, wanted.replace(/^!/, ""))));
 }
 
-function rpcPasses(rpc: string, { rpcs }: TraceFilter): boolean {
-  return rpcs?.some((wanted) => like(rpc, wanted)) ?? true;
+/** RPCs that only look, run a command or open a stream; what is not here is shown by `--writes`. */
+const reading =
+  /^(?:Version|Status|RuntimeConfig|(?:List|Stream)\w+|\w+(?:Status|Stats)|GetContainerEvents|ImageFsInfo|ExecSync|Exec|Attach|PortForward)$/;
+
+export const isWrite = (rpc: string): boolean => !reading.test(rpc);
+
+function rpcPasses(rpc: string, { rpcs = [], writes = false }: TraceFilter): boolean {
+  if (writes && !isWrite(rpc)) return false;
+  const wanted = rpcs.filter((word) => !word.startsWith("!"));
+  const unwanted = rpcs.flatMap((word) => (word.startsWith("!") ? [word.slice(1)] : []));
+  if (unwanted.some((word) => like(rpc, word))) return false;
+  return wanted.length === 0 || wanted.some((word) => like(rpc, word));
 }
 
 function isAbout(

@@ -11,6 +11,10 @@ export async function* readEvents(source: Readable): AsyncGenerator<TraceEvent> 
   let rest = "";
   let number = 0;
   for await (const chunk of source.setEncoding("utf8") as AsyncIterable<string>) {
+    // Another server's greeting may have no line end at all.
+    if (number === 0 && rest === "" && /^[\0-\u0008]/.test(chunk)) {
+      throw new Error("this is another protocol, no trace");
+    }
     const lines = (rest + chunk).split("\n");
     rest = lines.pop() ?? "";
     if (rest.length > maxLineLength) throw new Error(`line ${number + 1} has no end`);

@@ -1,16 +1,22 @@
 import type { About, CallEvent, EventStep, TraceEvent } from "./event.ts";
-import { barOf, cut, cutStart, durationText, gaps, megabytes, plain, timeText } from "./text.ts";
+import { barOf, cut, cutMiddle, durationText, gaps, megabytes, plain, timeText } from "./text.ts";
 
-/** Columns of a bar, of a kind, of a status and of a duration; the step's name has what is left. */
-const barWidth = 18;
+/** Columns of a bar in 80, of a kind, of a status and of a duration; the step's name has what is left. */
+const narrowBar = 18;
 const kindWidth = 7;
 const statusWidth = 4;
 const timeWidth = 10;
 const narrowest = 60;
+/** Wider lines would be harder to follow, not say more. */
+const widest = 140;
 
-/** The lines that an event is shown as, none longer than `width` (at least 60). */
+/** Of what a terminal has beyond 80 columns the bar gets half. */
+const barWidthOf = (columns: number): number =>
+  narrowBar + Math.max(0, Math.floor((columns - 80) / 2));
+
+/** The lines that an event is shown as, none longer than `width`, of which 60 to 140 are used. */
 export function renderEvent(event: TraceEvent, width = 80): string[] {
-  const columns = Math.max(narrowest, width);
+  const columns = Math.min(widest, Math.max(narrowest, width));
   switch (event.type) {
     case "call":
       return callLines(event, columns);
@@ -36,8 +42,12 @@ export function renderEvent(event: TraceEvent, width = 80): string[] {
       const bytes = `${megabytes(downloadedBytes)}/${megabytes(totalBytes)} MB`;
       const right = `${event.phase} ${layersDone}/${layersTotal} layers ${bytes} ${durationText(event.ageMs)}`;
       const left = `${timeText(event.at)} pull `;
-      const room = columns - left.length - right.length - 1;
-      return [sides(`${left}${cutStart(plain(event.image), room)}`, right, columns)];
+      const image = plain(event.image);
+      if (left.length + image.length + 1 + right.length <= columns) {
+        return [sides(`${left}${image}`, right, columns)];
+      }
+      // The registry and the tag are both wanted, so it has a line of its own.
+      return [`${left}${cutMiddle(image, columns - left.length)}`, sides("", right, columns)];
     }
     case "dropped":
       return [
@@ -52,6 +62,7 @@ function callLines(call: CallEvent, columns: number): string[] {
   if (call.steps.length === 0) return lines;
   lines.push(...call.steps.map((step) => stepLine(step, call.durationMs, columns)));
   if (call.stepsLeftOut !== undefined) lines.push(`  and ${call.stepsLeftOut} steps more`);
+  const barWidth = barWidthOf(columns);
   const own = gaps(call.steps, call.durationMs);
   const ownMs = own.reduce((sum, [from, to]) => sum + to - from, 0);
   lines.push(
@@ -73,7 +84,7 @@ function stepLine(step: EventStep, wholeMs: number, columns: number): string {
     kind: step.kind,
     name: plain(step.name),
     status: step.status === undefined ? "" : String(step.status),
-    bar: barOf([[step.startMs, endMs]], wholeMs, barWidth),
+    bar: barOf([[step.startMs, endMs]], wholeMs, barWidthOf(columns)),
     time: step.durationMs === undefined ? "open" : durationText(step.durationMs),
     columns,
   });
@@ -89,7 +100,7 @@ function row(cells: {
 }): string {
   const { kind, name, status, bar, time, columns } = cells;
   const nameWidth =
-    columns - (2 + kindWidth + 1 + 1 + statusWidth + 1 + barWidth + 2 + 1 + timeWidth);
+    columns - (2 + kindWidth + 1 + 1 + statusWidth + 1 + bar.length + 2 + 1 + timeWidth);
   return [
     ` `,
     kind.padEnd(kindWidth),

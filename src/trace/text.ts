@@ -11,9 +11,23 @@ export function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 2))}..`;
 }
 
-/** The same for what is told apart by its end: an image by its last name and tag. */
-export function cutStart(text: string, width: number): string {
-  return text.length <= width ? text : `..${text.slice(text.length - Math.max(0, width - 2))}`;
+/** The same for what is told by both its ends: an image by its registry, its last name and its tag. */
+export function cutMiddle(text: string, width: number): string {
+  if (text.length <= width) return text;
+  const kept = Math.max(0, width - 2);
+  const end = Math.ceil(kept / 2);
+  return `${text.slice(0, kept - end)}..${text.slice(text.length - end)}`;
+}
+
+/** Local date and its distance from UTC: "2026-11-29, UTC+01:00"; empty for what is no time. */
+export function dateText(at: string): string {
+  const time = new Date(at);
+  if (Number.isNaN(time.getTime())) return "";
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const date = [time.getFullYear(), time.getMonth() + 1, time.getDate()].map(two).join("-");
+  const east = -time.getTimezoneOffset();
+  const [hours, minutes] = [Math.floor(Math.abs(east) / 60), Math.abs(east) % 60].map(two);
+  return `${date}, UTC${east < 0 ? "-" : "+"}${hours}:${minutes}`;
 }
 
 /** Local time of day with milliseconds, as the journal has it. */

@@ -131,10 +131,14 @@ function decideDockline(text: string, words: readonly string[]): Run | Checked {
       if (words.length === 2) return run("dockline play --help");
       // The example's pod is there from the start, and stays for the pages that talk to it.
       if (filled.includes("examples/web.yaml")) {
-        return run(filled, { before: "dockline play deploy/examples/web.yaml --down" });
+        const play = "dockline play deploy/examples/web.yaml";
+        const isDown = filled.includes(" --down");
+        return run(filled, isDown ? { after: `${play} --detach` } : { before: `${play} --down` });
       }
       return run(filled, {
-        after: filled.includes("--down") ? "" : `${filled.replace(" --detach", "")} --down`,
+        after: filled.includes("--down")
+          ? ""
+          : `${filled.replace(/ --(?:detach|replace)/g, "")} --down`,
       });
     case "install-runtime":
       return run(

@@ -136,7 +136,7 @@ describe("what a pod's calls become", () => {
     expect(named("cni")).to.have.length.within(1, 3);
     for (const name of named("cni")) expect(name).to.match(/^[a-z-]+ ADD$/);
     expect(named("own")).to.deep.equal(["Dockline itself"]);
-    const heads = lines.filter((line) => !line.startsWith("  "));
+    const heads = lines.filter((line) => !/^(?:  |--)/.test(line));
     for (const line of heads) expect(line).to.include("test/web");
     expect(heads.map((line) => line.split(" ")[1])).to.include.members([
       "RunPodSandbox",

@@ -3,6 +3,9 @@ import { toContainerdConfig, toHostsToml } from "../../../src/admin/hosts-toml.t
 
 const plain = { insecure: false, mirrors: [], ca: [], client: [] };
 
+const of1 = 'plugins."io.containerd.grpc.v1.cri"';
+const images = 'plugins."io.containerd.cri.v1.images"';
+
 describe("containerd's registry files", () => {
   it("send docker.io to its mirrors first", () => {
     const toml = toHostsToml({
@@ -53,17 +56,25 @@ describe("containerd's registry files", () => {
   });
 
   it("escape what a file's or user's name may hold", () => {
-    const toml = toContainerdConfig({
+    const config = {
       sandboxImage: "registry.k8s.io/pause:3.10",
       systemdCgroup: true,
       runtimes: [{ handler: 'a"b', path: "/usr/bin/a b" }],
       credentials: [{ registry: "docker.io", username: "u", password: 'p"\\\n\u007f' }],
-    });
+    };
+    const toml = toContainerdConfig({ ...config, version: 2 });
     expect(toml).to.match(/^version = 2$/m);
     expect(toml).to.include('sandbox_image = "registry.k8s.io/pause:3.10"');
     expect(toml).to.include('registry.configs."registry-1.docker.io".auth]');
     expect(toml).to.include('  password = "p\\"\\\\\\n\\u007f"\n');
     expect(toml).to.include('runtimes."a\\"b".options]\n  SystemdCgroup = true\n  BinaryName');
     expect(toml).to.not.include("identitytoken");
+    expect(toContainerdConfig({ ...config, version: 3 })).to.equal(
+      toml
+        .replace("version = 2", "version = 3")
+        .replace(`[${of1}]\n  sandbox_image`, `[${images}.pinned_images]\n  sandbox`)
+        .replaceAll(`[${of1}.registry`, `[${images}.registry`)
+        .replaceAll(`[${of1}.containerd`, '[plugins."io.containerd.cri.v1.runtime".containerd'),
+    );
   });
 });

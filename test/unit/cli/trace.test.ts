@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http2";
 import { join } from "node:path";
 import { expect } from "chai";
 import { parseTraceArguments } from "../../../src/cli/trace-arguments.ts";
@@ -50,6 +51,8 @@ describe("the arguments of dockline trace", () => {
       ["--window: want more than 0", ["--slowest", "--window=0"]],
       ["belong to --slowest", ["--top=3"]],
       ["--top=0", ["--slowest", "--top=0"]],
+      ["--top=x", ["--top=x"]],
+      ['there is no RPC called "!RunPod"', ["--rpc=!RunPod"]],
       ["--replay goes without", ["--replay=a", "--record=b"]],
       ["--pod", ["--pod"]],
     ] as const) {
@@ -123,7 +126,8 @@ describe("dockline trace", function () {
     expect([code, err]).to.deep.equal([0, ""]);
     expect(out).not.to.include("other");
     const lines = out.trimEnd().split("\n");
-    expect(lines).to.have.length(6);
+    expect(lines).to.have.length(7);
+    expect(lines[0]).to.match(/^-- \d{4}-\d\d-\d\d, UTC[+-]\d\d:\d\d --$/);
     for (const line of lines) expect(line.length).to.be.at.most(80);
     expect(statSync(file).mode & 0o777).to.equal(0o600);
     expect((await run("--replay", file).ended).out).to.equal(out);
@@ -148,7 +152,7 @@ describe("dockline trace", function () {
 
   it("ends by itself after --for, and says when the daemon has gone", async () => {
     const short = await run("--socket", folder.path("t.sock"), "--for=100ms").ended;
-    expect([short.code, short.err]).to.deep.equal([0, ""]);
+    expect([short.code, short.err]).to.deep.equal([0, "dockline trace: there was no call\n"]);
     const live = run("--socket", folder.path("t.sock"));
     await until(() => server.listeners() === 1);
     await server.close();
@@ -170,5 +174,31 @@ describe("dockline trace", function () {
     const noFile = await run("--replay", folder.path("none")).ended;
     expect(noFile.code).to.equal(1);
     expect((await run("--bogus").ended).code).to.equal(2);
+  });
+
+  it("says that a socket is another server's", async () => {
+    const other = createServer().listen(folder.path("grpc.sock"));
+    try {
+      await once(other, "listening");
+      const { code, err } = await run("--socket", folder.path("grpc.sock"), "--for=20s").ended;
+      expect(code).to.equal(1);
+      expect(err).to.contain("this is another protocol, no trace");
+    } finally {
+      other.close();
+    }
+  });
+
+  it("says when nothing passed its filter", async () => {
+    const file = folder.path("recording");
+    const live = run("--socket", folder.path("t.sock"), `--record=${file}`);
+    await until(() => server.listeners() === 1);
+    tell("RunPodSandbox", "web", 30);
+    await until(() => live.out().includes("RunPodSandbox"));
+    live.interrupt();
+    await live.ended;
+    expect(await run("--replay", file, "--pod=nosuch").ended).to.deep.equal({
+      ...{ code: 0, out: "" },
+      err: "dockline trace: none of 1 events passed the filter; --pod was nosuch\n",
+    });
   });
 });

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { firstError } from "../../../src/containers/criu.ts";
+import { firstError, whyNot } from "../../../src/containers/criu.ts";
 
 describe("what CRIU says of itself", () => {
   it("is its first error, and not the one about 32-bit programs, which it can do without", () => {
@@ -18,5 +18,11 @@ describe("what CRIU says of itself", () => {
   it("is its first line where none is an error, and nothing of nothing", () => {
     expect(firstError("\n  Looks good.\nReally.\n")).to.equal("Looks good.");
     expect(firstError("")).to.equal("");
+  });
+
+  it("is that it is not installed where there is no such program", async () => {
+    expect(await whyNot("criu-that-is-not-there")).to.equal("criu is not installed");
+    expect(await whyNot("true")).to.equal(undefined);
+    expect(await whyNot("false")).to.equal("criu check: exit status 1");
   });
 });

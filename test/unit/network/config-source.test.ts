@@ -40,6 +40,23 @@ describe("network configuration and status", () => {
     expect((await network.status()).message).to.include("does not exist");
   });
 
+  it("shows an operator which file is used, with its plugins, or why there is none", async () => {
+    const network = folder.open();
+    network.setPodCidr("10.1.0.0/24");
+    const empty = await network.source();
+    const { binDirs } = empty;
+    expect(binDirs).to.include(folder.binDir);
+    const from = { confDir: folder.confDir, binDirs, podCidrs: ["10.1.0.0/24"] };
+    expect(empty).to.deep.include(from);
+    expect(empty.problem).to.include("put the network plugin's .conflist file into");
+    folder.writeChain();
+    expect(await network.source()).to.deep.equal({
+      ...from,
+      file: join(folder.confDir, "10-net.conflist"),
+      ...{ name: "net", cniVersion: "1.0.0", plugins: ["first", "second"] },
+    });
+  });
+
   it("takes the first valid file by name and says what is wrong with the others", async () => {
     folder.write("00-bad.conflist", "{");
     folder.write("01-slash.conf", { cniVersion: "1.0.0", name: "x", type: "../../tmp/x" });

@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { expect } from "chai";
+import { ImageService, RuntimeService } from "../../../src/gen/runtime/v1/api_pb.js";
 import type { CallEvent, TraceEvent } from "../../../src/trace/event.ts";
 import { passes, unknownRpcs } from "../../../src/trace/filter.ts";
 import type { TraceFilter } from "../../../src/trace/filter.ts";
@@ -43,6 +44,45 @@ describe("the filters of a trace", () => {
     expect(shown(web, { overMs: 51 })).to.equal(false);
     expect(shown({ type: "dropped", at, count: 1 }, { pod: "x", rpcs: ["y"] })).to.equal(true);
     expect(unknownRpcs(["Stop*", "StopPod"], ["StopPodSandbox"])).to.deep.equal(["StopPod"]);
+  });
+});
+
+describe("the filters by RPC", () => {
+  const shown = (rpc: string, filter: TraceFilter): boolean => passes(call({ rpc }), filter);
+
+  it("leave out what has a ! in front", () => {
+    const filter = { rpcs: ["!Version", "!List*"] };
+    expect(
+      ["Version", "ListContainers", "StopContainer", "Status"].filter((rpc) => shown(rpc, filter)),
+    ).to.deep.equal(["StopContainer", "Status"]);
+    expect(shown("StopContainer", { rpcs: ["Stop*", "!StopContainer"] })).to.equal(false);
+    expect(shown("StopPodSandbox", { rpcs: ["Stop*", "!StopContainer"] })).to.equal(true);
+    expect(unknownRpcs(["!Stop*", "!Nope"], ["StopPodSandbox"])).to.deep.equal(["!Nope"]);
+  });
+
+  it("know of every RPC whether it changes something", () => {
+    const all = [RuntimeService, ImageService].flatMap(({ methods }) =>
+      methods.map(({ name }) => name),
+    );
+    expect(all.filter((rpc) => shown(rpc, { writes: true })).sort()).to.deep.equal([
+      ...[
+        "CheckpointContainer",
+        "CheckpointPod",
+        "CreateContainer",
+        "PullImage",
+        "RemoveContainer",
+        "RemoveImage",
+      ],
+      ...[
+        "RemovePodSandbox",
+        "ReopenContainerLog",
+        "RestorePod",
+        "RunPodSandbox",
+        "StartContainer",
+      ],
+      ...["StopContainer", "StopPodSandbox", "UpdateContainerResources"],
+      ...["UpdatePodSandboxResources", "UpdateRuntimeConfig"],
+    ]);
   });
 });
 

@@ -72,10 +72,26 @@ describe("the waterfall", () => {
   docker  POST /containers/{id}/stop             |##################|       open
 14:03:22.118 StopContainer [app]                                  after its end:
   docker  POST /containers/{id}/stop         204 |##################|   1 m 30 s
-14:03:22.118 pull ..try.example/a/b:1 downloading 3/7 layers 21.0/48.1 MB 4.00 s
+14:03:22.118 pull registry.example/a/b:1
+                                      downloading 3/7 layers 21.0/48.1 MB 4.00 s
 -- 12 events are missing here: this reader was too slow --
 `.trim(),
     );
+  });
+
+  it("keeps an image's registry and tag, and gives a wide terminal's columns to the bar too", () => {
+    const image = `registry.example/${"path/".repeat(30)}name:tag`;
+    const pull: TraceEvent = {
+      ...{ type: "pull", at: call().at, image, phase: "waiting", ageMs: 1, callers: 1 },
+      ...{ layersDone: 0, layersTotal: 0, downloadedBytes: 0, totalBytes: 0 },
+    };
+    expect(renderEvent(pull, 80)[0]).to.match(/^\S+ pull registry\.example\/.*\.\..*name:tag$/);
+    const bars = [60, 80, 100, 140, 500].map((width) => {
+      const [head = "", line = ""] = renderEvent(call({ steps: [step("docker", "x", {})] }), width);
+      expect(head.length).to.equal(line.length).and.to.equal(Math.min(width, 140));
+      return (/\|(.*)\|/.exec(line)?.[1] ?? "").length;
+    });
+    expect(bars).to.deep.equal([18, 18, 28, 48, 48]);
   });
 
   it("fits into the terminal and steers none, whatever a call is called", () => {

@@ -1,10 +1,13 @@
-import { SecurityProfile_ProfileType, SupplementalGroupsPolicy } from "../gen/runtime/v1/api_pb.js";
+import {
+  SecurityProfile_ProfileType,
+  SupplementalGroupsPolicy,
+} from "../../gen/runtime/v1/api_pb.js";
 import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import type {
   LinuxContainerSecurityContextSchema,
   LinuxSandboxSecurityContextSchema,
-} from "../gen/runtime/v1/api_pb.js";
-import type { Fields } from "./fields.ts";
+} from "../../gen/runtime/v1/api_pb.js";
+import type { Fields, OtherKeys } from "./fields.ts";
 
 type ContainerSecurity = Exclude<
   MessageInitShape<typeof LinuxContainerSecurityContextSchema>,
@@ -16,6 +19,10 @@ type SandboxSecurity = Exclude<MessageInitShape<typeof LinuxSandboxSecurityConte
 export interface PodSecurity {
   sandbox: SandboxSecurity;
   container: ContainerSecurity;
+  fsGroup: number | undefined;
+  sysctls: Record<string, string>;
+  /** A container that would run as root is not started. */
+  nonRoot: boolean;
 }
 
 const unconfined = { profileType: SecurityProfile_ProfileType.Unconfined };
@@ -37,10 +44,24 @@ const maskedPaths = [
 ];
 const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+const securityKeys: OtherKeys = {
+  unsupported: ["procMount", "seLinuxOptions", "windowsOptions"],
+};
+const podSecurityKeys: OtherKeys = {
+  passedOver: { fsGroupChangePolicy: "volumes are new" },
+  unsupported: [...(securityKeys.unsupported ?? []), "seLinuxChangePolicy"],
+};
+
 export function podSecurity(fields: Fields | undefined): PodSecurity {
   const defaults: ContainerSecurity = { seccomp: unconfined };
   if (fields === undefined) {
-    return { sandbox: { seccomp: runtimeDefault }, container: defaults };
+    return {
+      sandbox: { seccomp: runtimeDefault },
+      container: defaults,
+      fsGroup: undefined,
+      sysctls: {},
+      nonRoot: false,
+    };
   }
   const ids = readIds(fields);
   const groups = fields.raw("supplementalGroups");
@@ -49,16 +70,27 @@ export function podSecurity(fields: Fields | undefined): PodSecurity {
     ...(Array.isArray(groups) ? groups.map((group) => BigInt(Number(group))) : []),
     ...(fsGroup === undefined ? [] : [BigInt(fsGroup)]),
   ];
-  const strict = fields.text("supplementalGroupsPolicy", "Merge") === "Strict";
-  const seccomp = readSeccomp(fields) ?? unconfined;
-  fields.ignore("runAsNonRoot", "fsGroupChangePolicy");
-  fields.finish();
+  const strict =
+    fields.choice("supplementalGroupsPolicy", ["Merge", "Strict"], "Merge") === "Strict";
+  const seccomp = readProfile(fields, "seccompProfile") ?? unconfined;
+  const apparmor = readProfile(fields, "appArmorProfile");
+  const sysctls = fields.list("sysctls").map((sysctl): [string, string] => {
+    const pair: [string, string] = [sysctl.text("name"), sysctl.text("value")];
+    sysctl.finish();
+    return pair;
+  });
+  const nonRoot = fields.flag("runAsNonRoot");
+  fields.finish(podSecurityKeys);
   return {
+    fsGroup,
+    sysctls: Object.fromEntries(sysctls),
+    nonRoot,
     sandbox: { ...ids, supplementalGroups, seccomp: runtimeDefault },
     container: {
       ...ids,
       supplementalGroups,
       seccomp,
+      ...(apparmor === undefined ? {} : { apparmor }),
       supplementalGroupsPolicy: strict
         ? SupplementalGroupsPolicy.Strict
         : SupplementalGroupsPolicy.Merge,
@@ -71,7 +103,8 @@ export function containerSecurity(fields: Fields | undefined, pod: PodSecurity):
   if (fields === undefined) return base;
   const capabilities = fields.mapping("capabilities");
   const privileged = fields.flag("privileged");
-  const seccomp = readSeccomp(fields);
+  const seccomp = readProfile(fields, "seccompProfile");
+  const apparmor = readProfile(fields, "appArmorProfile");
   const escalation = fields.raw("allowPrivilegeEscalation");
   const result: ContainerSecurity = {
     ...base,
@@ -80,6 +113,7 @@ export function containerSecurity(fields: Fields | undefined, pod: PodSecurity):
     readonlyRootfs: fields.flag("readOnlyRootFilesystem"),
     noNewPrivs: escalation === false,
     ...(seccomp === undefined ? {} : { seccomp }),
+    ...(apparmor === undefined ? {} : { apparmor }),
     ...(capabilities === undefined
       ? {}
       : {
@@ -91,8 +125,7 @@ export function containerSecurity(fields: Fields | undefined, pod: PodSecurity):
     ...(privileged ? { maskedPaths: [], readonlyPaths: [] } : {}),
   };
   capabilities?.finish();
-  fields.ignore("runAsNonRoot");
-  fields.finish();
+  fields.finish(securityKeys);
   return result;
 }
 
@@ -107,8 +140,11 @@ function readIds(fields: Fields): Pick<ContainerSecurity, "runAsUser" | "runAsGr
   };
 }
 
-function readSeccomp(fields: Fields): ContainerSecurity["seccomp"] | undefined {
-  const profile = fields.mapping("seccompProfile");
+function readProfile(
+  fields: Fields,
+  key: "seccompProfile" | "appArmorProfile",
+): ContainerSecurity["seccomp"] | undefined {
+  const profile = fields.mapping(key);
   if (profile === undefined) return undefined;
   const type = profile.text("type");
   const localhostRef = profile.text("localhostProfile");
