@@ -111,7 +111,12 @@ function endExecsLeft({ owed, endExec, log }: Parts): void {
 }
 
 async function resumeLogs(parts: Parts, containers: readonly ContainerEntry[]): Promise<void> {
-  const targets = await Promise.all(containers.map((entry) => logTargetOf(parts, entry)));
+  const targets = await Promise.all(
+    containers.map(async (entry) => {
+      const target = await logTargetOf(parts, entry);
+      return target && { ...target, running: entry.state.Running || entry.state.Paused };
+    }),
+  );
   await parts.logs.resume(targets.filter((target) => target !== undefined));
 }
 

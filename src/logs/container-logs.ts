@@ -11,6 +11,15 @@ export interface LogTarget {
   format: "cri" | "docker-json";
 }
 
+/** A log that an earlier process may have written to. */
+export interface ResumedLog extends LogTarget {
+  /**
+   * The container runs: without a position it goes on behind the log's last line, and a log that is gone is
+   * made again. That of a container that has exited is not.
+   */
+  running?: boolean;
+}
+
 /** How far the pumps are, for metrics. */
 export interface LogLag {
   /** Containers that are followed now. */
@@ -33,7 +42,7 @@ export interface ContainerLogs {
    * need not exist yet. Throws InvalidArgument for a path that leaves the log directory or meets a
    * symlink.
    */
-  start(target: LogTarget): Promise<void>;
+  start(target: ResumedLog): Promise<void>;
   /**
    * For a container that has exited: everything that Docker wrote is in the CRI file when it
    * resolves with true, which is what the kubelet's termination message needs. False after
@@ -51,10 +60,11 @@ export interface ContainerLogs {
    */
   remove(containerId: string): Promise<void>;
   /**
-   * After a restart: goes on with each target that has a saved position, or a log without one, and drops
-   * the positions of all other containers. One that cannot be resumed is logged and does not stop the rest.
+   * After a restart: goes on with each target that has a saved position or a log, or that runs, and drops the
+   * positions of all other containers. Without a position it goes on behind the log's last line. One that
+   * cannot be resumed is logged, does not stop the rest, and is tried again every 5 s.
    */
-  resume(targets: LogTarget[]): Promise<void>;
+  resume(targets: ResumedLog[]): Promise<void>;
   lag(): LogLag;
   /** Saves the positions and lets go of every file. */
   close(): Promise<void>;

@@ -54,12 +54,28 @@ export function formatTimeNs(timeNs: bigint): string {
   return `${text}.${(timeNs % 1_000_000_000n).toString().padStart(9, "0")}Z`;
 }
 
+const LINE =
+  /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) (stdout|stderr) [FP] /;
+
+/** Time, in nanoseconds since 1970, and stream of a line of a CRI log; undefined for any other text. */
+export function readLine(text: string): { timeNs: bigint; stream: LogStream } | undefined {
+  const match = LINE.exec(text);
+  if (match === null) return undefined;
+  const [, second = "", fraction = "", zone = "", stream] = match;
+  const ms = Date.parse(second + zone);
+  if (Number.isNaN(ms)) return undefined;
+  return {
+    timeNs: BigInt(ms) * 1_000_000n + BigInt(fraction.padEnd(9, "0")),
+    stream: stream === "stderr" ? "stderr" : "stdout",
+  };
+}
+
 const GAP_START = "dockline: ";
 const GAP_END =
   " of this container's output are missing here: Docker rotated them away before they were read";
 
 /** True for a line of `appendGap`. */
-export function isGap(line: Buffer): boolean {
+export function isGap(line: string): boolean {
   return line.includes(` stderr F ${GAP_START}`) && line.includes(GAP_END);
 }
 

@@ -99,19 +99,19 @@ function pathError(action: string, path: LogPath, error: unknown): CriError {
 }
 
 // O_NONBLOCK: a FIFO planted under the name must not park one of the few I/O threads.
-const APPEND =
-  constants.O_RDWR |
-  constants.O_APPEND |
-  constants.O_CREAT |
-  constants.O_NOFOLLOW |
-  constants.O_NONBLOCK;
+const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-/** Opens the CRI log file for appending, 0640, making it and its folders when missing. */
-export async function openLogFile(path: LogPath): Promise<FileHandle> {
-  const folder = await openLogFolder(path);
+/**
+ * Opens the CRI log file for appending, 0640; with `make`, making it and its folders when missing.
+ *
+ * @throws NotFound without `make`; InvalidArgument when it is no regular file
+ */
+export async function openLogFile(path: LogPath, make = true): Promise<FileHandle> {
+  const folder = await openLogFolder(path, make);
   let file: FileHandle | undefined;
   try {
-    file = await open(within(folder, path.name), APPEND, 0o640);
+    const flags = make ? APPEND | constants.O_CREAT : APPEND;
+    file = await open(within(folder, path.name), flags, 0o640);
     const found = await file.stat();
     if (!found.isFile())
       throw invalidArgument(`container log ${JSON.stringify(path.full)} is not a regular file`);

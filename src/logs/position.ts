@@ -34,6 +34,8 @@ export interface Position {
 }
 
 const SUFFIX = ".json";
+/** Of one that is being written, or was by a process that was killed. */
+const HALF_SUFFIX = `${SUFFIX}.tmp`;
 const count = (value: unknown): value is number =>
   typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 const decimal = (value: unknown): value is string =>
@@ -77,10 +79,10 @@ export class PositionStore {
     this.#folder = folder;
   }
 
-  #path(containerId: string): string {
+  #path(containerId: string, suffix = SUFFIX): string {
     if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(containerId))
       throw invalidArgument(`container id ${JSON.stringify(containerId.slice(0, 120))} is not one`);
-    return join(this.#folder, containerId + SUFFIX);
+    return join(this.#folder, containerId + suffix);
   }
 
   /** Undefined when there is none or it cannot be read as one. */
@@ -92,7 +94,7 @@ export class PositionStore {
   /** Old or new content is there at every moment. Calls for one container must not overlap. */
   async save(containerId: string, position: Position): Promise<void> {
     const path = this.#path(containerId);
-    const temporary = `${path}.tmp`;
+    const temporary = this.#path(containerId, HALF_SUFFIX);
     try {
       await writeFile(temporary, JSON.stringify({ v: 1, ...position }), { mode: 0o600 });
       await rename(temporary, path);
@@ -105,11 +107,16 @@ export class PositionStore {
 
   async forget(containerId: string): Promise<void> {
     await this.#removals.remove(this.#path(containerId));
+    await this.#removals.remove(this.#path(containerId, HALF_SUFFIX));
   }
 
-  /** Ids of all containers with a position. */
+  /** Ids of all containers with a position, or half of one. */
   async list(): Promise<string[]> {
     const names = await readdir(this.#folder);
-    return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -5));
+    const ids = names.flatMap((name) => {
+      const suffix = [SUFFIX, HALF_SUFFIX].find((each) => name.endsWith(each));
+      return suffix === undefined ? [] : [name.slice(0, -suffix.length)];
+    });
+    return [...new Set(ids)];
   }
 }

@@ -1,36 +1,21 @@
+import { CriError } from "../errors.ts";
+import type { Logger } from "../log.ts";
 import type { Clock } from "../sys/clock.ts";
 import type { LogTarget } from "./container-logs.ts";
-import { appendGap, LineBuffer } from "./format.ts";
-import { behindLine, endOfLog } from "./last-line.ts";
+import { appendGap, type LineBuffer } from "./format.ts";
 import { resolveLogPath } from "./log-path.ts";
 import { convertLines, type ConvertCounts } from "./parse.ts";
-import type { PositionStore } from "./position.ts";
+import { PlaceSearch } from "./place-search.ts";
+import type { PositionStore, SourcePosition, TargetPosition } from "./position.ts";
 import { SourceChain } from "./source.ts";
 import { CriLogFile } from "./target.ts";
-
-/**
- * Bytes converted between two turns of the event loop: half a millisecond or so. It also bounds a
- * line; Docker's longest is 16 KiB of content, six times that when all of it is escaped.
- */
-const SLICE_BYTES = 256 * 1024;
-/** Slices in one round, so that a reopen waits for little. */
-const ROUND_SLICES = 8;
+import { ROUND_SLICES, type Workspace } from "./workspace.ts";
 
 /**
  * Source bytes after which the position is saved at once. What a killed process had not saved has
  * to be read again and must still be in Docker's few files then.
  */
 const UNSAVED_BYTES = 4 * 1024 * 1024;
-
-/** The buffers that one round works in; shared by all containers, one after the other. */
-export interface Workspace {
-  input: Buffer;
-  output: LineBuffer;
-}
-
-export function createWorkspace(): Workspace {
-  return { input: Buffer.allocUnsafeSlow(SLICE_BYTES), output: new LineBuffer(SLICE_BYTES) };
-}
 
 /** Sums over all containers. */
 export interface PumpCounts extends ConvertCounts {
@@ -52,6 +37,7 @@ export interface Round {
 export class Pump {
   readonly target: LogTarget;
   readonly #clock: Clock;
+  readonly #log: Logger;
   readonly #positions: PositionStore;
   readonly #counts: PumpCounts;
   readonly #file: CriLogFile;
@@ -60,14 +46,16 @@ export class Pump {
   #dirty = false;
   #unsavedBytes = 0;
   #drained = false;
-  /** The log's last line, without a position: until it is met in Docker's files nothing is written. */
-  #sought: Buffer | undefined;
-  positionLost = false;
+  /** Where the log ended when it was last open. */
+  #end: TargetPosition | undefined;
+  /** The position is not known, or not true: until it is found by the log's last lines nothing is written. */
+  #search: PlaceSearch | undefined;
 
   constructor(
     target: LogTarget,
     deps: {
       clock: Clock;
+      log: Logger;
       positions: PositionStore;
       counts: PumpCounts;
       mostUnlinkedBytes: number;
@@ -75,11 +63,16 @@ export class Pump {
   ) {
     this.target = target;
     this.#clock = deps.clock;
+    this.#log = deps.log;
     this.#positions = deps.positions;
     this.#counts = deps.counts;
     this.#mostUnlinkedBytes = deps.mostUnlinkedBytes;
     this.#file = new CriLogFile(resolveLogPath(target.logDirectory, target.logPath));
-    this.#source = new SourceChain(target.sourcePath, null, deps.mostUnlinkedBytes);
+    this.#source = this.#chainFrom(null);
+  }
+
+  #chainFrom(position: SourcePosition | null): SourceChain {
+    return new SourceChain(this.target.sourcePath, position, this.#mostUnlinkedBytes);
   }
 
   /** There is something that the saved position does not know. */
@@ -107,38 +100,55 @@ export class Pump {
   }
 
   /**
-   * Takes up the saved position or begins anew. With `mustHavePosition` it goes on behind the log's last
-   * line where there is no position, and is false where there is no log either.
+   * Takes up the saved position or begins anew; with `resumes`, behind the log's last line. Where there is no
+   * log either, it makes one for a container that runs and is false for any other.
    */
-  async open(options: { mustHavePosition: boolean }): Promise<boolean> {
+  async open(options: { resumes: boolean; running: boolean }): Promise<boolean> {
     const saved = await this.#positions.load(this.target.containerId);
-    if (saved === undefined && options.mustHavePosition) return await this.#openLost();
-    this.#source = new SourceChain(
-      this.target.sourcePath,
-      saved?.source ?? null,
-      this.#mostUnlinkedBytes,
-    );
+    if (saved === undefined && options.resumes) return await this.#openLost(options.running);
+    this.#source = this.#chainFrom(saved?.source ?? null);
+    this.#end = saved?.target;
     this.#drained = saved?.drained ?? false;
     if (this.#drained) return true;
-    await this.#file.open(saved?.target);
-    await this.save();
+    await this.#openFile();
+    if (options.resumes) await this.#saveOrStayDirty();
+    else await this.save();
     return true;
   }
 
-  async #openLost(): Promise<boolean> {
-    const { logDirectory, logPath } = this.target;
-    const end = await endOfLog(resolveLogPath(logDirectory, logPath));
-    if (end === undefined) return false;
-    this.positionLost = true;
-    this.#sought = end.line;
-    await this.#file.open(end.target);
+  async #openFile(): Promise<void> {
+    if (await this.#file.open(this.#end)) return;
+    if (await this.#searchByLines()) this.#source = this.#chainFrom(null);
+  }
+
+  async #openLost(running: boolean): Promise<boolean> {
+    try {
+      await this.#file.open(undefined, { make: running });
+    } catch (error) {
+      const isNone = error instanceof CriError && /^(NotFound|InvalidArgument)$/.test(error.kind);
+      if (isNone && !running) return false;
+      throw error;
+    }
+    await this.#searchByLines();
+    return true;
+  }
+
+  /** False where the log has no line at all: the position stays what it is. */
+  async #searchByLines(): Promise<boolean> {
+    const lines = await this.#file.lastLines();
+    this.#log.warn(
+      { container: this.target.containerId },
+      "the position in a container log is lost: going on with the lines that the log does not have yet",
+    );
+    if (!lines.some((line) => !line.isGap)) return false;
+    this.#search = new PlaceSearch(this.#chainFrom(null), lines, this.#source.missing);
     return true;
   }
 
   /** After `drained` a further start of following. */
   async wake(): Promise<void> {
     this.#drained = false;
-    if (!this.#file.isOpen) await this.#file.open();
+    if (!this.#file.isOpen) await this.#openFile();
   }
 
   /**
@@ -146,11 +156,17 @@ export class Pump {
    * where it was, and the round can be tried again.
    */
   async round(space: Workspace): Promise<Round> {
-    if (this.#sought !== undefined) return await this.#seek(space, this.#sought);
+    if (this.#search !== undefined) return await this.#findPlace(space, this.#search);
     if (this.#unsavedBytes >= UNSAVED_BYTES) await this.#saveOrStayDirty();
     let bytes = 0;
     const known = this.#source.hasFiles;
     const rotated = await this.#source.discover();
+    if (this.#source.isLost) {
+      await this.#file.goToLastLine();
+      const searches = await this.#searchByLines();
+      this.#source.lossSeen();
+      if (searches) return { bytes: 0, atEnd: false, rotated };
+    }
     if (!known && this.#source.hasFiles) {
       // From now on a rotation that this process does not live to see leaves a trace.
       await this.#saveOrStayDirty();
@@ -186,42 +202,22 @@ export class Pump {
     return { bytes, atEnd: false, rotated };
   }
 
-  /** A round through what the log has already. */
-  async #seek(space: Workspace, sought: Buffer): Promise<Round> {
+  /** A round through what the log has already. Docker's files are held meanwhile, to go on in them. */
+  async #findPlace(space: Workspace, search: PlaceSearch): Promise<Round> {
     const rotated = await this.#source.discover();
-    let bytes = 0;
-    for (let slice = 0; slice < ROUND_SLICES && this.#sought !== undefined; slice += 1) {
-      const complete = this.#source.headIsComplete;
-      const count = await this.#source.read(space.input);
-      const given = space.input.subarray(0, count);
-      space.output.clear();
-      let done = convertLines(given, space.output, { unreadable: 0 });
-      if (done === 0 && count > 0 && (complete || count === space.input.length)) done = count;
-      const behind = behindLine(space.output.view(), sought);
-      if (behind !== undefined) await this.#write(space.output.view().subarray(behind));
-      this.#source.advance(done, given);
-      bytes += done;
-      if (behind !== undefined) this.#sought = undefined;
-      else if (complete && done === 0) await this.#source.shift();
-      else if (!complete && count < space.input.length) await this.#beginBehindGap(space.output);
-    }
-    if (this.#sought === undefined) this.#dirty = true;
+    const { bytes, place } = await search.round(space);
+    if (place === undefined) return { bytes, atEnd: !this.#source.hasFiles, rotated };
+    await this.#source.goTo(place.source);
+    this.#search = undefined;
+    await search.close();
+    await this.#saveOrStayDirty();
     return { bytes, atEnd: false, rotated };
-  }
-
-  /** Docker has rotated the log's last line away: all that is there came later. */
-  async #beginBehindGap(output: LineBuffer): Promise<void> {
-    output.clear();
-    appendGap(output, this.#clock.nowNs(), 0);
-    await this.#write(output.view());
-    await this.#source.close();
-    this.#source = new SourceChain(this.target.sourcePath, null, this.#mostUnlinkedBytes);
-    this.#sought = undefined;
   }
 
   /** Saves the position, together with what is in the CRI file at this moment. */
   async save(): Promise<void> {
-    if (this.#sought !== undefined) return;
+    const isKnown = this.#search === undefined && !this.#source.isLost;
+    if (!isKnown && !this.#drained) return;
     await this.#positions.save(this.target.containerId, {
       source: this.#source.position(),
       target: this.#file.position(),
@@ -236,7 +232,13 @@ export class Pump {
     await this.#file.settle();
     this.#drained = true;
     await this.#saveOrStayDirty();
+    await this.#search?.close();
     await this.#source.close();
+    await this.#closeFile();
+  }
+
+  async #closeFile(): Promise<void> {
+    this.#end = this.#file.position();
     await this.#file.close();
   }
 
@@ -248,13 +250,14 @@ export class Pump {
     if (this.#file.isOpen) await this.#saveOrStayDirty();
     await this.#file.reopen();
     await this.#saveOrStayDirty();
-    if (this.#drained) await this.#file.close();
+    if (this.#drained) await this.#closeFile();
   }
 
   async close(): Promise<void> {
     try {
       if (this.#dirty) await this.save();
     } finally {
+      await this.#search?.close();
       await this.#source.close();
       await this.#file.close();
     }

@@ -3,10 +3,11 @@ import { CriError, errorText, notFound } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Clock } from "../sys/clock.ts";
 import { ensurePrivateFolder } from "../sys/fs.ts";
-import type { ContainerLogs, LogLag, LogTarget } from "./container-logs.ts";
+import type { ContainerLogs, LogLag, LogTarget, ResumedLog } from "./container-logs.ts";
 import { Follower } from "./follower.ts";
 import { makeLogLink, removeLogLink } from "./link.ts";
 import { resolveLogPath } from "./log-path.ts";
+import { OwedResumes } from "./owed-resumes.ts";
 import { PositionStore } from "./position.ts";
 import { Pump, type PumpCounts } from "./pump.ts";
 import { Schedule } from "./schedule.ts";
@@ -39,6 +40,7 @@ class Pumps implements ContainerLogs {
   readonly #schedule: Schedule;
   readonly #followers = new Map<string, Follower>();
   readonly #links = new Map<string, LogTarget>();
+  readonly #owed: OwedResumes;
   readonly #counts: PumpCounts = { pumpedBytes: 0n, lostBytes: 0n, unreadable: 0 };
   readonly #resumed: Promise<void>;
   #allResumed: () => void = () => undefined;
@@ -53,6 +55,7 @@ class Pumps implements ContainerLogs {
     this.#log = deps.log;
     this.#folder = join(deps.stateDir, "logs");
     this.#positions = new PositionStore(this.#folder);
+    this.#owed = new OwedResumes(deps.clock, (target) => this.#resumeOwed(target));
     this.#schedule = new Schedule({
       clock: deps.clock,
       log: deps.log,
@@ -60,52 +63,49 @@ class Pumps implements ContainerLogs {
     });
   }
 
-  async start(target: LogTarget): Promise<void> {
-    await this.#begin(target, { mustHavePosition: false });
+  async start(target: ResumedLog): Promise<void> {
+    await this.#makeFolder();
+    await this.#schedule.exclusive(target.containerId, async () => {
+      await this.#begin(target, { resumes: target.running === true, starts: true });
+      this.#owed.forget(target.containerId);
+    });
   }
 
-  async #begin(target: LogTarget, options: { mustHavePosition: boolean }): Promise<boolean> {
-    await this.#makeFolder();
-    return this.#schedule.exclusive(target.containerId, async () => {
-      if (target.format === "docker-json") {
-        await this.#link(target);
-        return true;
-      }
-      const present = this.#followers.get(target.containerId);
-      if (present !== undefined) {
-        if (!options.mustHavePosition) await present.pump.wake();
-        this.#schedule.notify(present);
-        return true;
-      }
-      const pump = new Pump(target, {
-        clock: this.#clock,
-        positions: this.#positions,
-        counts: this.#counts,
-        mostUnlinkedBytes: MOST_UNLINKED_BYTES,
-      });
-      try {
-        if (!(await pump.open(options))) return false;
-        if (pump.positionLost) {
-          this.#log.warn(
-            { container: target.containerId },
-            "the position in a container log is lost: going on behind its last line",
-          );
-        }
-        if (pump.drained && !options.mustHavePosition) await pump.wake();
-      } catch (error) {
-        await pump.close().catch(() => undefined);
-        throw error;
-      }
-      const follower = new Follower(pump, (one) => {
-        this.#schedule.notify(one);
-      });
-      this.#followers.set(target.containerId, follower);
-      if (!pump.drained) {
-        follower.watch.turnOn();
-        this.#schedule.notify(follower);
-      }
-      return true;
+  /** To be called under the container's lock. */
+  async #begin(target: ResumedLog, options: { resumes: boolean; starts: boolean }): Promise<void> {
+    if (target.format === "docker-json") {
+      await this.#link(target);
+      return;
+    }
+    const present = this.#followers.get(target.containerId);
+    if (present !== undefined) {
+      if (options.starts) await present.pump.wake();
+      this.#schedule.notify(present);
+      return;
+    }
+    const pump = new Pump(target, {
+      clock: this.#clock,
+      log: this.#log,
+      positions: this.#positions,
+      counts: this.#counts,
+      mostUnlinkedBytes: MOST_UNLINKED_BYTES,
     });
+    try {
+      const { resumes } = options;
+      if (!(await pump.open({ resumes, running: target.running === true }))) return;
+      if (pump.drained && options.starts) await pump.wake();
+    } catch (error) {
+      await pump.close().catch(() => undefined);
+      throw error;
+    }
+    const follower = new Follower(pump, (one) => {
+      this.#schedule.notify(one);
+    });
+    this.#followers.set(target.containerId, follower);
+    if (!pump.drained) {
+      follower.watch.turnOn();
+      this.#schedule.notify(follower);
+    }
   }
 
   async #makeFolder(): Promise<void> {
@@ -132,6 +132,7 @@ class Pumps implements ContainerLogs {
   async drain(containerId: string, timeoutMs: number): Promise<boolean> {
     return this.#within(timeoutMs, async () => {
       if (!this.#followers.has(containerId)) await this.#resumed;
+      if (!(await this.#owed.settle(containerId, timeoutMs))) return false;
       const follower = this.#followers.get(containerId);
       return follower === undefined || this.#drainAll(follower, timeoutMs);
     });
@@ -187,6 +188,7 @@ class Pumps implements ContainerLogs {
 
   async reopen(containerId: string): Promise<void> {
     await this.#untilKnown(containerId);
+    await this.#owed.try(containerId);
     await this.#schedule.exclusive(containerId, async () => {
       const link = this.#links.get(containerId);
       const follower = this.#followers.get(containerId);
@@ -200,6 +202,7 @@ class Pumps implements ContainerLogs {
   async remove(containerId: string): Promise<void> {
     await this.#untilKnown(containerId);
     await this.#schedule.exclusive(containerId, async () => {
+      this.#owed.forget(containerId);
       const link = this.#links.get(containerId);
       if (link !== undefined) {
         await removeLogLink(resolveLogPath(link.logDirectory, link.logPath), link.sourcePath);
@@ -220,22 +223,41 @@ class Pumps implements ContainerLogs {
     await this.#schedule.onFile(follower, () => follower.pump.close());
   }
 
-  async resume(targets: LogTarget[]): Promise<void> {
+  async resume(targets: ResumedLog[]): Promise<void> {
     await this.#makeFolder();
     const known = new Set(targets.map((target) => target.containerId));
-    for (const containerId of await this.#positions.list())
-      if (!known.has(containerId)) await this.#positions.forget(containerId);
-    for (const target of targets) {
-      try {
-        await this.#begin(target, { mustHavePosition: true });
-      } catch (error) {
-        this.#log.error(
-          { container: target.containerId, error: errorText(error) },
-          "container log can not be resumed",
-        );
-      }
+    for (const containerId of await this.#positions.list()) {
+      // One that has been started since the targets were looked for is none that is gone.
+      await this.#schedule.exclusive(containerId, async () => {
+        const isGone = !known.has(containerId) && !this.#followers.has(containerId);
+        if (isGone) await this.#positions.forget(containerId);
+      });
     }
+    for (const target of targets)
+      await this.#schedule.exclusive(target.containerId, () => this.#resumeOrOwe(target));
     this.#allResumed();
+  }
+
+  async #resumeOrOwe(target: ResumedLog): Promise<void> {
+    try {
+      await this.#begin(target, { resumes: true, starts: false });
+    } catch (error) {
+      this.#owed.add(target);
+      this.#log.error(
+        { container: target.containerId, error: errorText(error) },
+        "container log can not be resumed, will be tried again",
+      );
+    }
+  }
+
+  async #resumeOwed(target: ResumedLog): Promise<void> {
+    const { containerId } = target;
+    await this.#schedule.exclusive(containerId, async () => {
+      if (!this.#owed.has(containerId)) return;
+      await this.#begin(target, { resumes: true, starts: false });
+      this.#owed.forget(containerId);
+      this.#log.info({ container: containerId }, "container log resumed");
+    });
   }
 
   lag(): LogLag {
@@ -254,6 +276,7 @@ class Pumps implements ContainerLogs {
   }
 
   async close(): Promise<void> {
+    await this.#owed.close();
     await this.#schedule.close();
     for (const follower of [...this.#followers.values()]) {
       const { containerId } = follower.pump.target;

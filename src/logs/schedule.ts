@@ -4,7 +4,8 @@ import type { Clock } from "../sys/clock.ts";
 import { KeyedMutex, Semaphore } from "../sys/mutex.ts";
 import type { Follower } from "./follower.ts";
 import { LogLanes, type Lane } from "./lanes.ts";
-import { createWorkspace, type Round, type Workspace } from "./pump.ts";
+import type { Round } from "./pump.ts";
+import { createWorkspace, type Workspace } from "./workspace.ts";
 
 /** Looks at a container that prints are this far apart, so that lines come in batches. */
 const TICK_MS = 20;

@@ -1,7 +1,12 @@
-import { constants, type BigIntStats } from "node:fs";
-import { open, stat, type FileHandle } from "node:fs/promises";
-import { isErrno } from "../sys/fs.ts";
 import type { SourcePosition } from "./position.ts";
+import {
+  closeAll,
+  isAt,
+  leastRotated,
+  openSource,
+  statIfExists,
+  type SourceFile,
+} from "./source-file.ts";
 
 /** Bytes before the offset that are kept to recognise a file: they hold the last entry's time. */
 const MARK_BYTES = 64;
@@ -11,61 +16,7 @@ const MOST_NAMES = 1000;
 const SCAN_TRIES = 5;
 const SCAN_PAUSE_MS = 2;
 
-/** One of Docker's files for a container, held open so that rotation cannot take it away. */
-interface SourceFile {
-  handle: FileHandle;
-  ino: bigint;
-  /** When it was made, nanoseconds; 0 on file systems that do not say. */
-  bornNs: bigint;
-  offset: number;
-  size: number;
-  mark: Buffer;
-  /** Bytes at least that are missing before this file; undefined when none are. */
-  missing: number | undefined;
-}
-
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function statIfExists(path: string): Promise<BigIntStats | undefined> {
-  try {
-    return await stat(path, { bigint: true });
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
-    throw error;
-  }
-}
-
-async function openSource(path: string): Promise<SourceFile | undefined> {
-  let handle: FileHandle;
-  try {
-    handle = await open(
-      path,
-      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOATIME,
-    );
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
-    throw error;
-  }
-  try {
-    const { ino, size, birthtimeNs } = await handle.stat({ bigint: true });
-    return {
-      handle,
-      ino,
-      bornNs: birthtimeNs,
-      offset: 0,
-      size: Number(size),
-      mark: Buffer.alloc(0),
-      missing: undefined,
-    };
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
-}
-
-async function closeAll(files: SourceFile[]): Promise<void> {
-  for (const file of files) await file.handle.close();
-}
 
 /**
  * The files `path`, `path.1`, `path.2`, … in the order they were written: the one being read first,
@@ -78,6 +29,7 @@ export class SourceChain {
   #files: SourceFile[] = [];
   /** Position to find again as soon as there are files. */
   #wanted: SourcePosition | null;
+  #isLost = false;
 
   constructor(path: string, wanted: SourcePosition | null, mostUnlinkedBytes: number) {
     this.#path = path;
@@ -92,6 +44,11 @@ export class SourceChain {
 
   get hasFiles(): boolean {
     return this.#files.length > 0;
+  }
+
+  /** The wanted position is in none of Docker's files: what comes next is the oldest that there is. */
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   /** Bytes known to be unread. */
@@ -110,10 +67,13 @@ export class SourceChain {
     if (head !== undefined) head.missing = undefined;
   }
 
-  position(): SourcePosition | null {
+  /** Where the next byte is read; with `count`, where that is once so much of what `read` gave is dealt with. */
+  position(count = 0, given: Buffer = Buffer.alloc(0)): SourcePosition | null {
     const head = this.#files[0];
     if (head === undefined) return this.#wanted;
-    const { ino, bornNs, offset, size, mark, missing } = head;
+    const { ino, bornNs, size, missing } = head;
+    const offset = head.offset + count;
+    const mark = count === 0 ? head.mark : markOf(given, count);
     return {
       ino: String(ino),
       ...(bornNs === 0n ? {} : { born: String(bornNs) }),
@@ -122,6 +82,21 @@ export class SourceChain {
       mark: mark.toString("base64"),
       ...(missing === undefined ? {} : { missing }),
     };
+  }
+
+  /**
+   * Goes on at a position in the files that are held: none of them can have been rotated away since it was
+   * found. Where it is in none of them, at the oldest, with what is missing.
+   */
+  async goTo(position: SourcePosition | null): Promise<void> {
+    this.#wanted = position;
+    await this.#goToWanted();
+    this.#isLost = false;
+  }
+
+  /** The loss is dealt with. */
+  lossSeen(): void {
+    this.#isLost = false;
   }
 
   /** Takes hold of files that Docker made since, before each round; true when there were any. */
@@ -134,7 +109,15 @@ export class SourceChain {
     }
     const { files, joined } = await this.#openNewer(last?.ino);
     if (last === undefined) {
-      this.#files = await this.#from(files);
+      this.#files = files;
+      try {
+        await this.#goToWanted();
+      } catch (error) {
+        // Held without a position they would be read from their beginning.
+        this.#files = [];
+        await closeAll(files);
+        throw error;
+      }
       return false;
     }
     const first = files[0];
@@ -160,7 +143,7 @@ export class SourceChain {
     const head = this.#files[0];
     if (head === undefined || count === 0) return;
     head.offset += count;
-    head.mark = Buffer.from(given.subarray(Math.max(0, count - MARK_BYTES), count));
+    head.mark = markOf(given, count);
   }
 
   /** Done with the file being read; the next one takes its place. */
@@ -222,28 +205,27 @@ export class SourceChain {
     }
   }
 
-  /** Of all files, those from the wanted position on; the rest is closed. */
-  async #from(files: SourceFile[]): Promise<SourceFile[]> {
+  /** Of all files, those from the wanted position on are kept; the rest is closed. */
+  async #goToWanted(): Promise<void> {
     const wanted = this.#wanted;
-    if (wanted === null || files.length === 0) return files;
+    const first = this.#files[0];
+    if (wanted === null || first === undefined) return;
     let index = 0;
-    for (; index < files.length; index += 1) {
-      const file = files[index];
-      if (file !== undefined && (await isAt(file, wanted))) break;
+    for (const file of this.#files) {
+      if (await isAt(file, wanted)) break;
+      index += 1;
     }
-    const head = files[index];
+    const head = this.#files[index];
+    this.#isLost = head === undefined;
     if (head === undefined) {
-      const first = files[0];
-      if (first !== undefined)
-        first.missing =
-          Math.max(wanted.size, leastRotated(files)) - wanted.offset + (wanted.missing ?? 0);
-      return files;
+      first.missing =
+        Math.max(wanted.size, leastRotated(this.#files)) - wanted.offset + (wanted.missing ?? 0);
+      return;
     }
     head.offset = wanted.offset;
     head.mark = Buffer.from(wanted.mark, "base64");
     head.missing = wanted.missing;
-    await closeAll(files.splice(0, index));
-    return files;
+    await closeAll(this.#files.splice(0, index));
   }
 
   /**
@@ -274,19 +256,6 @@ export class SourceChain {
   }
 }
 
-/** Size of the smallest file that was rotated; 0 when none was. */
-function leastRotated(files: SourceFile[]): number {
-  const rotated = files.slice(0, -1).map((file) => file.size);
-  return rotated.length === 0 ? 0 : Math.min(...rotated);
-}
-
-async function isAt(file: SourceFile, wanted: SourcePosition): Promise<boolean> {
-  if (String(file.ino) !== wanted.ino || file.size < wanted.offset) return false;
-  const { born = "0" } = wanted;
-  if (born !== "0" && file.bornNs !== 0n && born !== String(file.bornNs)) return false;
-  const mark = Buffer.from(wanted.mark, "base64");
-  if (mark.length > wanted.offset) return false;
-  const found = Buffer.alloc(mark.length);
-  const { bytesRead } = await file.handle.read(found, 0, found.length, wanted.offset - mark.length);
-  return bytesRead === mark.length && found.equals(mark);
+function markOf(given: Buffer, count: number): Buffer {
+  return Buffer.from(given.subarray(Math.max(0, count - MARK_BYTES), count));
 }

@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { open, readdir } from "node:fs/promises";
 import { isErrno } from "../sys/fs.ts";
 import { openLogFile, openLogFolder, within, type LogPath } from "./log-path.ts";
+import { endOfLines, lastLines, lastRotatedLines, type WrittenLine } from "./log-lines.ts";
 import type { TargetPosition } from "./position.ts";
 
 /** The CRI log file, appended to in whole batches. */
@@ -15,8 +16,8 @@ export class CriLogFile {
   #length = 0;
   /** Bytes after it that a process wrote which was killed before it noted them: they come once more. */
   #ahead = 0;
-  /** A batch was written in part and has to be cut off before the next. */
-  #torn = false;
+  /** Bytes of a batch that was written in part and has to be cut off before the next; undefined: none was. */
+  #torn: number | undefined;
 
   constructor(path: LogPath) {
     this.#path = path;
@@ -36,29 +37,52 @@ export class CriLogFile {
   }
 
   /**
-   * Opens the file at the path. With the position of an earlier process, what that one wrote after
-   * saving it is expected again, so that whoever reads the log sees no line twice; where the kubelet had
-   * renamed the file, it is cut off.
+   * Opens the file at the path; with `make`, makes it when it is missing. With the position of an earlier
+   * process, what that one wrote after saving it is expected again, so that whoever reads the log sees no line
+   * twice; where the kubelet had renamed the file, it is cut off. False when the log has not what that position
+   * says, as after a power cut: only its lines tell then where it ends.
+   *
+   * @throws NotFound without `make`
    */
-  async open(saved?: TargetPosition): Promise<void> {
-    const file = await openLogFile(this.#path);
+  async open(
+    saved?: TargetPosition,
+    options: { make: boolean } = { make: true },
+  ): Promise<boolean> {
+    const file = await openLogFile(this.#path, options.make);
     try {
       const found = await file.stat({ bigint: true });
+      const size = Number(found.size);
       this.#ino = found.ino;
       this.#device = found.dev;
-      this.#length = Number(found.size);
-      this.#ahead = 0;
-      if (saved !== undefined && String(found.ino) !== saved.ino) await this.#cutRenamed(saved);
-      else if (saved !== undefined && this.#length > saved.length) {
-        this.#ahead = this.#length - saved.length;
-        this.#length = saved.length;
-      }
-      this.#torn = false;
+      this.#torn = undefined;
+      const isSame = String(found.ino) === saved?.ino;
+      const hasAll = isSame && size >= saved.length && (await endsLine(file, saved.length));
+      this.#length = hasAll ? saved.length : await endOfLines(file, size);
+      this.#ahead = size - this.#length;
+      if (saved !== undefined && !isSame && size === 0) await this.#cutRenamed(saved);
       this.#file = file;
+      // One that somebody emptied, to make room, is not to get its old lines again.
+      return saved === undefined || hasAll || size === 0;
     } catch (error) {
       await file.close();
       throw error;
     }
+  }
+
+  /** From now on what is written comes behind the last whole line, whatever was noted. */
+  async goToLastLine(): Promise<void> {
+    if (this.#file === undefined) return;
+    const { size } = await this.#file.stat();
+    this.#length = await endOfLines(this.#file, size);
+    this.#ahead = size - this.#length;
+  }
+
+  /** The last lines of what is written; where the kubelet has just renamed the full log, of that one. */
+  async lastLines(): Promise<WrittenLine[]> {
+    if (this.#file === undefined) return [];
+    const lines = await lastLines(this.#file, this.#length);
+    if (lines.some((line) => !line.isGap)) return lines;
+    return [...(await lastRotatedLines(this.#path)), ...lines];
   }
 
   /** All of `bytes` or, when it throws, nothing that a later append would leave in the file. */
@@ -67,12 +91,12 @@ export class CriLogFile {
     if (file === undefined) throw new Error("container log is closed");
     await this.#repair(file);
     const there = await this.#alreadyThere(file, bytes);
-    this.#torn = there < bytes.length;
     for (let done = there; done < bytes.length;) {
+      this.#torn = done - there;
       const { bytesWritten } = await file.write(bytes, done, bytes.length - done, null);
       done += bytesWritten;
     }
-    this.#torn = false;
+    this.#torn = undefined;
     this.#length += bytes.length;
     this.#ahead -= there;
   }
@@ -126,10 +150,19 @@ export class CriLogFile {
 
   /** Cuts off the part of a batch that was written before the disk was full. */
   async #repair(file: FileHandle): Promise<void> {
-    if (!this.#torn) return;
+    const torn = this.#torn;
+    if (torn === undefined) return;
     const whole = this.#length + this.#ahead;
-    if ((await file.stat()).size > whole) await file.truncate(whole);
-    this.#torn = false;
+    const { size } = await file.stat();
+    // Shorter where somebody emptied the log since it was opened: then it is what was there before the batch.
+    const isEmptied = size < whole + torn;
+    const cut = isEmptied ? Math.max(0, size - torn) : whole;
+    if (size > cut) await file.truncate(cut);
+    if (isEmptied) {
+      this.#length = cut;
+      this.#ahead = 0;
+    }
+    this.#torn = undefined;
   }
 
   /** The kubelet renames a full log to `<name>.<time>` before it asks for the reopening. */
@@ -163,4 +196,11 @@ async function cutIfSame(path: string, saved: TargetPosition): Promise<boolean> 
   } finally {
     await file.close();
   }
+}
+
+async function endsLine(file: FileHandle, length: number): Promise<boolean> {
+  if (length === 0) return true;
+  const last = Buffer.alloc(1);
+  await file.read(last, 0, 1, length - 1);
+  return last[0] === 0x0a;
 }

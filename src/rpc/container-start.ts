@@ -121,7 +121,7 @@ async function start(
   // Before the start: a container that dies at once is still read from its first line.
   if (target !== undefined) {
     await deps.hostPaths.mustAnswer(target.logDirectory, "start: log_directory");
-    await deps.logs.start(target);
+    await deps.logs.start({ ...target, running: container.state.Running });
   }
   failpoint("start.after-log");
   await relabelVolumes(deps, container);

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { logPathOf, logText, readCriLog, until, withContainer } from "../support/containers.ts";
@@ -60,6 +60,36 @@ describe("container logs over restarts and rotation", () => {
       });
     });
   }
+
+  for (const [what, lose] of [
+    ["Dockline's positions", () => undefined],
+    ["positions and log", (path: string) => renameSync(path, `${path}.20260102-030405`)],
+    [
+      "positions, and the end of the log",
+      (path: string) => {
+        const log = readFileSync(path);
+        writeFileSync(path, log.fill(0, log.length - 700));
+      },
+    ],
+  ] as const)
+    it(`lose and repeat nothing when ${what} are gone after a kill`, async () => {
+      const one = containerConfig("i=0; while :; do i=$((i+1)); echo $i; usleep 300; done");
+      await withContainer(node, pod, one, async (containerId) => {
+        const path = logPathOf(pod, one);
+        await until("it logs", () => logLines(path) > 300);
+        await node.kill();
+        rmSync(join(node.stateDir, "logs"), { recursive: true });
+        lose(path);
+        await node.start();
+        await until("it logs on", () => existsSync(path) && logLines(path) > 600);
+        await node.runtime.reopenContainerLog({ containerId });
+        await node.runtime.stopContainer({ containerId, timeout: 0n });
+        await untilExited(node, containerId);
+        const rotated = `${path}.20260102-030405`;
+        const before = existsSync(rotated) ? logText(readCriLog(rotated)) : "";
+        expect(expectCounted(before + logText(readCriLog(path)))).to.be.greaterThan(600);
+      });
+    });
 
   it("are brought up to date when the container ended while Dockline was away", async () => {
     const one = containerConfig("sleep 1; seq 1 20000; exit 4");

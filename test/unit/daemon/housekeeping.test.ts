@@ -89,4 +89,51 @@ describe("housekeeping", () => {
     house.stop();
     expect(did).to.deep.equal(["settled", "found", "settled"]);
   });
+
+  it("says which of the logs that it goes on with are of containers that run", async () => {
+    const resumed: unknown[] = [];
+    const container = (id: string, state: object): object => ({
+      id,
+      state: { Running: false, Paused: false, ...state },
+      identity: { kind: "container", logPath: `/pods/p/${id}/0.log`, extra: {} },
+    });
+    const parts = {
+      clock: { monotonicMs: () => 0 },
+      log: silentLogger,
+      index: {
+        health: { synced: true, engineReady: true },
+        counters: { resyncs: 0 },
+        containers: () =>
+          Promise.resolve([
+            container("runs", { Running: true }),
+            container("paused", { Paused: true }),
+            container("ended", {}),
+          ]),
+        sandboxes: () => Promise.resolve([]),
+        peek: () => undefined,
+        onChange: () => () => undefined,
+      },
+      views: isNoTrouble,
+      info: { stale: false },
+      logChoice: { format: "cri", sourcePath: (id: string) => Promise.resolve(`/docker/${id}`) },
+      logs: {
+        resume: (targets: { containerId: string; running: boolean }[]) => {
+          resumed.push(...targets.map(({ containerId, running }) => [containerId, running]));
+          return new Promise(() => undefined);
+        },
+      },
+      owed: { execsLeft: [], limits: new Map() },
+      owedLimits: { foundRunning: () => undefined },
+      sandboxes: { settle: () => Promise.resolve() },
+    };
+    const house = keepHouse(parts as never);
+    tick();
+    for (let round = 0; round < 20; round += 1) await turn();
+    house.stop();
+    expect(resumed).to.deep.equal([
+      ["runs", true],
+      ["paused", true],
+      ["ended", false],
+    ]);
+  });
 });

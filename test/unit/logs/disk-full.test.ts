@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { JsonFileWriter } from "./json-file-writer.ts";
-import { contents, ID, makeNode, type Node } from "./setup.ts";
+import { contents, ID, makeNode, until, type Node } from "./setup.ts";
 
 describe("container logs on a full disk", () => {
   let node: Node;
@@ -41,6 +41,29 @@ describe("container logs on a full disk", () => {
       Array.from({ length: count }, (_, i) => i),
     );
     expect(logs.lag().pumpedBytes).to.equal(BigInt(statSync(node.logFile).size));
+    writer.close();
+  });
+
+  it("have no torn line when somebody empties them to make room, and the disk is full again", async () => {
+    const writer = new JsonFileWriter(node.target.sourcePath, { maxSize: 1 << 24, maxFiles: 4 });
+    const ballast = join(disk, "ballast");
+    writeFileSync(ballast, Buffer.alloc(200_000));
+    const logs = node.make();
+    await logs.start(node.target);
+    const line = (i: number): string => `${String(i)} ${"w".repeat(61)}`;
+    const print = async (from: number, to: number): Promise<void> => {
+      for (let i = from; i < to; i += 1) writer.line(line(i));
+      expect(await logs.drain(ID, 400)).to.equal(false);
+    };
+    for (let i = 0; i < 300; i += 1) writer.line(line(i));
+    await until("the first lines", () => contents(node.logFile).length === 300);
+    await print(300, 1200);
+    truncateSync(node.logFile, 0);
+    await print(1200, 2000);
+    rmSync(ballast);
+    expect(await logs.drain(ID, 10_000)).to.equal(true);
+    const got = contents(node.logFile);
+    expect(got).to.deep.equal(got.map((_, at) => line(2000 - got.length + at)));
     writer.close();
   });
 });

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { renameSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { JsonFileWriter } from "./json-file-writer.ts";
@@ -31,41 +31,48 @@ describe("container logs after kill -9", () => {
     await node.cleanUp();
   });
 
-  it("hold every line once, wherever the pump was killed", async function () {
-    this.timeout(30_000);
-    const writer = new JsonFileWriter(node.target.sourcePath, { maxSize: 3_000_000, maxFiles: 4 });
-    let written = 0;
-    let writing = true;
-    const padding = "z".repeat(120);
-    const work = (async () => {
-      while (writing) {
-        for (let i = 0; i < 20; i += 1) writer.line(`${String(written++)} ${padding}`);
-        await pause(3);
-      }
-    })();
-    const rotated: string[] = [];
-    try {
-      for (let round = 0; round < 6; round += 1) {
-        await pumpAndKill(node, Math.random() * 200 + (round === 3 ? 1100 : 0));
-        if (round === 4) {
-          // The kubelet's rename was the last that happened; its reopen found nobody.
-          renameSync(node.logFile, `${node.logFile}.20260102`);
-          rotated.push(`${node.logFile}.20260102`);
+  for (const losesState of [false, true])
+    it(`hold every line once, wherever the pump was killed${losesState ? ", without its state too" : ""}`, async function () {
+      this.timeout(30_000);
+      const writer = new JsonFileWriter(node.target.sourcePath, {
+        maxSize: 3_000_000,
+        maxFiles: 4,
+      });
+      let written = 0;
+      let writing = true;
+      const padding = "z".repeat(120);
+      const work = (async () => {
+        while (writing) {
+          for (let i = 0; i < 20; i += 1) writer.line(`${String(written++)} ${padding}`);
+          await pause(3);
         }
+      })();
+      const rotated: string[] = [];
+      try {
+        for (let round = 0; round < 6; round += 1) {
+          await pumpAndKill(node, Math.random() * 200 + (round === 3 ? 1100 : 0));
+          if (round === 4) {
+            // The kubelet's rename was the last that happened; its reopen found nobody.
+            const name = `${node.logFile}.20260102-030405`;
+            renameSync(node.logFile, name);
+            rotated.push(name);
+          }
+          if (losesState && (round === 2 || round === 4))
+            rmSync(node.stateDir, { recursive: true });
+        }
+      } finally {
+        writing = false;
+        await work;
       }
-    } finally {
-      writing = false;
-      await work;
-    }
-    const logs = node.make();
-    await logs.resume([node.target]);
-    expect(await logs.drain(ID, 5000)).to.equal(true);
-    const got = [...rotated, node.logFile]
-      .flatMap(contents)
-      .map((line) => Number.parseInt(line, 10));
-    expect(got.length).to.equal(written);
-    expect(got.every((value, index) => value === index)).to.equal(true);
-    expect(logs.lag().lostBytes).to.equal(0n);
-    writer.close();
-  });
+      const logs = node.make();
+      await logs.resume([{ ...node.target, running: true }]);
+      expect(await logs.drain(ID, 5000)).to.equal(true);
+      const got = [...rotated, node.logFile]
+        .flatMap(contents)
+        .map((line) => Number.parseInt(line, 10));
+      expect(got.length).to.equal(written);
+      expect(got.every((value, index) => value === index)).to.equal(true);
+      expect(logs.lag().lostBytes).to.equal(0n);
+      writer.close();
+    });
 });

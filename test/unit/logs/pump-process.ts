@@ -6,6 +6,6 @@ import { systemClock } from "../../../src/sys/clock.ts";
 // A process of its own for the tests that kill one: resumes (or starts) the target and says so.
 const [stateDir = "", target = ""] = process.argv.slice(2);
 const logs = createContainerLogs({ stateDir, clock: systemClock, log: silentLogger });
-await logs.start(JSON.parse(target) as LogTarget);
+await logs.start({ ...(JSON.parse(target) as LogTarget), running: true });
 process.stdout.write("following\n");
 setInterval(() => undefined, 1000);

@@ -1,0 +1,76 @@
+import { constants, type BigIntStats } from "node:fs";
+import { open, stat, type FileHandle } from "node:fs/promises";
+import { isErrno } from "../sys/fs.ts";
+import type { SourcePosition } from "./position.ts";
+
+/** One of Docker's files for a container, held open so that rotation cannot take it away. */
+export interface SourceFile {
+  handle: FileHandle;
+  ino: bigint;
+  /** When it was made, nanoseconds; 0 on file systems that do not say. */
+  bornNs: bigint;
+  offset: number;
+  size: number;
+  mark: Buffer;
+  /** Bytes at least that are missing before this file; undefined when none are. */
+  missing: number | undefined;
+}
+
+export async function statIfExists(path: string): Promise<BigIntStats | undefined> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
+export async function openSource(path: string): Promise<SourceFile | undefined> {
+  let handle: FileHandle;
+  try {
+    handle = await open(
+      path,
+      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOATIME,
+    );
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
+    throw error;
+  }
+  try {
+    const { ino, size, birthtimeNs } = await handle.stat({ bigint: true });
+    return {
+      handle,
+      ino,
+      bornNs: birthtimeNs,
+      offset: 0,
+      size: Number(size),
+      mark: Buffer.alloc(0),
+      missing: undefined,
+    };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+export async function closeAll(files: SourceFile[]): Promise<void> {
+  for (const file of files) await file.handle.close();
+}
+
+/** Size of the smallest file that was rotated; 0 when none was. */
+export function leastRotated(files: SourceFile[]): number {
+  const rotated = files.slice(0, -1).map((file) => file.size);
+  return rotated.length === 0 ? 0 : Math.min(...rotated);
+}
+
+/** True when the position is in this file: its inode number alone may have been given away again. */
+export async function isAt(file: SourceFile, wanted: SourcePosition): Promise<boolean> {
+  if (String(file.ino) !== wanted.ino || file.size < wanted.offset) return false;
+  const { born = "0" } = wanted;
+  if (born !== "0" && file.bornNs !== 0n && born !== String(file.bornNs)) return false;
+  const mark = Buffer.from(wanted.mark, "base64");
+  if (mark.length > wanted.offset) return false;
+  const found = Buffer.alloc(mark.length);
+  const { bytesRead } = await file.handle.read(found, 0, found.length, wanted.offset - mark.length);
+  return bytesRead === mark.length && found.equals(mark);
+}
