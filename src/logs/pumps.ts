@@ -226,8 +226,13 @@ class Pumps implements ContainerLogs {
   async resume(targets: ResumedLog[]): Promise<void> {
     await this.#makeFolder();
     const known = new Set(targets.map((target) => target.containerId));
-    for (const containerId of await this.#positions.list())
-      if (!known.has(containerId)) await this.#positions.forget(containerId);
+    for (const containerId of await this.#positions.list()) {
+      // One that has been started since the targets were looked for is none that is gone.
+      await this.#schedule.exclusive(containerId, async () => {
+        const isGone = !known.has(containerId) && !this.#followers.has(containerId);
+        if (isGone) await this.#positions.forget(containerId);
+      });
+    }
     for (const target of targets)
       await this.#schedule.exclusive(target.containerId, () => this.#resumeOrOwe(target));
     this.#allResumed();

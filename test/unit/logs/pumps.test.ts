@@ -257,6 +257,13 @@ describe("container logs", () => {
     writer.close();
   });
 
+  it("keeps the position of a container that was started while the others were looked for", async () => {
+    const logs = node.make({ resumes: true });
+    await logs.start(node.target);
+    await logs.resume([]);
+    expect(readdirSync(join(node.stateDir, "logs"))).to.deep.equal([`${ID}.json`]);
+  });
+
   it("takes no log for complete before it has been resumed", async () => {
     const writer = docker();
     const first = node.make();
