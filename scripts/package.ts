@@ -40,6 +40,15 @@ const architectures: Architecture[] =
 process.env["SOURCE_DATE_EPOCH"] ??= run("git", "log", "-1", "--format=%ct");
 const epoch = Number(process.env["SOURCE_DATE_EPOCH"]);
 if (!Number.isInteger(epoch)) throw new Error("SOURCE_DATE_EPOCH is no whole number");
+/** Files below deploy/ that operators copy, and their names in the package. */
+const examples = [
+  ["crictl.yaml", "crictl.yaml"],
+  ["cni/10-dockline.conflist", "10-dockline.conflist"],
+  ["examples/web.yaml", "web.yaml"],
+  ["grafana/dockline.json", "dockline-dashboard.json"],
+  ["prometheus/dockline.rules.yaml", "dockline.rules.yaml"],
+  ["prometheus/authenticating-proxy.yaml", "authenticating-proxy.yaml"],
+] as const;
 const lib = "usr/lib/dockline";
 const doc = "usr/share/doc/dockline";
 
@@ -102,8 +111,7 @@ function fill(tree: Tree, architecture: Architecture, node: string): void {
   for (const name of readdirSync(join(root, "docs")).filter((file) => file.endsWith(".md"))) {
     tree.copy(`docs/${name}`, `${doc}/${name}`);
   }
-  for (const example of ["crictl.yaml", "cni/10-dockline.conflist", "examples/web.yaml"]) {
-    const name = example.slice(example.lastIndexOf("/") + 1);
+  for (const [example, name] of examples) {
     tree.copy(`deploy/${example}`, `${doc}/examples/${name}`);
   }
 }

@@ -196,7 +196,25 @@ export const options = {
   metricsBindAddr: {
     type: "string",
     default: "",
-    help: "where to serve /metrics and /healthz: 127.0.0.1:port or unix:///path; empty: nowhere",
+    help: "where to serve /metrics and /healthz: 127.0.0.1:9357 or unix:///path; empty: nowhere; other addresses need the three options below",
+    group: "diagnosis",
+  },
+  metricsTlsCert: {
+    type: "string",
+    default: "",
+    help: "certificate file of the metrics server, read again when it has changed",
+    group: "diagnosis",
+  },
+  metricsTlsKey: {
+    type: "string",
+    default: "",
+    help: "key file of that certificate",
+    group: "diagnosis",
+  },
+  metricsClientCa: {
+    type: "string",
+    default: "",
+    help: "certificate file of the authority that signs client certificates; the metrics server answers nobody without one",
     group: "diagnosis",
   },
   logLevel: {

@@ -1,9 +1,11 @@
 import type { Config } from "../config/options.ts";
 import type { CallListener } from "../cri/observe.ts";
 import type { Logger } from "../log.ts";
-import { serveMetrics } from "./metrics-server.ts";
-import { createMetrics } from "../metrics.ts";
-import type { Metrics, MetricsSources } from "../metrics.ts";
+import { EventLoopWatch } from "./metrics/event-loop-delay.ts";
+import { serveMetrics } from "./metrics/server.ts";
+import type { MetricsTls } from "./metrics/server.ts";
+import { createMetrics } from "./metrics/registry.ts";
+import type { EventLoopDelay, Metrics, MetricsSources } from "./metrics/sources.ts";
 import type { PullState } from "../images/pull.ts";
 import type { Parts } from "./parts.ts";
 import { forkCount } from "../sys/process.ts";
@@ -29,7 +31,8 @@ export function createDiagnosis(
     const nothing = (): Promise<void> => Promise.resolve();
     return { onCall: () => undefined, serve: nothing, close: nothing };
   }
-  const metrics = metricsOf(parts, counts);
+  const eventLoop = new EventLoopWatch();
+  const metrics = metricsOf(parts, counts, () => eventLoop.read());
   parts.requestListeners.add(metrics.onRequest);
   let server: { close(): Promise<void> } | undefined;
   return {
@@ -37,6 +40,7 @@ export function createDiagnosis(
     serve: async () => {
       server = await serveMetrics({
         address: config.metricsBindAddr,
+        tls: tlsOf(config),
         metrics,
         health: () => parts.index.health,
         log,
@@ -44,12 +48,20 @@ export function createDiagnosis(
     },
     close: async () => {
       parts.requestListeners.delete(metrics.onRequest);
+      eventLoop.close();
       await server?.close();
     },
   };
 }
 
-function metricsOf(parts: Parts, counts: Counts): Metrics {
+/** Undefined where none of the three is set; the server refuses those that are incomplete. */
+function tlsOf(config: Config): MetricsTls | undefined {
+  const { metricsTlsCert, metricsTlsKey, metricsClientCa } = config;
+  if (metricsTlsCert === "" && metricsTlsKey === "" && metricsClientCa === "") return undefined;
+  return { certFile: metricsTlsCert, keyFile: metricsTlsKey, clientCaFile: metricsClientCa };
+}
+
+function metricsOf(parts: Parts, counts: Counts, eventLoop: () => EventLoopDelay): Metrics {
   return createMetrics({
     build: () => {
       const self = parts.info.peek();
@@ -75,6 +87,7 @@ function metricsOf(parts: Parts, counts: Counts): Metrics {
       };
     },
     logs: () => parts.logs.lag(),
+    eventLoop,
     streams: () => parts.streaming.sessions(),
     givenUp: () => parts.givenUp.count,
     ...counts,

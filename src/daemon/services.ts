@@ -6,6 +6,7 @@ import type { Handlers } from "../cri/bind.ts";
 import type { ImageService, RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { Parts } from "./parts.ts";
+import { workInfo } from "./verbose-info.ts";
 import { containerCheckpoint } from "../rpc/container-checkpoint.ts";
 import { containerCreate } from "../rpc/container-create.ts";
 import { containerEvents } from "../rpc/container-events.ts";
@@ -34,9 +35,11 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
       forwardPolicy: () => parts.forward.current(),
       oomScoreFloor: parts.oomFloor,
       verboseInfo: () => ({
-        pulls: parts.puller.running(),
-        logs: parts.logs.lag(),
-        streams: parts.streaming.sessions(),
+        ...workInfo({
+          pulls: parts.puller.running(),
+          logs: parts.logs.lag(),
+          sessions: parts.streaming.sessions(),
+        }),
         docklineOci: editingInfo(parts),
       }),
       handlerFeatures: (handler, self) =>

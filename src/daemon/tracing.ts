@@ -4,7 +4,7 @@ import type { CallTeller } from "../cri/observe.ts";
 import { errorText } from "../errors.ts";
 import type { ContainerIndex } from "../index/container-index.ts";
 import type { Logger } from "../log.ts";
-import type { TracingCounts } from "../metrics.ts";
+import type { TracingCounts } from "./metrics/sources.ts";
 import type { Parts } from "./parts.ts";
 import type { CallTarget } from "../sys/call-trace.ts";
 import { createTraceFile } from "../trace/file.ts";

@@ -80,9 +80,7 @@ export interface IndexHealth {
   reason: string;
   /** The event stream is up and a list has been applied since it came up. */
   synced: boolean;
-  /** Clock.monotonicMs() of the last answer from the engine. */
-  lastContactMs: number;
-  /** Milliseconds since that answer. */
+  /** Whole milliseconds since the engine's last answer. */
   ageMs: number;
 }
 

@@ -168,8 +168,7 @@ class LiveIndex implements ContainerIndex {
       engineReady: reachable === true,
       reason,
       synced: live,
-      lastContactMs,
-      ageMs: this.#deps.clock.monotonicMs() - lastContactMs,
+      ageMs: Math.round(this.#deps.clock.monotonicMs() - lastContactMs),
     };
   }
 

@@ -211,7 +211,10 @@ describe("what a pod's calls become", () => {
       expect(await figure("pulls_total_bytes")).to.equal(image.layer.length);
       expect(await figure("pulls_oldest_seconds")).to.be.greaterThan(0);
       const { info } = await node.runtime.status({ verbose: true });
-      const [pull] = JSON.parse(info["pulls"] ?? "[]") as Record<string, unknown>[];
+      const { running = [] } = JSON.parse(info["pulls"] ?? "{}") as {
+        running?: Record<string, unknown>[];
+      };
+      const [pull] = running;
       expect(pull).to.deep.include({
         image: `${registry.host}/slow/image:1`,
         phase: "downloading",

@@ -29,6 +29,9 @@ for name in amd64 arm64; do
   check "$name: the configuration is a conffile" grep -qx /etc/dockline/config.yaml "$tree/DEBIAN/conffiles"
   for script in postinst prerm postrm; do check "$name: $script is a script" sh -n "$tree/DEBIAN/$script"; done
 done
+check "the dashboard, the alerts and the proxy are among the examples" test 3 = "$(
+  ls "$work"/amd64/usr/share/doc/dockline/examples/{dockline-dashboard.json,dockline.rules.yaml,authenticating-proxy.yaml} | wc -l
+)"
 check "both have the same files" diff <(cd "$work/amd64" && find . | sort) <(cd "$work/arm64" && find . | sort)
 check "both have the same bundle" cmp "$work"/{amd64,arm64}/usr/lib/dockline/dist/dockline.mjs
 pages=("$work"/amd64/usr/share/man/man*/*.gz)

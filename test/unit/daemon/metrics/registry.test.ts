@@ -1,48 +1,10 @@
 import { request } from "node:http";
 import { expect } from "chai";
-import { silentLogger } from "../../../src/log.ts";
-import { serveMetrics } from "../../../src/daemon/metrics-server.ts";
-import { createMetrics } from "../../../src/metrics.ts";
-import type { Metrics } from "../../../src/metrics.ts";
-import { tempFolder } from "../../support/temp-folder.ts";
-
-function metricsOfNothing(): Metrics {
-  return createMetrics({
-    build: () => ({ version: "1.2.3", node: "v24", engine: "29.0.0", api: "1.52" }),
-    index: () => ({
-      engineReady: true,
-      synced: true,
-      ageMs: 1500,
-      containers: 7,
-      inspectsInFlight: 0,
-      inspectsStuck: 0,
-      events: 12,
-      inspects: 3,
-      lists: 4,
-      repairs: 1,
-      resyncs: 2,
-    }),
-    pulls: () => ({
-      count: 2,
-      downloadedBytes: 99,
-      totalBytes: 200,
-      layersDone: 3,
-      layersTotal: 8,
-      oldestMs: 2500,
-    }),
-    tracing: () => ({ listeners: 1, dropped: 13, spansExported: 21, spansDropped: 34 }),
-    logs: () => ({
-      containers: 5,
-      bytesBehind: 10,
-      lostBytes: 1n,
-      pumpedBytes: 1000n,
-      unreadableLines: 0n,
-    }),
-    streams: () => 1,
-    callsInFlight: () => 4,
-    forks: () => 6,
-  });
-}
+import { silentLogger } from "../../../../src/log.ts";
+import { serveMetrics } from "../../../../src/daemon/metrics/server.ts";
+import { lintMetrics, parseExposition } from "../../../support/metric-lint.ts";
+import { metricsOfNothing, withOneCall } from "../../../support/metrics-of-nothing.ts";
+import { tempFolder } from "../../../support/temp-folder.ts";
 
 function get(socketPath: string, path: string): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
@@ -59,23 +21,7 @@ function get(socketPath: string, path: string): Promise<{ status: number; text: 
 
 describe("Dockline's own metrics", () => {
   it("count calls, engine requests and plugins by what they were and how they ended", async () => {
-    const metrics = metricsOfNothing();
-    metrics.onCall({
-      rpc: "RunPodSandbox",
-      code: "OK",
-      durationMs: 40,
-      steps: [
-        { kind: "docker", name: "POST /containers/create", status: 201, durationMs: 9 },
-        { kind: "cni", name: "bridge ADD", status: 0, durationMs: 20 },
-        { kind: "cni", name: "portmap ADD", durationMs: 20_000 },
-      ],
-    });
-    metrics.onRequest({
-      method: "GET",
-      route: "/containers/{id}/json",
-      status: 404,
-      durationMs: 2,
-    });
+    const metrics = withOneCall(metricsOfNothing());
     const { text } = await metrics.expose();
     for (const line of [
       'dockline_cri_request_duration_seconds_count{method="RunPodSandbox",code="OK"} 1',
@@ -98,12 +44,49 @@ describe("Dockline's own metrics", () => {
       "dockline_otel_spans_dropped_total 34",
       "dockline_log_lag_bytes 10",
       "dockline_log_written_bytes_total 1000",
+      "nodejs_eventloop_lag_p50_seconds 0.001",
+      "nodejs_eventloop_lag_p90_seconds 0.002",
+      "nodejs_eventloop_lag_p99_seconds 0.003",
+      "nodejs_eventloop_lag_max_seconds 0.25",
     ]) {
       expect(text.split("\n")).to.include(line);
     }
-    expect(text).to.match(/^nodejs_eventloop_lag_p99_seconds /m);
     // Read again, a counter is not counted twice.
     expect((await metrics.expose()).text).to.match(/^dockline_index_events_total 12$/m);
+  });
+
+  it("have names, types, units and help texts as Prometheus' own checker wants them", async () => {
+    const { text } = await withOneCall(metricsOfNothing()).expose();
+    const metrics = parseExposition(text);
+    expect(metrics.length).to.be.above(50);
+    expect(lintMetrics(metrics)).to.deep.equal([]);
+    const own = metrics.filter(({ name }) => name.startsWith("dockline_"));
+    expect(own.filter(({ samples }) => samples.length === 0)).to.deep.equal([]);
+    // The rule itself, on what it is there for.
+    const faults = parseExposition(
+      '# TYPE a_total gauge\na_total 1\n# HELP b_ms B.\n# TYPE b_ms gauge\n# HELP c C.\n# TYPE c counter\nc{Ab="1"} 1\n',
+    );
+    expect(lintMetrics(faults)).to.deep.equal([
+      "a_total: no help text",
+      "a_total: _total is for counters",
+      "b_ms: its unit is abbreviated",
+      "c: a counter without _total",
+      "c: label Ab is not in snake_case",
+    ]);
+  });
+
+  it("read the event loop's figures in one go", async () => {
+    let readings = 0;
+    const eventLoop = (): { p50: number; p90: number; p99: number; max: number } => {
+      readings += 1;
+      return { p50: readings, p90: readings, p99: readings, max: readings };
+    };
+    const metrics = metricsOfNothing({ eventLoop });
+    for (const scrape of [1, 2]) {
+      const { text } = await metrics.expose();
+      const values = [...text.matchAll(/^nodejs_eventloop_lag_\w+_seconds (\S+)$/gm)];
+      expect(values.map((match) => match[1])).to.deep.equal(Array(4).fill(String(scrape)));
+    }
   });
 
   it("are served on a unix socket, with a health that stays and a readiness that follows", async () => {
@@ -143,7 +126,7 @@ describe("Dockline's own metrics", () => {
         () => "served",
         (error: unknown) => (error as Error).message,
       );
-      expect(outcome).to.match(/want 127\.0\.0\.1:port/);
+      expect(outcome).to.match(/want 127\.0\.0\.1:port.*--metrics-client-ca/);
     }
   });
 });
