@@ -47,7 +47,8 @@ for part in bin dist lib share dockline-oci dockline-dial before-removal uninsta
 done
 # The modes of who unpacked it are not the program's.
 chown -R 0:0 "$to.new"
-chmod -R u=rwX,go=rX "$to.new"
+chmod -R u+rwX,go+rX,go-w "$to.new"
+version=$("$to.new/bin/dockline" --version)
 upgrade=no
 if [ -e "$to" ]; then
 	upgrade=yes
@@ -69,7 +70,7 @@ fi
 mkdir -p /etc/dockline
 [ -e /etc/dockline/config.yaml ] || cp "$here/etc/config.yaml" /etc/dockline/config.yaml
 
-say "$("$to/bin/dockline" --version) is in $to"
+say "$version is in $to"
 if [ $systemd = no ]; then
 	[ $upgrade = no ] || say "restart it, by what starts it on this machine; no pod is disturbed"
 	say "it is started by: $command serve --config=/etc/dockline/config.yaml"
