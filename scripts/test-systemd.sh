@@ -15,7 +15,7 @@ export DOCKLINE_BUNDLE=1
 DOCKLINE_TEST_KUBELET=$(test/lanes/kubelet build) || exit 1
 package=$(mktemp -d /var/tmp/dockline-test-systemd.XXXXXX)
 trap 'rm -rf "$package"' EXIT
-node scripts/package.ts --fast --arch amd64 --out "$package" >/dev/null || exit 1
+node scripts/package.ts --form deb --fast --arch amd64 --out "$package" >/dev/null || exit 1
 DOCKLINE_TEST_PACKAGE=$(echo "$package"/*.deb)
 export DOCKLINE_TEST_KUBELET DOCKLINE_TEST_PACKAGE
 shares=(--share "$package" --share "$(dirname "$DOCKLINE_TEST_KUBELET")")

@@ -37,7 +37,7 @@ next=${version%.*}.$((${version##*.} + 1))
 # There is no history in an archive to take the time from.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$old_commit") \
   node "$work/tree/scripts/package.ts" --fast --arch "$architecture" --out "$work/old" || exit 1
-node scripts/package.ts --fast --arch "$architecture" --version "$next" --out "$work/new" || exit 1
+node scripts/package.ts --form deb --fast --arch "$architecture" --version "$next" --out "$work/new" || exit 1
 DOCKLINE_TEST_OLD_PACKAGE=$(echo "$work"/old/dockline_*.deb)
 DOCKLINE_TEST_NEW_PACKAGE=$(echo "$work"/new/dockline_*.deb)
 export DOCKLINE_TEST_OLD_PACKAGE DOCKLINE_TEST_NEW_PACKAGE

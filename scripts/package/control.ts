@@ -3,6 +3,9 @@ import type { Architecture } from "./node-binary.ts";
 /** Semantic versions sort as Debian's do once the part before a release is marked. */
 export const debianVersion = (version: string): string => version.replace("-", "~");
 
+/** The same for rpm, which takes no hyphen at all. */
+export const rpmVersion = (version: string): string => debianVersion(version).replaceAll("-", ".");
+
 /** DEBIAN/control. */
 export function control(version: string, architecture: Architecture, installedKib: number): string {
   const fields: [string, string][] = [
@@ -14,7 +17,7 @@ export function control(version: string, architecture: Architecture, installedKi
     // What the private Node is linked with: the oldest that have its symbols.
     [
       "Depends",
-      "libc6 (>= 2.28), libstdc++6 (>= 5.1), libgcc-s1 | libgcc1, util-linux, init-system-helpers (>= 1.54)",
+      "libc6 (>= 2.28), libstdc++6 (>= 7), libgcc-s1 | libgcc1, util-linux, init-system-helpers (>= 1.54)",
     ],
     [
       "Recommends",

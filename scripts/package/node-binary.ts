@@ -35,7 +35,8 @@ export async function nodeFor(architecture: Architecture): Promise<string> {
   return folder;
 }
 
-function lockedPackage(name: string): Locked {
+/** What the lockfile says of a package, by its path below node_modules. */
+export function lockedPackage(name: string): Locked {
   const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
     packages: Record<string, Locked | undefined>;
   };

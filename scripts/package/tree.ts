@@ -1,9 +1,20 @@
+import { spawnSync } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, readFileSync, readdirSync, symlinkSync } from "node:fs";
-import { lstatSync, lutimesSync, writeFileSync } from "node:fs";
+import { lstatSync, lutimesSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
+import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
-import { gzipSync } from "node:zlib";
 import { root } from "../bundle.ts";
+
+/** Gives a tree that is there until the promise ends; what a builder needs besides may lie next to it. */
+export async function inTree(fill: (tree: Tree) => Promise<void>): Promise<void> {
+  const work = mkdtempSync(join(tmpdir(), "dockline-package-"));
+  try {
+    await fill(new Tree(join(work, "tree")));
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
 
 /** A folder that becomes a package: files with plain modes, whatever the umask and the checkout say. */
 export class Tree {
@@ -27,10 +38,12 @@ export class Tree {
     chmodSync(target, mode);
   }
 
-  /** As Debian wants manual pages and change logs. */
+  /** As Debian wants manual pages and change logs. By gzip: Node's own zlib packs differently from processor to processor. */
   writeGzipped(path: string, text: string): void {
     const target = this.#target(path);
-    writeFileSync(target, gzipSync(text, { level: 9 }));
+    const { status, stdout, error } = spawnSync("gzip", ["-9n"], { input: text });
+    if (status !== 0) throw new Error("gzip failed", { cause: error });
+    writeFileSync(target, stdout);
     chmodSync(target, 0o644);
   }
 

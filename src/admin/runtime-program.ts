@@ -43,13 +43,14 @@ export async function removeProgram(): Promise<void> {
 
 const packaged = "/usr/lib/dockline/dockline-oci";
 
-/** Of the package, beside the bundle, in a checkout. */
+/** Of the package, beside the bundle, of the tarball, in a checkout. */
 function candidates(): string[] {
   const name = `dockline-oci-${process.arch === "arm64" ? "arm64" : "amd64"}`;
   const here = import.meta.dirname;
   return [
     packaged,
     join(here, name),
+    join(here, "..", "dockline-oci"),
     join(here, "..", "deploy", "oci", name),
     join(here, "..", "..", "deploy", "oci", name),
   ];

@@ -70,6 +70,8 @@ export const foreign: Readonly<Record<string, Readonly<Record<string, readonly s
     upgrade: ["-y"],
   },
   dpkg: { "": ["-i", "-l", "-r", "-P", "--purge", "--print-architecture", "-L", "--configure"] },
+  dnf: { install: ["-y"], remove: ["-y"], upgrade: ["-y"] },
+  zypper: { install: ["--allow-unsigned-rpm", "-y"], remove: ["-y"] },
   kubelet: {
     "": [
       ...["--container-runtime-endpoint", "--containerd", "--config", "--v", "--cgroup-driver"],
@@ -88,7 +90,7 @@ export const foreign: Readonly<Record<string, Readonly<Record<string, readonly s
   "mkfs.xfs": { "": ["-n"] },
   sysctl: { "": ["-w"] },
   chown: { "": [] },
-  rm: { "": ["-f"] },
+  rm: { "": ["-f", "-rf"] },
   python3: { "": ["-m"] },
   reboot: { "": [] },
   jq: { "": ["-r", "-e"] },

@@ -48,6 +48,7 @@ const programs: Readonly<Record<string, Reason>> = {
   ...{ kubectl: "cluster", kubeadm: "cluster", helm: "cluster", kubelet: "kubelet" },
   ...{ crictl: "crictl", systemctl: "init", journalctl: "init", reboot: "init" },
   ...{ apt: "packages", "apt-get": "packages", dpkg: "packages", npm: "lane", npx: "lane" },
+  ...{ dnf: "packages", zypper: "packages" },
   node: "lane",
 };
 /** Harmless on the node of the pages, whose folders are its own. */

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs inside test/lanes/uml-systemd: the package under the init that it is made for. The units start as they are, hardening included.
-#   on-systemd.sh OLD.deb NEW.deb
+# Runs inside test/lanes/uml-systemd: the packages under the init that they are made for. The units start as they are, hardening included.
+#   on-systemd.sh OLD.deb NEW.deb OLD.tar.gz NEW.tar.gz
 # Its last line is "N passed, N failed".
 set -uo pipefail
 here=$(dirname "$0")
@@ -8,7 +8,7 @@ here=$(dirname "$0")
 . "$here/check.bash"
 # shellcheck source=test/package/pod.bash
 . "$here/pod.bash"
-old=$1 new=$2
+old=$1 new=$2 old_tarball=$3 new_tarball=$4
 export DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 units=(dockline.socket dockline.service)
 pid() { systemctl show -P MainPID dockline.service; }
@@ -72,7 +72,30 @@ check "installs again, and starts" dpkg -i "$new"
 check "removes the pod" dockline play $example --down
 check "nothing of the pod is left" equal "$(docker ps -aq)" ""
 check "is purged" dpkg --purge dockline
-check "no unit, folder or link is left" equal "$(find / -xdev -name '*dockline*' \
-  ! -path '/var/lib/docker/*' ! -path '/var/tmp/*' ! -path '/var/lib/dpkg/*-old' ! -path "$(realpath "$here/../..")*" \
-  ! -path '/etc/cni/net.d/*' ! -path '/var/lib/cni/*')" ""
+left_over() {
+  find / -xdev -name '*dockline*' ! -path '/var/lib/docker/*' ! -path '/var/tmp/*' ! -path '/var/lib/dpkg/*-old' \
+    ! -path "$(realpath "$here/../..")*" ! -path '/etc/cni/net.d/*' ! -path '/var/lib/cni/*'
+}
+check "no unit, folder or link is left" equal "$(left_over)" ""
+
+mkdir /var/tmp/old /var/tmp/new
+tar -xzf "$old_tarball" --strip-components=1 -C /var/tmp/old
+tar -xzf "$new_tarball" --strip-components=1 -C /var/tmp/new
+systemd-run -q --unit=cri-docker.service sleep infinity
+check "tarball: beside a cri-dockerd that runs it installs" /var/tmp/old/install.sh
+check "tarball: and does not start" not systemctl is-active "${units[@]}"
+systemctl stop cri-docker.service
+check "tarball: is removed from there" /opt/dockline/uninstall.sh --purge
+check "tarball: installs and starts" /var/tmp/old/install.sh
+check "tarball: both units will be at the next boot" systemctl is-enabled "${units[@]}"
+check "tarball: answers" answers
+first=$(pid)
+check "tarball: upgrades" /var/tmp/new/install.sh
+check "tarball: the new one runs, without being asked" not test "$(pid)" = "$first"
+check "tarball: and answers" answers
+check "tarball: is removed" /opt/dockline/uninstall.sh
+check "tarball: both units are gone" not systemctl is-active "${units[@]}"
+check "tarball: installs again" /var/tmp/new/install.sh
+check "tarball: is purged" /opt/dockline/uninstall.sh --purge
+check "tarball: no unit, folder or link is left" equal "$(left_over)" ""
 closing_line

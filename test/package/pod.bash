@@ -1,7 +1,8 @@
 # Sourced by the tests of the package: the example's pod, its image, and what is known of its containers. Functions only.
 # shellcheck shell=bash
 
-example=/usr/share/doc/dockline/examples/web.yaml
+# Where a form of the package has other paths, it says so before.
+: "${example:=/usr/share/doc/dockline/examples/web.yaml}"
 
 # The image that the example names, from the machine's own busybox: there may be no registry.
 make_image() {

@@ -12,6 +12,17 @@ start_docker() {
   for ((left = 100; left > 0; left--)); do docker version >/dev/null 2>&1 && break; sleep 0.2; done
 }
 
+# wait_for_answers PID: its log, when it does not come.
+wait_for_answers() {
+  dockline_pid=$1
+  local left
+  for ((left = 100; left > 0; left--)); do
+    [ -S $socket ] && answers >/dev/null && return
+    sleep 0.2
+  done
+  tail -5 /var/log/dockline-test.log
+}
+
 # The unit's own command line with the capabilities that the unit leaves, and the socket that systemd would hold.
 start_unit() {
   local line drop
@@ -21,13 +32,7 @@ start_unit() {
   rm -f $socket
   # shellcheck disable=SC2086 # a command line
   setpriv --no-new-privs --bounding-set="$drop" systemd-socket-activate -l $socket $line >>/var/log/dockline-test.log 2>&1 &
-  dockline_pid=$!
-  local left
-  for ((left = 100; left > 0; left--)); do
-    [ -S $socket ] && answers >/dev/null && return
-    sleep 0.2
-  done
-  tail -5 /var/log/dockline-test.log
+  wait_for_answers $!
 }
 stop_unit() {
   kill -TERM "$dockline_pid" && wait "$dockline_pid"
