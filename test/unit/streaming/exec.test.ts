@@ -129,7 +129,12 @@ describe("an exec", () => {
     let asked = 0;
     const inspectExec = (): Promise<never> => {
       asked += 1;
-      const fields = { operation: "x", failure: "status" as const, status: 404, message: "no exec" };
+      const fields = {
+        operation: "x",
+        failure: "status" as const,
+        status: 404,
+        message: "no exec",
+      };
       return Promise.reject(new EngineError(fields));
     };
     await start({ engine: { ...engine.calls, inspectExec } });
