@@ -56,12 +56,12 @@ describe("container logs on a full disk", () => {
       expect(await logs.drain(ID, 400)).to.equal(false);
     };
     for (let i = 0; i < 300; i += 1) writer.line(line(i));
-    await until("the first lines", () => contents(node.logFile).length === 300);
+    await until("the first lines", () => contents(node.logFile).length === 300, 20_000);
     await print(300, 1200);
     truncateSync(node.logFile, 0);
     await print(1200, 2000);
     rmSync(ballast);
-    expect(await logs.drain(ID, 10_000)).to.equal(true);
+    expect(await logs.drain(ID, 20_000)).to.equal(true);
     const got = contents(node.logFile);
     expect(got).to.deep.equal(got.map((_, at) => line(2000 - got.length + at)));
     writer.close();

@@ -41,7 +41,7 @@ describe("a log whose position is lost", () => {
   async function resume(running = false): Promise<void> {
     const logs = node.make({ resumes: true });
     await logs.resume([{ ...node.target, running }]);
-    expect(await logs.drain(ID, 3000)).to.equal(true);
+    expect(await logs.drain(ID, 20_000)).to.equal(true);
     await logs.close();
     expect(openFiles(node.root)).to.deep.equal([]);
   }
@@ -189,7 +189,7 @@ describe("a log whose position is lost", () => {
     dockerHas("2");
     const logs = node.make();
     await logs.start(node.target);
-    expect(await logs.drain(ID, 3000)).to.equal(true);
+    expect(await logs.drain(ID, 20_000)).to.equal(true);
     expect(readFileSync(node.logFile, "latin1")).to.equal(written(["1", "2"]));
   });
 
@@ -267,7 +267,7 @@ describe("a log whose position is lost", () => {
       expect(statSync(node.logFile).mode & 0o777).to.equal(0o640);
       await logs.reopen(ID);
       prints("6");
-      expect(await logs.drain(ID, 3000)).to.equal(true);
+      expect(await logs.drain(ID, 20_000)).to.equal(true);
       expect(has()).to.deep.equal(["1", "2", "3", "4", "5", "6"]);
     });
     it("goes on behind what the kubelet renamed", async () => {
@@ -286,7 +286,7 @@ describe("a log whose position is lost", () => {
       const logs = node.make({ resumes: true });
       await logs.start({ ...node.target, running: true });
       await logs.resume([{ ...node.target, running: true }]);
-      expect(await logs.drain(ID, 3000)).to.equal(true);
+      expect(await logs.drain(ID, 20_000)).to.equal(true);
       expect(has()).to.deep.equal(["1", "2", "3", "4", "5"]);
     });
   });
@@ -300,7 +300,7 @@ describe("a log whose position is lost", () => {
     expect(await logs.drain(ID, 50)).to.equal(false);
     rmSync(dirname(node.logFile));
     await logs.reopen(ID);
-    expect(await logs.drain(ID, 3000)).to.equal(true);
+    expect(await logs.drain(ID, 20_000)).to.equal(true);
     expect(has()).to.deep.equal(["1", "2", "3"]);
   });
 });

@@ -25,7 +25,7 @@ describe("a log whose saved position is not true any more", () => {
     writeFileSync(node.target.sourcePath, docker(["3", "4", "5"]));
     const logs = node.make();
     await logs.start(node.target);
-    await logs.drain(ID, 3000);
+    await logs.drain(ID, 20_000);
     await logs.close();
     const saved = JSON.parse(readFileSync(position(), "utf8")) as Record<string, unknown>;
     writeFileSync(position(), JSON.stringify({ ...saved, drained: false }));
@@ -74,7 +74,7 @@ describe("a log whose saved position is not true any more", () => {
       appendFileSync(node.target.sourcePath, docker(["6"]));
       const logs = node.make({ resumes: true });
       await logs.resume([node.target]);
-      expect(await logs.drain(ID, 3000)).to.equal(true);
+      expect(await logs.drain(ID, 20_000)).to.equal(true);
       expect(
         contents(node.logFile).map((line) => line.replace(/^dockline: .*/, "gap")),
       ).to.deep.equal(words(expected));
@@ -85,12 +85,12 @@ describe("a log whose saved position is not true any more", () => {
     appendFileSync(node.target.sourcePath, docker(["6"]));
     const first = node.make({ resumes: true });
     await first.resume([node.target]);
-    expect(await first.drain(ID, 3000)).to.equal(true);
+    expect(await first.drain(ID, 20_000)).to.equal(true);
     await first.close();
     writeFileSync(position(), noted);
     const second = node.make();
     await second.start(node.target);
-    expect(await second.drain(ID, 3000)).to.equal(true);
+    expect(await second.drain(ID, 20_000)).to.equal(true);
     expect(contents(node.logFile)).to.deep.equal(words("1 2 3 4 5 6"));
   });
 
