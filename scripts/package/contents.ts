@@ -4,6 +4,8 @@ import { root } from "../bundle.ts";
 import { run, sha256 } from "./commands.ts";
 import { configurationPage, programPage } from "./man-pages.ts";
 import type { Architecture } from "./node-binary.ts";
+import { shellFiles } from "./shell-files.ts";
+import type { ShellFiles } from "./shell-files.ts";
 import type { Tree } from "./tree.ts";
 
 /** What every form of the package is made of. */
@@ -65,6 +67,7 @@ export function putIntoSystem(tree: Tree, build: Build): void {
   }
   tree.copy("deploy/config.yaml", "etc/dockline/config.yaml");
   putPages(tree, "usr/share/man", "usr/share/doc/dockline", build);
+  for (const [path, text] of shellFilesOf(build).completions) tree.write(path, text);
 }
 
 /** Manual pages, change log, documentation, examples, bill of materials. */
@@ -74,6 +77,8 @@ export function putPages(tree: Tree, man: string, doc: string, build: Build): vo
   const usage = run(process.execPath, bundle, "help");
   tree.writeGzipped(`${man}/man8/dockline.8.gz`, programPage(usage, version, date));
   tree.writeGzipped(`${man}/man5/dockline.yaml.5.gz`, configurationPage(version, date));
+  for (const [name, text] of shellFilesOf(build).pages)
+    tree.writeGzipped(`${man}/man8/${name}`, text);
   tree.writeGzipped(`${doc}/changelog.gz`, readFileSync(join(root, "CHANGELOG.md"), "utf8"));
   tree.write(`${doc}/dockline.cdx.json`, build.materials);
   for (const name of readdirSync(join(root, "docs")).filter((file) => file.endsWith(".md"))) {
@@ -82,6 +87,12 @@ export function putPages(tree: Tree, man: string, doc: string, build: Build): vo
   for (const [example, name] of examples) {
     tree.copy(`deploy/${example}`, `${doc}/examples/${name}`);
   }
+}
+
+/** Manual pages and completions, from the help of each command of the bundle. */
+function shellFilesOf({ version, bundle, epochSeconds }: Build): ShellFiles {
+  const date = new Date(epochSeconds * 1000).toISOString().slice(0, 10);
+  return shellFiles((command) => run(process.execPath, bundle, command, "--help"), version, date);
 }
 
 /** The licences as plain files; Debian has its own form of them. */

@@ -1,6 +1,8 @@
 import { environmentName, flagName } from "../../src/config/load.ts";
 import { acceptedFlags, options, refusedFlags } from "../../src/config/options.ts";
 import type { Option, OptionKey } from "../../src/config/options.ts";
+import { commands } from "../../src/cli/commands.ts";
+import { entry, literal, page, roff, section, title } from "./roff.ts";
 
 const table: Record<OptionKey, Option> = options;
 const keys = Object.keys(options) as OptionKey[];
@@ -48,7 +50,7 @@ export function programPage(usage: string, version: string, date: string): strin
       entry("SIGTERM, SIGINT", "ends; running calls get --drain-timeout"),
       entry(
         "SIGHUP",
-        "opens the trace file anew; a new configuration needs a restart, which disturbs no pod",
+        "reads the configuration again, takes over level and format of the log, and opens the trace file anew; other options need a restart, which disturbs no pod",
       ),
     ),
     section(
@@ -56,8 +58,21 @@ export function programPage(usage: string, version: string, date: string): strin
       entry("0", "done"),
       entry("1", "failed"),
       entry("2", "the command line or the configuration is wrong"),
+      roff(
+        "Commands with other codes name them on their own page: dockline doctor has 1 for warnings, 2 for errors and 3 for a wrong command line.",
+      ),
     ),
-    section("SEE ALSO", roff("dockline.yaml(5), dockerd(8), journalctl(1)")),
+    section(
+      "SEE ALSO",
+      roff(
+        [
+          ...commands
+            .filter(({ name }) => name !== "help")
+            .map(({ name }) => `dockline-${name}(8)`),
+          "dockline.yaml(5), dockerd(8), journalctl(1)",
+        ].join(", "),
+      ),
+    ),
   ]);
 }
 
@@ -71,7 +86,7 @@ export function configurationPage(version: string, date: string): string {
     section(
       "DESCRIPTION",
       roff(
-        'A file of keys and values in YAML or JSON. Flags win over environment variables, those over the file. An unknown key is an error that names the nearest known one. Durations are written as 90s, 1m30s or 500ms; lists as such or as text with commas. "dockline config" prints what is in force and where each value comes from. Changes need "systemctl restart dockline", which disturbs no pod.',
+        'A file of keys and values in YAML or JSON. Flags win over environment variables, those over the file. An unknown key is an error that names the nearest known one. Durations are written as 90s, 1m30s or 500ms; lists as such or as text with commas. "dockline config" checks every value and prints what is in force as such a file, with comments that say where each value comes from. "systemctl reload dockline" takes over logLevel and logFormat; other changes need "systemctl restart dockline", which disturbs no pod.',
       ),
     ),
     section(
@@ -107,25 +122,4 @@ function explanation(key: OptionKey): string {
   const one = choices === undefined ? "" : `; one of ${choices.join(", ")}`;
   const usual = value === "" ? "" : `; default ${value}`;
   return `${help}${one}${usual}`;
-}
-
-/** Left-aligned and without hyphenation: names are copied from here. */
-const page = (sections: string[]): string =>
-  `${sections[0] ?? ""}\n.ad l\n.nh\n${sections.slice(1).join("\n")}\n`;
-const title = (name: string, part: number, version: string, date: string): string =>
-  `.TH ${name} ${part} ${date} "dockline ${version}"`;
-const section = (name: string, ...lines: string[]): string => [`.SH ${name}`, ...lines].join("\n");
-const entry = (term: string, text: string): string => `.TP\n.B ${roff(term)}\n${roff(text)}`;
-const literal = (text: string): string => `.nf\n${text.split("\n").map(roff).join("\n")}\n.fi`;
-
-/** Text as roff takes it: no escapes, no requests at the start of a line, hyphens that can be copied. */
-function roff(text: string): string {
-  const escaped = text
-    .replaceAll("\\", "\\e")
-    .replaceAll("-", "\\-")
-    .replaceAll(/[^\x20-\x7e]/gu, (letter) => {
-      const code = letter.codePointAt(0) ?? 0;
-      return `\\[u${code.toString(16).toUpperCase().padStart(4, "0")}]`;
-    });
-  return /^[.']/.test(escaped) ? `\\&${escaped}` : escaped;
 }

@@ -4,6 +4,7 @@ import type { DockerEngine } from "../engine/docker-engine.ts";
 import { errorText } from "../errors.ts";
 import { createLogger } from "../log.ts";
 import { runProcess } from "../sys/process.ts";
+import { complain } from "../sys/terminal.ts";
 import { argumentOf, findDockerd, type DockerdProcess } from "./dockerd-process.ts";
 import {
   editingRuntimesIn,
@@ -53,7 +54,7 @@ export async function installRuntime(args: readonly string[]): Promise<number> {
   try {
     choice = choiceOf(args);
   } catch (error) {
-    process.stderr.write(`dockline install-runtime: ${errorText(error)}\n\n${usage}`);
+    complain(`install-runtime: ${errorText(error)}; see dockline install-runtime --help`);
     return 2;
   }
   if (choice === "help") {
@@ -68,7 +69,7 @@ export async function installRuntime(args: readonly string[]): Promise<number> {
     await (choice.undo ? undo(choice, engine) : install(choice, engine));
     return 0;
   } catch (error) {
-    process.stderr.write(`dockline install-runtime: ${errorText(error)}\n`);
+    complain(`install-runtime: ${errorText(error)}`);
     return 1;
   } finally {
     engine.close();

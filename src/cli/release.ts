@@ -3,6 +3,7 @@ import { connect, serviceClient } from "../cri/client.ts";
 import type { ServiceClient } from "../cri/client.ts";
 import { PodSandboxState, RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { PodSandbox } from "../gen/runtime/v1/api_pb.js";
+import { complain } from "../sys/terminal.ts";
 import { endpointOf } from "./arguments.ts";
 
 const usage = `usage: dockline release POD [--apply] [--endpoint ENDPOINT]
@@ -60,7 +61,7 @@ export async function release(
     return 0;
   }
   if (!isGc && (pod === "" || pod.startsWith("-") || more.length > 0)) {
-    process.stderr.write(usage);
+    complain("release: want POD, or --gc alone; see dockline release --help");
     return 2;
   }
   const connection = connect(endpoint);

@@ -1,4 +1,4 @@
-import { CriError } from "../errors.ts";
+import { collected, ConfigError } from "./errors.ts";
 import { flagName, isList, isSwitch, keyOfFlag } from "./load.ts";
 import { options } from "./options.ts";
 import type { Option, OptionKey } from "./options.ts";
@@ -10,8 +10,18 @@ export interface ParsedArguments {
   help: boolean;
 }
 
-/** `--flag value`, `--flag=value` and `--switch`; anything else is an InvalidArgument by name. */
+/** `--flag value`, `--flag=value` and `--switch`; throws ConfigError for anything else, by name. */
 export function parseArguments(args: readonly string[]): ParsedArguments {
+  const { problems, ...parsed } = readArguments(args);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return parsed;
+}
+
+/** The same, with what is wrong beside what is right. */
+export function readArguments(
+  args: readonly string[],
+): ParsedArguments & { problems: readonly string[] } {
+  const problems: string[] = [];
   const parsed: ParsedArguments = { flags: {}, configFile: undefined, help: false };
   for (let at = 0; at < args.length; at += 1) {
     const argument = args[at] ?? "";
@@ -20,22 +30,30 @@ export function parseArguments(args: readonly string[]): ParsedArguments {
       continue;
     }
     if (!argument.startsWith("--")) {
-      throw new CriError("InvalidArgument", `unexpected argument ${JSON.stringify(argument)}`);
+      problems.push(`unexpected argument ${JSON.stringify(argument)}`);
+      continue;
     }
     const [flag, given] = splitOnce(argument.slice(2));
-    // Refuses unknown names before their value is looked for.
-    if (flag !== "config") keyOfFlag(flag);
+    let known = flag === "config";
+    if (!known) {
+      collected(problems, () => {
+        keyOfFlag(flag);
+        known = true;
+      });
+    }
     let value = given;
     if (value === undefined && isSwitch(flag)) value = "true";
-    if (value === undefined) {
+    // Whether a flag that nobody knows has a value can only be guessed.
+    if (value === undefined && (known || args[at + 1]?.startsWith("-") === false)) {
       at += 1;
       value = args[at];
     }
-    if (value === undefined) throw new CriError("InvalidArgument", `--${flag} needs a value`);
-    if (flag === "config") parsed.configFile = value;
+    if (!known) continue;
+    if (value === undefined) problems.push(`--${flag} needs a value`);
+    else if (flag === "config") parsed.configFile = value;
     else parsed.flags[flag] = joined(flag, parsed.flags[flag], value);
   }
-  return parsed;
+  return { ...parsed, problems };
 }
 
 /** The options of `dockline serve`, from the table, grouped, in 80 columns. */

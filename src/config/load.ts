@@ -1,6 +1,11 @@
 import { CriError } from "../errors.ts";
+import { collected, ConfigError } from "./errors.ts";
+import { editDistance, nearest } from "./nearest.ts";
 import { acceptedFlags, options, refusedFlags } from "./options.ts";
 import type { Config, Option, OptionKey } from "./options.ts";
+import { parseValue } from "./values.ts";
+
+export { durationText, parseDurationMs } from "./values.ts";
 
 const table: Record<OptionKey, Option> = options;
 const keys = Object.keys(options) as OptionKey[];
@@ -19,9 +24,19 @@ export interface Sources {
   file?: Record<string, unknown>;
   /** How that file is called in errors; default "the configuration file". */
   filePath?: string | undefined;
+  /** The line of a key in that file, from 1, where it is known. */
+  lineOf?: (key: string) => number | undefined;
   environment?: Record<string, string | undefined>;
   flags?: Record<string, string>;
+  /** What is known to be wrong already, of the command line or the file. */
+  problems?: readonly string[];
 }
+
+/** Finds what is wrong with a value beyond its form; it throws InvalidArgument, or returns what it wants. */
+export type Checks = { readonly [K in OptionKey]?: (value: Config[K]) => unknown };
+
+/** What only several options together can say: the option to be named, and what is wrong. */
+export type CheckTogether = (config: Config) => readonly { key: OptionKey; trouble: string }[];
 
 export const flagName = (key: OptionKey): string =>
   key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -31,40 +46,114 @@ export const environmentName = (key: OptionKey): string =>
 
 /**
  * Merges defaults, file, environment and flags, the later winning. Unknown keys and flags are errors
- * that name the nearest known one; so are values of the wrong form. Throws InvalidArgument.
+ * that name the nearest known one; so are values of the wrong form, and what `checks` find. Throws
+ * ConfigError with all of them.
  */
-export function loadConfig(sources: Sources): LoadedConfig {
-  const { filePath = "the configuration file" } = sources;
-  const texts = new Map<OptionKey, { text: string; source: Source }>();
+export function loadConfig(
+  sources: Sources,
+  checks: Checks = {},
+  together: CheckTogether = () => [],
+): LoadedConfig {
+  const problems = [...(sources.problems ?? [])];
+  const given = textsOf(sources, problems);
+  const config: Record<string, unknown> = {};
+  const from: Record<string, Source> = {};
+  const troubled = new Set<OptionKey>();
+  const tell = (key: OptionKey, why: string): void => {
+    troubled.add(key);
+    problems.push(why);
+  };
+  for (const [key, { text, source }] of given) {
+    const where = placeOf(key, source, sources);
+    const like = example(key, source);
+    from[key] = source;
+    const value = settled(() =>
+      parseValue(key, table[key], spellingsOf(key).get(text) ?? text, where),
+    );
+    if (value.trouble !== undefined) {
+      tell(key, `${value.trouble}${like}`);
+      continue;
+    }
+    config[key] = value.value;
+    const check = checks[key] as ((value: unknown) => unknown) | undefined;
+    const checked = settled(() => check?.(value.value));
+    const trouble = checked.trouble ?? (checked.value as string | undefined);
+    if (trouble !== undefined) tell(key, `${where}=${shown(text)}: ${trouble}${like}`);
+  }
+  // What several options say together is only looked at where each of them is right alone.
+  if (troubled.size === 0) {
+    for (const { key, trouble } of together(config as Config)) {
+      const source = from[key] ?? "default";
+      tell(key, `${placeOf(key, source, sources)}: ${trouble}${example(key, source)}`);
+    }
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { config: Object.freeze(config) as Config, sources: from };
+}
+
+type Given = Map<OptionKey, { text: string; source: Source }>;
+
+/** The winning text of each option; unknown names go to `problems`. */
+function textsOf(sources: Sources, problems: string[]): Given {
+  const texts: Given = new Map();
   for (const key of keys) texts.set(key, { text: table[key].default, source: "default" });
   for (const [name, value] of Object.entries(sources.file ?? {})) {
-    texts.set(knownKey(name, filePath), { text: textOf(name, value, filePath), source: "file" });
+    collected(problems, () => {
+      const place = filePlace(name, sources);
+      texts.set(knownKey(name, place), { text: textOf(name, value, place), source: "file" });
+    });
   }
   for (const key of keys) {
     const text = sources.environment?.[environmentName(key)];
     if (text !== undefined) texts.set(key, { text, source: "environment" });
   }
-  refuseMistypedVariables(sources.environment ?? {});
+  problems.push(...mistypedVariables(sources.environment ?? {}));
   for (const [flag, text] of Object.entries(sources.flags ?? {})) {
-    const key = keyOfFlag(flag);
-    if (key !== undefined) texts.set(key, { text, source: "flag" });
+    collected(problems, () => {
+      const key = keyOfFlag(flag);
+      if (key !== undefined) texts.set(key, { text, source: "flag" });
+    });
   }
-  const config: Record<string, unknown> = {};
-  const from: Record<string, Source> = {};
-  for (const [key, { text, source }] of texts) {
-    const where = {
-      default: key,
-      file: `${filePath}: ${key}`,
-      environment: environmentName(key),
-      flag: `--${flagName(key)}`,
-    };
-    config[key] = parseValue(key, spellingsOf(key).get(text) ?? text, where[source]);
-    from[key] = source;
-  }
-  return {
-    config: Object.freeze(config) as Config,
-    sources: from,
+  return texts;
+}
+
+/** What the operator wrote a value to. */
+function placeOf(key: OptionKey, source: Source, sources: Sources): string {
+  if (source === "file") return `${filePlace(key, sources)}: ${key}`;
+  if (source === "environment") return environmentName(key);
+  return source === "flag" ? `--${flagName(key)}` : key;
+}
+
+function filePlace(key: string, { filePath = "the configuration file", lineOf }: Sources): string {
+  const line = lineOf?.(key);
+  return line === undefined ? filePath : `${filePath}:${line}`;
+}
+
+/** A right value in the form in which the wrong one was written. */
+function example(key: OptionKey, source: Source): string {
+  const text = table[key].example ?? table[key].default;
+  const forms = {
+    default: `--${flagName(key)}=${text}`,
+    flag: `--${flagName(key)}=${text}`,
+    environment: `${environmentName(key)}=${text}`,
+    file: `${key}: ${text}`,
   };
+  return ` (example: ${forms[source]})`;
+}
+
+/** A wrong value as an error shows it: credentials in a URL are nobody's business. */
+const shown = (text: string): string =>
+  text.replaceAll(/:\/\/[^/@]*@/g, "://***@").replace(/(:\/\/[^?]*\?).*/s, "$1***");
+
+interface Settled {
+  value?: unknown;
+  trouble?: string;
+}
+
+function settled(work: () => unknown): Settled {
+  const found: string[] = [];
+  const value = collected(found, work);
+  return found.length === 0 ? { value } : { trouble: found.join("; ") };
 }
 
 /** The table's key for a flag; undefined for a flag that is accepted without effect. */
@@ -93,111 +182,34 @@ export function isList(flag: string): boolean {
  * Only near misses: Kubernetes gives every pod beside a Service named "dockline" variables that begin
  * like ours.
  */
-function refuseMistypedVariables(environment: Record<string, string | undefined>): void {
+function mistypedVariables(environment: Record<string, string | undefined>): string[] {
   const known = keys.map(environmentName);
-  for (const name of Object.keys(environment)) {
-    if (!name.startsWith("DOCKLINE_") || known.includes(name)) continue;
+  return Object.keys(environment).flatMap((name) => {
+    if (!name.startsWith("DOCKLINE_") || known.includes(name)) return [];
     const meant = known.find((candidate) => editDistance(name, candidate) <= 2);
-    if (meant !== undefined) throw bad(`unknown variable ${name}; did you mean ${meant}?`);
-  }
+    return meant === undefined ? [] : [`unknown variable ${name}; did you mean ${meant}?`];
+  });
 }
 
 function spellingsOf(key: OptionKey): Map<string, string> {
   return new Map(Object.entries(table[key].spellings ?? {}));
 }
 
-function knownKey(name: string, filePath: string): OptionKey {
+function knownKey(name: string, place: string): OptionKey {
   const found = keys.find((key) => key === name);
   if (found === undefined) {
-    throw bad(`${filePath}: unknown key ${JSON.stringify(name)}${nearest(name, keys, "")}`);
+    throw bad(`${place}: unknown key ${JSON.stringify(name)}${nearest(name, keys, "")}`);
   }
   return found;
 }
 
-function textOf(name: string, value: unknown, filePath: string): string {
+function textOf(name: string, value: unknown, place: string): string {
   if (typeof value === "string") return value;
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) {
     return value.join(",");
   }
-  throw bad(`${filePath}: ${name} must be text, a number, true/false or a list of texts`);
-}
-
-/** `where` is what the operator wrote it to: a flag, a variable, a key of the file. */
-function parseValue(key: OptionKey, text: string, where: string): unknown {
-  const option = table[key];
-  switch (option.type) {
-    case "string":
-      if (key === "networkPlugin" && text !== "cni") {
-        throw bad(
-          `${where}=${text}: only cni is supported; install a CNI configuration in --cni-conf-dir (kubenet: use the bridge plugin with host-local and --pod-cidr)`,
-        );
-      }
-      if (option.choices !== undefined && !option.choices.includes(text)) {
-        throw bad(`${where}=${text}: want one of ${option.choices.join(", ")}`);
-      }
-      return text;
-    case "boolean":
-      if (text !== "true" && text !== "false") throw bad(`${where}=${text}: want true or false`);
-      return text === "true";
-    case "integer":
-      if (!/^\d{1,9}$/.test(text)) throw bad(`${where}=${text}: want a whole number`);
-      return Number(text);
-    case "duration":
-      return parseDurationMs(where, text);
-    case "list": {
-      const items = text
-        .split(",")
-        .map((item) => item.trim())
-        .filter((item) => item !== "");
-      if (key === "absentMountSourcesToReject" && !items.every((item) => item.startsWith("/"))) {
-        throw bad(`${where}=${text}: want absolute paths`);
-      }
-      return items;
-    }
-  }
-}
-
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-
-/** Go's duration form ("1m30s", "500ms"; a bare 0), as cri-dockerd's flags take it. */
-export function parseDurationMs(where: string, text: string): number {
-  if (text === "0") return 0;
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map((part) => part[0]).join("") !== text) {
-    throw bad(`${where}=${text}: want a duration such as 90s or 1m30s`);
-  }
-  return parts.reduce((sum, part) => sum + Number(part[1]) * (unitMs[part[2] ?? ""] ?? 0), 0);
-}
-
-/** The same the other way round, for `dockline config`. */
-export function durationText(ms: number): string {
-  if (ms === 0) return "0s";
-  const units = Object.entries(unitMs).reverse();
-  const [unit, size] = units.find(([, candidate]) => ms % candidate === 0) ?? ["ms", 1];
-  return `${ms / size}${unit}`;
-}
-
-function nearest(name: string, known: readonly string[], prefix: string): string {
-  const ranked = known
-    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  return ranked !== undefined && ranked.distance <= Math.max(3, name.length / 3)
-    ? `; did you mean ${prefix}${ranked.candidate}?`
-    : "";
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
+  throw bad(`${place}: ${name} must be text, a number, true/false or a list of texts`);
 }
 
 const bad = (message: string): CriError => new CriError("InvalidArgument", message);

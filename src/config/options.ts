@@ -1,5 +1,7 @@
 import { join } from "node:path";
 
+export { acceptedFlags, refusedFlags } from "./foreign-flags.ts";
+
 /** How an option's text becomes a value. Durations are milliseconds inside. */
 export type OptionType = "string" | "boolean" | "integer" | "duration" | "list";
 
@@ -12,6 +14,8 @@ export interface Option {
   choices?: readonly string[];
   /** A name that cri-dockerd used for the same thing; accepted as a flag. */
   alias?: string;
+  /** A right value for an error message, where the default is empty. */
+  example?: string;
   /** Values that cri-dockerd takes and what they are here. */
   spellings?: Readonly<Record<string, string>>;
   group: "endpoints" | "network" | "images" | "logs" | "streaming" | "node" | "diagnosis";
@@ -53,13 +57,13 @@ export const options = {
   stateDir: {
     type: "string",
     default: "/var/lib/dockline",
-    help: "folder of sandbox records and log positions; survives a reboot",
+    help: "directory for sandbox records and log positions; it must survive a reboot",
     group: "node",
   },
   runDir: {
     type: "string",
     default: "/run/dockline",
-    help: "folder of what a reboot may forget: lock, edits for dockline-oci, effects owed to containers",
+    help: "directory for state that need not survive a reboot: edits for dockline-oci, effects owed to containers",
     group: "node",
   },
   drainTimeout: {
@@ -77,6 +81,7 @@ export const options = {
   absentMountSourcesToReject: {
     type: "list",
     default: "",
+    example: "/etc/hostname",
     help: "paths of the node that are not made as folders when a mount names them and they are missing: CreateContainer fails; may be given several times",
     group: "node",
   },
@@ -90,13 +95,13 @@ export const options = {
   cniConfDir: {
     type: "string",
     default: "/etc/cni/net.d",
-    help: "folder with the CNI configuration; the first valid file by name is used",
+    help: "directory of the CNI configuration; the first valid file in lexical order is used",
     group: "network",
   },
   cniBinDir: {
     type: "list",
     default: "/opt/cni/bin,/usr/lib/cni",
-    help: "folders searched for CNI plugins, in order",
+    help: "directories that are searched for CNI plugins, in this order",
     group: "network",
   },
   cniCacheDir: {
@@ -108,6 +113,7 @@ export const options = {
   podCidr: {
     type: "string",
     default: "",
+    example: "10.244.1.0/24",
     help: "pod address ranges for plugins that ask for ipRanges, until the kubelet's UpdateRuntimeConfig names others, which are kept",
     group: "network",
   },
@@ -121,12 +127,13 @@ export const options = {
   imagePullProgressDeadline: {
     type: "duration",
     default: "5m",
-    help: "a pull without any progress while connecting or downloading ends after this",
+    help: "cancel a pull that has made no progress for this long while connecting or downloading; 0: never",
     group: "images",
   },
   pinnedImages: {
     type: "list",
     default: "",
+    example: "registry.example/base/*",
     help: "references (with * at the end for a prefix) that the kubelet must never collect",
     group: "images",
   },
@@ -139,13 +146,15 @@ export const options = {
   registryMirrors: {
     type: "list",
     default: "",
-    help: "registry=mirror pairs, tried in this order before the registry itself: quay.io=mirror.example:5000/quay; those of docker.io belong into daemon.json",
+    example: "quay.io=mirror.example:5000/quay",
+    help: "registry=mirror pairs, tried in this order before the registry itself: quay.io=mirror.example:5000/quay; configure mirrors of docker.io in daemon.json",
     group: "images",
   },
   registryAuthFile: {
     type: "string",
     default: "",
-    help: "file in the form of docker's config.json with credentials for registries, mirrors and the pause image, for pulls that the kubelet gives none for; mode 0600, read at each pull",
+    example: "/etc/dockline/auth.json",
+    help: "file in the form of docker's config.json with credentials for registries, mirrors and the pause image, used when the kubelet supplies none; mode 0600, read at each pull",
     group: "images",
   },
   containerLogFormat: {
@@ -178,12 +187,14 @@ export const options = {
   streamingTlsCert: {
     type: "string",
     default: "",
+    example: "/etc/dockline/tls.crt",
     help: "certificate file of the streaming server; needed when it is not on loopback",
     group: "streaming",
   },
   streamingTlsKey: {
     type: "string",
     default: "",
+    example: "/etc/dockline/tls.key",
     help: "key file that belongs to it",
     group: "streaming",
   },
@@ -196,24 +207,28 @@ export const options = {
   metricsBindAddr: {
     type: "string",
     default: "",
+    example: "127.0.0.1:9357",
     help: "where to serve /metrics and /healthz: 127.0.0.1:9357 or unix:///path; empty: nowhere; other addresses need the three options below",
     group: "diagnosis",
   },
   metricsTlsCert: {
     type: "string",
     default: "",
+    example: "/etc/dockline/metrics.crt",
     help: "certificate file of the metrics server, read again when it has changed",
     group: "diagnosis",
   },
   metricsTlsKey: {
     type: "string",
     default: "",
+    example: "/etc/dockline/metrics.key",
     help: "key file of that certificate",
     group: "diagnosis",
   },
   metricsClientCa: {
     type: "string",
     default: "",
+    example: "/etc/dockline/clients.crt",
     help: "certificate file of the authority that signs client certificates; the metrics server answers nobody without one",
     group: "diagnosis",
   },
@@ -222,25 +237,34 @@ export const options = {
     default: "info",
     choices: ["debug", "info", "warn", "error", "silent"],
     spellings: { trace: "debug", warning: "warn", fatal: "error", panic: "error" },
-    help: "what to log, as JSON lines on stdout",
+    help: "what to log on stdout; read again from the file at SIGHUP (systemctl reload dockline)",
+    group: "diagnosis",
+  },
+  logFormat: {
+    type: "string",
+    default: "json",
+    choices: ["json", "text"],
+    help: "json: one JSON object per line; text: time, level, message and fields, for people",
     group: "diagnosis",
   },
   traceFile: {
     type: "string",
     default: "",
+    example: "/var/log/dockline-trace.jsonl",
     help: "append each CRI call with its Docker requests and times to this file, a JSON line each",
     group: "diagnosis",
   },
   otelEndpoint: {
     type: "string",
     default: "",
+    example: "http://127.0.0.1:4318",
     help: "OpenTelemetry collector for spans, OTLP over HTTP: http://127.0.0.1:4318; empty: none",
     group: "diagnosis",
   },
   otelSamplingPerMillion: {
     type: "integer",
     default: "1000000",
-    help: "of a million calls without a trace context of their caller's, how many are exported; with one, its sampled flag decides",
+    help: "sampling rate per million for calls that arrive without a trace context; calls with one follow its sampled flag",
     group: "diagnosis",
   },
 } as const satisfies Record<string, Option>;
@@ -257,20 +281,6 @@ type ValueOf<T extends OptionType> = T extends "string"
 
 /** The configuration in force: every option of the table, validated. */
 export type Config = { readonly [K in OptionKey]: ValueOf<(typeof options)[K]["type"]> };
-
-/** cri-dockerd's flags that have no meaning here, with what takes their place. */
-export const refusedFlags: Readonly<Record<string, string>> = {
-  "cri-dockerd-root-directory":
-    "sandbox records live under --state-dir; cri-dockerd's checkpoints are not needed",
-  "hairpin-mode": "set hairpinMode in the CNI bridge plugin's configuration",
-  "network-plugin-mtu": "set mtu in the CNI plugin's configuration",
-  "runtime-cgroups": "put docker.service and containerd.service into a slice of your own",
-};
-
-/** cri-dockerd's flags that are taken and change nothing, because it is always so here. */
-export const acceptedFlags: Readonly<Record<string, string>> = {
-  "ipv6-dual-stack": "all addresses of a pod are always reported",
-};
 
 /** Beside the other sockets unless told otherwise, so that a second instance has its own; "": none. */
 export function facadeEndpoint(config: Pick<Config, "facadeEndpoint" | "runDir">): string {

@@ -1,3 +1,4 @@
+import { stringify } from "yaml";
 import { durationText, environmentName, flagName } from "./load.ts";
 import type { LoadedConfig } from "./load.ts";
 import { acceptedFlags, options, refusedFlags } from "./options.ts";
@@ -48,25 +49,37 @@ export function optionsReference(): string {
 }
 
 /**
- * `dockline config`: what is in force and where each value came from, one option a line.
+ * `dockline config`: a configuration file in YAML with what is in force, and in comments where each
+ * value came from.
  *
  * @param file path of the configuration file that was read
  */
 export function configInForce(loaded: LoadedConfig, file = "file"): string {
-  const width = Math.max(...keys.map((key) => key.length));
-  return keys
-    .map((key) => {
-      const value = loaded.config[key];
-      const text = valueText(value, table[key].type);
-      const source = loaded.sources[key];
-      const from = { environment: environmentName(key), flag: `--${flagName(key)}`, file };
-      const shown = source === "default" ? source : from[source];
-      return `${key.padEnd(width)}  ${JSON.stringify(text)}  (${shown})`;
-    })
-    .join("\n");
+  const lines = keys.map((key) => {
+    const source = loaded.sources[key];
+    const from = { environment: environmentName(key), flag: `--${flagName(key)}`, file };
+    const shown = source === "default" ? source : from[source];
+    return [`${key}: ${stringify(plainValue(loaded, key), inFlow).trimEnd()}`, shown] as const;
+  });
+  const width = Math.min(widest, Math.max(...lines.map(([text]) => text.length)));
+  return lines.map(([text, shown]) => `${text.padEnd(width)}  # ${shown}`).join("\n");
 }
 
-function valueText(value: unknown, type: Option["type"]): string {
-  if (Array.isArray(value)) return value.join(",");
-  return type === "duration" ? durationText(Number(value)) : String(value);
+/** `dockline config --json`: the same values as one JSON object, a configuration file as well. */
+export function configAsJson(loaded: LoadedConfig): string {
+  return JSON.stringify(plainConfig(loaded), null, 2);
+}
+
+/** The values as a configuration file has them. */
+export function plainConfig(loaded: LoadedConfig): Record<string, unknown> {
+  return Object.fromEntries(keys.map((key) => [key, plainValue(loaded, key)]));
+}
+
+const widest = 60;
+/** One line for each option, whatever its length. */
+const inFlow = { collectionStyle: "flow", lineWidth: 0, flowCollectionPadding: false } as const;
+
+function plainValue({ config }: LoadedConfig, key: OptionKey): unknown {
+  const value = config[key];
+  return table[key].type === "duration" ? durationText(Number(value)) : value;
 }

@@ -119,7 +119,7 @@ export class EndedUsers {
     } catch (error) {
       this.#failed.set(kind, this.#deps.clock.monotonicMs());
       this.#deps.log.debug(
-        { id, error: errorText(error) },
+        { containerId: id, error: errorText(error) },
         "the user of a container that has ended cannot be worked out",
       );
     } finally {

@@ -55,7 +55,7 @@ export async function applyHostWrites(
   } catch (error) {
     if (isElsewhere(deps, error, container, facts)) return;
     if (!isNeeded) {
-      const details = { container: container.id, error: errorText(error) };
+      const details = { containerId: container.id, error: errorText(error) };
       deps.log.warn(details, "limits of huge pages are left to the pod's cgroup");
       return;
     }
@@ -127,7 +127,7 @@ export function isElsewhere(
   const handler = runtimeHandlerOf(container);
   if (!(error instanceof NotInContainer) || hasOwnCgroups(handler, facts)) return false;
   deps.log.warn(
-    { container: container.id, runtimeHandler: handler, error: error.message },
+    { containerId: container.id, runtimeHandler: handler, error: error.message },
     "limits that Docker cannot set are left out: the runtime keeps its processes elsewhere",
   );
   return true;

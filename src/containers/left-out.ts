@@ -15,30 +15,27 @@ export interface Asked {
  * Warns of what a container asks for and does not get, where containerd, CRI-O and cri-dockerd run it all the same:
  * the log is the only place that says so.
  *
- * @param container its name or id
+ * @param about whom each line names; within a call the log adds the names itself
  */
 export function warnOfLeftOut(
   log: Pick<Logger, "warn">,
-  container: string,
+  about: { containerId?: string },
   asked: Asked,
   facts: Pick<EngineFacts, "hugepages">,
 ): void {
   for (const { hostPath, propagation } of asked.mounts ?? []) {
     if (isKnownPropagation(propagation)) continue;
-    log.warn({ container, hostPath, propagation }, "unknown mount propagation: taken as private");
+    log.warn({ ...about, hostPath, propagation }, "unknown mount propagation: taken as private");
   }
   const variables = replacedVariables(asked.envs ?? []);
   if (variables.length > 0) {
-    log.warn(
-      { container, variables },
-      "values of variables are not UTF-8: odd bytes become U+FFFD",
-    );
+    log.warn({ ...about, variables }, "values of variables are not UTF-8: odd bytes become U+FFFD");
   }
   const limits = (asked.resources?.hugepageLimits ?? []).filter(({ limit }) => limit > 0n);
   if (facts.hugepages !== false || limits.length === 0) return;
   const pageSizes = limits.map(({ pageSize }) => pageSize);
   log.warn(
-    { container, pageSizes },
+    { ...about, pageSizes },
     "huge page limits do not hold: this kernel has no cgroup controller for them",
   );
 }

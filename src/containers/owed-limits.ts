@@ -139,9 +139,9 @@ export class OwedLimits {
       await this.#deps.locks.run(`container:${known.name}`, () =>
         applyHostWrites(this.#deps, known, { mustNotRunWithout: why === "start" }),
       );
-      if (why !== "found") log.info({ container: id }, "limits that were left out are set");
+      if (why !== "found") log.info({ containerId: id }, "limits that were left out are set");
     } catch (error) {
-      const details = { container: id, error: errorText(error) };
+      const details = { containerId: id, error: errorText(error) };
       if (why === "start") {
         log.warn(details, "limits that a start has left out cannot be set");
         throw error;

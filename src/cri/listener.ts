@@ -3,7 +3,6 @@ import { createConnection, createServer } from "node:net";
 import type { Server as NetServer, Socket } from "node:net";
 import { dirname } from "node:path";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import type { Logger } from "../log.ts";
 import { CriError } from "../errors.ts";
 
 /** A CRI endpoint that accepts calls. */
@@ -40,7 +39,6 @@ export async function listen(
   server: Server,
   endpoint: string,
   inFlight: () => number,
-  log: Logger,
 ): Promise<Listener> {
   const credentials = ServerCredentials.createInsecure();
   const injector = server.createConnectionInjector(credentials);
@@ -52,7 +50,6 @@ export async function listen(
     injector.injectConnection(socket);
   });
   const path = await startListening(net, endpoint);
-  log.info({ endpoint }, "serving the CRI");
   return {
     path,
     close: async (graceMs) => {

@@ -2,9 +2,9 @@ import { Encoded } from "./bind.ts";
 import type { Observer, ObservedCall } from "./bind.ts";
 import type { Logger } from "../log.ts";
 import { codeName, kindOf } from "./status.ts";
-import { addAnswer, plainReference, targetOf } from "./target.ts";
+import { addAnswer, targetOf } from "./target.ts";
 import { withCallTrace } from "../sys/call-trace.ts";
-import type { CallTrace } from "../sys/call-trace.ts";
+import type { CallTarget, CallTrace } from "../sys/call-trace.ts";
 import { errorText } from "../errors.ts";
 
 /** What metrics and traces learn of a call when it has ended. */
@@ -28,7 +28,9 @@ const changes =
  * what the caller did wrong, error only for what we did.
  */
 export function createObserver(options: {
-  log: Logger;
+  log: Logger & { readonly debugs?: boolean };
+  /** Adds what is known of the ids of a target. */
+  name?: (target: CallTarget) => void;
   onCall?: CallListener;
   trace?: CallTeller;
 }): {
@@ -40,6 +42,8 @@ export function createObserver(options: {
     running += 1;
     const startedAtMs = performance.now();
     const trace = traceOf(call, startedAtMs);
+    // Before the work: what it removes has no name afterwards.
+    if (changes.test(call.rpc) && trace.target !== undefined) options.name?.(trace.target);
     options.trace?.begin(trace);
     let failure: { error: unknown } | undefined;
     try {
@@ -53,7 +57,7 @@ export function createObserver(options: {
       running -= 1;
       const durationMs = performance.now() - startedAtMs;
       const code = failure === undefined ? "OK" : codeName(failure.error);
-      logCall(options.log, call, trace, durationMs, failure);
+      logCall(options, call, trace, durationMs, failure);
       const ended = Object.assign(trace, { code, durationMs });
       options.onCall?.(ended);
       options.trace?.end(ended);
@@ -72,7 +76,6 @@ function traceOf({ rpc, service, request, context }: ObservedCall, startedAtMs: 
   return {
     rpc,
     service,
-    subject: subjectOf(request),
     target: targetOf(request),
     startedAtMs,
     wallMs: Date.now(),
@@ -83,43 +86,65 @@ function traceOf({ rpc, service, request, context }: ObservedCall, startedAtMs: 
 }
 
 function logCall(
-  log: Logger,
-  call: ObservedCall,
+  {
+    log,
+    name,
+  }: { log: Logger & { readonly debugs?: boolean }; name?: (target: CallTarget) => void },
+  { rpc }: ObservedCall,
   trace: CallTrace,
   durationMs: number,
   failure: { error: unknown } | undefined,
 ): void {
+  const level = levelOf(rpc, failure?.error);
+  if (level === "debug" && log.debugs === false) return;
+  const target = trace.target ?? {};
+  name?.(target);
   const fields = {
-    rpc: call.rpc,
-    subject: trace.subject,
+    rpc,
+    ...lineNames(target),
     durMs: Math.round(durationMs * 10) / 10,
     docker: trace.steps.filter((step) => step.kind === "docker").length,
   };
   if (failure === undefined) {
-    if (changes.test(call.rpc)) log.info(fields, "call");
-    else log.debug(fields, "call");
+    log[level](fields, "call");
     return;
   }
-  const failed = { ...fields, code: codeName(failure.error), error: errorText(failure.error) };
-  const kind = kindOf(failure.error);
-  if (kind === "Internal") log.error({ ...failed, err: failure.error }, "call failed");
-  else if (kind === "Unimplemented" || kind === "Cancelled") log.debug(failed, "call failed");
-  else log.warn(failed, "call failed");
+  const { error } = failure;
+  const failed = { ...fields, code: codeName(error), error: errorText(error) };
+  log[level](level === "error" ? { ...failed, err: error } : failed, "call failed");
 }
 
-/** The pod, container or image that a request is about, for people; never credentials or commands. */
-export function subjectOf(request: object): string {
-  const fields = request as Record<string, unknown>;
-  for (const key of ["containerId", "podSandboxId"]) {
-    const value = fields[key];
-    if (typeof value === "string" && value !== "") return value.slice(0, 12);
-  }
-  const config = fields["config"] as
-    { metadata?: { name?: string; namespace?: string } } | undefined;
-  if (config?.metadata?.name !== undefined) {
-    const { name, namespace } = config.metadata;
-    return namespace === undefined ? name : `${namespace}/${name}`;
-  }
-  const image = fields["image"] as { image?: string } | undefined;
-  return plainReference(image?.image);
+/**
+ * A kubelet asks once more after what it has just removed: that something is not there is no news, unless a change
+ * was asked for. `undefined` is no error.
+ */
+function levelOf(rpc: string, error: unknown): "debug" | "info" | "warn" | "error" {
+  const isChange = changes.test(rpc);
+  if (error === undefined) return isChange ? "info" : "debug";
+  const kind = kindOf(error);
+  if (kind === "Internal") return "error";
+  if (kind === "Unimplemented" || kind === "Cancelled") return "debug";
+  return kind === "NotFound" && !isChange ? "debug" : "warn";
+}
+
+/** What lines of the log call those that a call or an id is about, so that one can search for a pod. */
+export interface LineNames {
+  pod?: string;
+  namespace?: string;
+  container?: string;
+  podId?: string;
+  containerId?: string;
+  image?: string;
+}
+
+export function lineNames(target: CallTarget): LineNames {
+  const names: Record<keyof LineNames, string | undefined> = {
+    pod: target.podName,
+    namespace: target.namespace,
+    container: target.containerName,
+    podId: target.podId,
+    containerId: target.containerId,
+    image: target.image,
+  };
+  return Object.fromEntries(Object.entries(names).filter(([, name]) => name !== undefined));
 }

@@ -42,7 +42,8 @@ export async function serveFacade(
     server.addService(bound.definition, bound.implementation);
   }
   try {
-    const listener = await listen(server, endpoint, () => 0, log);
+    const listener = await listen(server, endpoint, () => 0);
+    log.info({ endpoint }, "serving the labels of cAdvisor's series; no CRI here");
     return { close: () => listener.close(0) };
   } catch (error) {
     log.error({ endpoint, error: errorText(error) }, "no series with labels from cAdvisor");

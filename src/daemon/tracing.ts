@@ -2,11 +2,10 @@ import { join } from "node:path";
 import type { Config } from "../config/options.ts";
 import type { CallTeller } from "../cri/observe.ts";
 import { errorText } from "../errors.ts";
-import type { ContainerIndex } from "../index/container-index.ts";
 import type { Logger } from "../log.ts";
 import type { TracingCounts } from "./metrics/sources.ts";
+import { nameTarget } from "./log-names.ts";
 import type { Parts } from "./parts.ts";
-import type { CallTarget } from "../sys/call-trace.ts";
 import { createTraceFile } from "../trace/file.ts";
 import { TraceHub } from "../trace/hub.ts";
 import type { SpanExport } from "../trace/otel.ts";
@@ -77,16 +76,4 @@ export async function createTracing(config: Config, parts: Parts, log: Logger): 
       for (const close of closers.reverse()) await close();
     },
   };
-}
-
-/** What the ids of a target stand for, out of memory; what is there already stays. */
-export function nameTarget(index: Pick<ContainerIndex, "peek">, target: CallTarget): void {
-  const identity = index.peek(target.containerId ?? target.podId ?? "")?.identity;
-  if (identity === undefined) return;
-  const pod = identity.kind === "container" ? identity.podSandboxMetadata : identity.metadata;
-  target.podName ??= pod.name;
-  target.namespace ??= pod.namespace;
-  if (identity.kind !== "container") return;
-  target.containerName ??= identity.metadata.name;
-  target.podId ??= identity.podSandboxId;
 }

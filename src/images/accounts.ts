@@ -111,7 +111,10 @@ async function removeScratch(
     return false;
   } catch (error) {
     if (isStatus(error, 404) || isStatus(error, 409)) return true;
-    log.warn({ id, error: errorText(error) }, "a scratch container cannot be removed now");
+    log.warn(
+      { containerId: id, error: errorText(error) },
+      "a scratch container cannot be removed now",
+    );
     return false;
   }
 }

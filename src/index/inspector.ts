@@ -201,7 +201,7 @@ export class Inspector {
       flight.slow = true;
       this.#busy -= 1;
       this.#slow += 1;
-      log.warn({ container: id }, "inspect is slow, the last known facts are served");
+      log.warn({ containerId: id }, "inspect is slow, the last known facts are served");
       this.#pump();
     });
     let failure: unknown;
@@ -228,7 +228,10 @@ export class Inspector {
       this.want(job.id);
       return;
     }
-    log.warn({ container: job.id, error: errorText(failure) }, "inspect failed, will be repeated");
+    log.warn(
+      { containerId: job.id, error: errorText(failure) },
+      "inspect failed, will be repeated",
+    );
     const retryMs = Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** job.failures);
     this.#schedule(this.#newJob(job.id, "retry", job), retryMs);
   }

@@ -123,7 +123,7 @@ class Pumps implements ContainerLogs {
       // As with dockershim, a container is not kept from running for want of a link.
       if (error instanceof CriError && error.kind === "InvalidArgument") throw error;
       this.#log.warn(
-        { container: target.containerId, error: errorText(error) },
+        { containerId: target.containerId, error: errorText(error) },
         "container log link can not be made",
       );
     }
@@ -172,10 +172,7 @@ class Pumps implements ContainerLogs {
           return true;
         }
       } catch (error) {
-        this.#log.debug(
-          { container: containerId, error: errorText(error) },
-          "log drain is retried",
-        );
+        this.#log.debug({ containerId, error: errorText(error) }, "log drain is retried");
         await this.#clock.sleep(DRAIN_RETRY_MS);
       }
       if (this.#clock.monotonicMs() >= untilMs) {
@@ -244,7 +241,7 @@ class Pumps implements ContainerLogs {
     } catch (error) {
       this.#owed.add(target);
       this.#log.error(
-        { container: target.containerId, error: errorText(error) },
+        { containerId: target.containerId, error: errorText(error) },
         "container log can not be resumed, will be tried again",
       );
     }
@@ -256,7 +253,7 @@ class Pumps implements ContainerLogs {
       if (!this.#owed.has(containerId)) return;
       await this.#begin(target, { resumes: true, starts: false });
       this.#owed.forget(containerId);
-      this.#log.info({ container: containerId }, "container log resumed");
+      this.#log.info({ containerId: containerId }, "container log resumed");
     });
   }
 
@@ -284,7 +281,7 @@ class Pumps implements ContainerLogs {
         await this.#schedule.exclusive(containerId, () => this.#letGo(follower));
       } catch (error) {
         this.#log.warn(
-          { container: containerId, error: errorText(error) },
+          { containerId, error: errorText(error) },
           "container log position can not be saved",
         );
       }

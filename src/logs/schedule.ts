@@ -147,7 +147,7 @@ export class Schedule {
         rotated ||= round.rotated;
       } while (!round.atEnd && !this.#closed && !follower.closed);
       if (follower.failures > 0)
-        this.#log.info({ container: follower.pump.target.containerId }, "container log resumed");
+        this.#log.info({ containerId: follower.pump.target.containerId }, "container log resumed");
       follower.succeeded();
       // With the watch on, what comes after the last read makes an event. With a watch just turned
       // on there is one more look; where none is possible the sweep has to do.
@@ -157,7 +157,7 @@ export class Schedule {
       follower.failed(this.#clock.monotonicMs());
       if (follower.failures === 1)
         this.#log.warn(
-          { container: follower.pump.target.containerId, error: errorText(error) },
+          { containerId: follower.pump.target.containerId, error: errorText(error) },
           "container log can not be written, will be tried again",
         );
     } finally {
@@ -223,7 +223,7 @@ export class Schedule {
         });
       } catch (error) {
         this.#log.warn(
-          { container: containerId, error: errorText(error) },
+          { containerId, error: errorText(error) },
           "container log position can not be saved, will be tried again",
         );
         this.#saveSoon(follower);

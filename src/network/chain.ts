@@ -113,7 +113,7 @@ export function createChain(options: {
       const asked = error instanceof CniError && error.code === tryAgainCode;
       if (!asked || call.left() <= tryAgainMs) throw error;
       const { containerId } = attachment;
-      log.info({ containerId, error: error.message }, "a CNI plugin is tried again");
+      log.info({ podId: containerId, error: error.message }, "a CNI plugin is tried again");
       await waiting(`${plugin.type} asks to be tried again`, () =>
         clock.sleep(tryAgainMs, call.signal),
       );
@@ -174,7 +174,7 @@ export function createChain(options: {
         } catch (error) {
           if (isAlreadyGone(error, netns)) {
             const { containerId } = attachment;
-            log.debug({ err: error, containerId }, "nothing left for a DEL");
+            log.debug({ err: error, podId: containerId }, "nothing left for a DEL");
           } else if (
             error instanceof CniError &&
             (giveUp || isHopeless(error, attachment, netns, failingMs))

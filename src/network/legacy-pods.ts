@@ -66,7 +66,7 @@ export function createLegacyPods(options: {
     try {
       return podIps(entry.result, ifName);
     } catch (err) {
-      log.warn({ err, containerId }, "a CNI result in the cache is damaged");
+      log.warn({ err, podId: containerId }, "a CNI result in the cache is damaged");
       return [];
     }
   };
@@ -108,7 +108,7 @@ export function createLegacyPods(options: {
           // Nothing says how to undo, and with the namespace the pod's own side went. An error would
           // keep the pod Terminating for ever; an address that leaked can be told from this line.
           log.warn(
-            { containerId: pod.containerId, pod: `${pod.podNamespace}/${pod.podName}` },
+            { podId: pod.containerId, pod: pod.podName, namespace: pod.podNamespace },
             "CNI DEL left out: no saved configuration, none today, and the namespace is gone",
           );
         } else {

@@ -17,7 +17,7 @@ import { configWarning, createConfigSource, sourceOf } from "./config-source.ts"
 import type { ConfigLookup, NetworkSource, UsableConfig } from "./config-source.ts";
 import { isCniName, versionAtLeast } from "./conflist.ts";
 import { GcGate } from "./gc-gate.ts";
-import { givenUpOf } from "./given-up.ts";
+import { givenUpOf, lineOf } from "./given-up.ts";
 import { createLegacyPods } from "./legacy-pods.ts";
 import type { LegacyAttachment, LegacyPod } from "./legacy-pods.ts";
 import { inspectNetns, pathNow } from "./netns.ts";
@@ -108,7 +108,7 @@ export function createNetwork(options: NetworkOptions): Network {
   const { log, clock } = options;
   const netnsState = options.inspectNetns ?? inspectNetns;
   const { environment = process.env } = options;
-  const plugins = createPluginRunner({ binDirs, clock, environment });
+  const plugins = createPluginRunner({ binDirs, clock, log, environment });
   const source = createConfigSource({ confDir, binDirs, plugins, clock });
   const delSource = createConfigSource({ confDir, binDirs, plugins, clock, forDel: true });
   const chain = createChain({ plugins, clock, log, deadlineMs: options.deadlineMs ?? 220_000 });
@@ -147,7 +147,7 @@ export function createNetwork(options: NetworkOptions): Network {
   };
 
   const warnOfUndeclared = (config: UsableConfig, request: SetUpRequest): void => {
-    const about = { network: config.name, containerId: request.containerId };
+    const about = { network: config.name, podId: request.containerId };
     const ports = request.portMappings.some(({ hostPort }) => hostPort !== 0);
     if (ports && !chainDeclares(config.plugins, "portMappings")) {
       log.warn(about, "no CNI plugin declares portMappings: host ports are left to the network");
@@ -164,7 +164,7 @@ export function createNetwork(options: NetworkOptions): Network {
   ): Promise<void> => {
     if (attachment.result === undefined) {
       const ended = await endOrphanedPlugins(attachment.containerId);
-      const about = { containerId: attachment.containerId, ended };
+      const about = { podId: attachment.containerId, ended };
       if (ended > 0) log.warn(about, "ended plugins that were left running by an earlier process");
     }
     const givenUp = await gate.attach(() =>
@@ -172,7 +172,7 @@ export function createNetwork(options: NetworkOptions): Network {
     );
     for (const failure of givenUp) {
       const given = givenUpOf(attachment, failure);
-      log.warn(given, "CNI DEL is given up: the plugin may still hold the addresses");
+      log.warn(lineOf(given), "CNI DEL is given up: the plugin may still hold the addresses");
       await options.givenUp?.(given);
     }
   };

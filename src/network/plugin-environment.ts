@@ -1,4 +1,5 @@
 import type { RunResult } from "../sys/process.ts";
+import type { JsonObject } from "./conflist.ts";
 
 /** Not CHECK: no runtime asks for it between a pod's ADD and DEL, and nothing would follow from its answer. */
 export type CniVerb = "ADD" | "DEL" | "GC" | "STATUS" | "VERSION";
@@ -17,6 +18,8 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 /** Names of variables whose values nobody is to read in a log. */
 const secretName = /pass|pwd$|secret|token|credential|auth|api_?key|access_?key|private_?key/i;
+/** The capability that hands a pod's annotations on, in which users put anything. */
+const annotationsKey = "io.kubernetes.cri.pod-annotations";
 /** Shorter ones ("1", "true") would be masked all over a text. */
 const shortestSecret = 6;
 
@@ -51,14 +54,29 @@ export class PluginEnvironment {
     };
   }
 
+  /**
+   * What a plugin gets on stdin, for people: values with a telling name, annotations of the pod and secrets
+   * of the environment are masked.
+   */
+  shownInput(config: JsonObject): unknown {
+    const shown: unknown = JSON.parse(
+      JSON.stringify(config, (key, value: unknown) => {
+        if (key === annotationsKey) return "***";
+        return secretName.test(key) && typeof value !== "object" ? "***" : value;
+      }),
+      (_, value: unknown) => (typeof value === "string" ? this.#masked(value) : value),
+    );
+    return shown;
+  }
+
   /** What a plugin says may hold what it was given, and goes into logs, events and conditions. */
   maskedResult(result: RunResult): RunResult {
-    let { stdout, stderr } = result;
-    for (const secret of this.#secrets) {
-      stdout = stdout.replaceAll(secret, "***");
-      stderr = stderr.replaceAll(secret, "***");
-    }
+    const [stdout, stderr] = [this.#masked(result.stdout), this.#masked(result.stderr)];
     return { ...result, stdout, stderr };
+  }
+
+  #masked(text: string): string {
+    return this.#secrets.reduce((shown, secret) => shown.replaceAll(secret, "***"), text);
   }
 }
 

@@ -1,4 +1,5 @@
 import { errorText } from "../errors.ts";
+import type { Logger } from "../log.ts";
 import { ProcessError, runProcess } from "../sys/process.ts";
 import type { RunResult } from "../sys/process.ts";
 import { waiting } from "../sys/call-trace.ts";
@@ -45,12 +46,20 @@ const busyRetries = 10;
 export function createPluginRunner(options: {
   binDirs: readonly string[];
   clock: Clock;
+  /** Gets a debug line for each plugin that is run, with its input. */
+  log?: Pick<Logger, "debug">;
   /** Handed on to plugins; default: this process's own. */
   environment?: Readonly<NodeJS.ProcessEnv>;
 }): PluginRunner {
   const environment = new PluginEnvironment(options.environment ?? process.env, options.binDirs);
   // Keyed by the file's identity, so that an upgraded plugin is asked again.
   const versionsOfBinary = new Map<string, { versions: PluginVersions; untilMs: number }>();
+
+  const logInput = ({ type, verb, parameters, config }: PluginCall): void => {
+    const { containerId: podId, netns, args } = parameters;
+    const input = environment.shownInput(config);
+    options.log?.debug({ plugin: type, verb, podId, netns, args, input }, "CNI plugin");
+  };
 
   const execute = async (path: string, call: PluginCall): Promise<RunResult> => {
     for (let retry = 0; ; retry += 1) {
@@ -78,6 +87,7 @@ export function createPluginRunner(options: {
   return {
     run: async (call) => {
       const binary = await findPlugin(call.type, options.binDirs, call.verb);
+      logInput(call);
       const result = await execute(binary.path, call);
       if (result.exitCode !== 0) throw reportedError(call, result);
       return result.stdout;

@@ -144,7 +144,7 @@ async function settleConflict(
     deps.index.removed(found.Id);
   } catch (error) {
     // "Removal in progress" can last as long as a leaked mount does: take another name (F17).
-    deps.log.warn({ name, error: errorText(error) }, "a left-over keeps its name");
+    deps.log.warn({ sandbox: name, error: errorText(error) }, "a left-over keeps its name");
     return await create(randomised(name));
   }
   return await create(withoutSuffix(name));

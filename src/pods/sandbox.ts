@@ -281,7 +281,7 @@ export class Sandbox implements RecordedSandbox {
       // A retry or a list may have been quicker.
       if (!this.claim() || record?.id !== id || record.phase !== "ready") return;
       if (index.peekMembers(id).length > 0) return;
-      log.info({ podSandboxId: id }, "nobody asked again for a sandbox: removing it");
+      log.info({ podId: id, sandbox: this.name }, "nobody asked again for a sandbox: removing it");
       await takeDown(this.#deps, this, { ids: [id], record, entry: undefined }, makingRoom);
     }).catch((err: unknown) => {
       log.warn({ err, sandbox: this.name }, "removing an abandoned sandbox failed");

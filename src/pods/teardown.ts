@@ -123,7 +123,7 @@ export async function removeLeftOver(
   } catch (error) {
     if (!(error instanceof EngineError) || isUncertain(error)) throw error;
     deps.log.warn(
-      { name: sandbox.name, error: errorText(error) },
+      { sandbox: sandbox.name, error: errorText(error) },
       "a left-over cannot be removed now",
     );
   }

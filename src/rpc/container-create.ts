@@ -137,7 +137,7 @@ async function createNew(
   }
   const body = await specOf(deps, wanted, hash, volumes, signal);
   const asked = { envs: config.envs, mounts: config.mounts, resources: config.linux?.resources };
-  warnOfLeftOut(deps.log, name, asked, await deps.facts());
+  warnOfLeftOut(deps.log, {}, asked, await deps.facts());
   const create = async (under: string): Promise<string> => {
     const spec =
       under === name ? body : await specOf(deps, { ...wanted, name: under }, hash, volumes, signal);

@@ -94,7 +94,7 @@ async function update(
   const facts = await deps.facts();
   const { docker, oomScoreAdj } = planResources(wanted, facts, true);
   const { hostWrites } = planResources(merged, facts, true);
-  warnOfLeftOut(deps.log, id, { resources: wanted }, facts);
+  warnOfLeftOut(deps.log, { containerId: id }, { resources: wanted }, facts);
   const change = async (): Promise<void> => {
     if (Object.keys(docker).length > 0) await updateInDocker(deps, id, docker);
     await writeOnHost(deps, container, facts, { hostWrites, oomScoreAdj, before });

@@ -64,7 +64,7 @@ export async function forward(
   if (dialled instanceof Socket) {
     await join(data, dialled, () => error.end());
   } else if (dialled !== undefined) {
-    log.debug({ podSandboxId, port, reason: dialled }, "port-forward connection failed");
+    log.debug({ podId: podSandboxId, port, reason: dialled }, "port-forward connection failed");
     error.write(`error forwarding port ${port} to pod ${podSandboxId}: ${dialled}`);
   }
   error.end();

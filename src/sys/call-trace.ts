@@ -36,8 +36,6 @@ export interface CallSpan {
 /** What is known of one CRI call while it runs and, once `durationMs` is set, afterwards. */
 export interface CallTrace {
   rpc: string;
-  /** Pod, container or image that the call is about, as far as the request says. */
-  subject: string;
   /** performance.now(), and the wall clock at the same moment (ms since the epoch). */
   startedAtMs: number;
   wallMs?: number;
@@ -73,6 +71,11 @@ const maxSteps = 500;
 
 const storage = new AsyncLocalStorage<CallTrace>();
 const nobodysStep: OpenStep = { end: () => undefined, traceHeaders: () => ({}) };
+
+/** Whom the current call is about; undefined outside of a call. */
+export function currentTarget(): CallTarget | undefined {
+  return storage.getStore()?.target;
+}
 
 /** Runs `work` so that every step below it, at any depth, is recorded on `trace`. */
 export function withCallTrace<T>(trace: CallTrace, work: () => T): T {

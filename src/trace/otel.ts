@@ -1,13 +1,14 @@
 import { hostname } from "node:os";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes } from "@opentelemetry/resources";
-import { errorText, invalidArgument } from "../errors.ts";
+import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { outsideCall } from "../sys/call-trace.ts";
 import type { CallTrace } from "../sys/call-trace.ts";
 import { newSpanId, newTraceId, parseTraceparent } from "../sys/trace-context.ts";
 import { version } from "../version.ts";
 import type { TraceSink } from "./hub.ts";
+import { tracesUrl } from "./otel-url.ts";
 import { spanOfStep, spansOfCall } from "./spans.ts";
 import type { Span } from "./spans.ts";
 
@@ -43,11 +44,6 @@ export function createSpanExport(options: {
 }): SpanExport {
   const { log, samplingPerMillion, random = Math.random } = options;
   const url = tracesUrl(options.endpoint);
-  if (samplingPerMillion > 1e6) {
-    throw invalidArgument(
-      `--otel-sampling-per-million=${samplingPerMillion}: want at most 1000000`,
-    );
-  }
   const exporter = new OTLPTraceExporter({ url, timeoutMillis: exportMs });
   const resource = resourceFromAttributes({
     "service.name": "dockline",
@@ -127,22 +123,4 @@ export function createSpanExport(options: {
       clearTimeout(late);
     },
   };
-}
-
-/** The collector's address as it is usually written, without the path of OTLP. */
-function tracesUrl(endpoint: string): string {
-  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
-    throw invalidArgument(`--otel-endpoint: want http://host:4318 or https://…`);
-  }
-  if (url.username !== "" || url.password !== "" || url.search !== "") {
-    // `dockline config` and the log show the endpoint.
-    throw invalidArgument(
-      "--otel-endpoint: no credentials in it; OTEL_EXPORTER_OTLP_HEADERS in the daemon's environment carries them",
-    );
-  }
-  if (!url.pathname.endsWith("/v1/traces")) {
-    url.pathname = `${url.pathname.replace(/\/$/, "")}/v1/traces`;
-  }
-  return url.href;
 }

@@ -36,7 +36,7 @@ check "both units are active" systemctl is-active "${units[@]}"
 check "both will be at the next boot" systemctl is-enabled "${units[@]}"
 check "answers" answers
 check "systemd was told of it, not left to wait" equal "$(systemctl show -P StatusErrno -P Result dockline.service)" "$(printf '0\nsuccess')"
-check "the journal has its log" grep -q '"dockline is up"' <(journalctl --no-pager -u dockline -o cat)
+check "the journal has its log" grep -q '"serving the CRI"' <(journalctl --no-pager -u dockline -o cat)
 check "it cannot gain privileges" equal "$(status_of NoNewPrivs)" 1
 check "it cannot set the clock (CAP_SYS_TIME is bit 25)" equal $((0x$(status_of CapBnd) >> 25 & 1)) 0
 check "it has the capabilities for networks and mounts" equal $((0x$(status_of CapBnd) >> 12 & 1))$((0x$(status_of CapBnd) >> 21 & 1)) 11

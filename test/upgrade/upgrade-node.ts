@@ -69,7 +69,7 @@ export async function startUpgradeNode(): Promise<UpgradeNode> {
       installed.install(to);
       await node.terminate();
       await start();
-      const versions = [...node.log().matchAll(/"version":"([^"]+)".*"dockline is up"/g)];
+      const versions = [...node.log().matchAll(/"version":"([^"]+)".*"dockline is starting"/g)];
       expect(versions.at(-1)?.[1]).to.equal(installed.version(to));
     },
     close: async () => {

@@ -103,7 +103,6 @@ describe("dockline trace", function () {
   const tell = (rpc: string, podName: string, durationMs: number): void => {
     const call: CallTrace = {
       rpc,
-      subject: "",
       startedAtMs: 0,
       wallMs: Date.now(),
       target: { podName, namespace: "shop" },

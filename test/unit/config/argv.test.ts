@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { optionsHelp, parseArguments } from "../../../src/config/argv.ts";
+import { optionsHelp, parseArguments, readArguments } from "../../../src/config/argv.ts";
 import { flagName } from "../../../src/config/load.ts";
 import { options } from "../../../src/config/options.ts";
 import type { OptionKey } from "../../../src/config/options.ts";
@@ -52,6 +52,18 @@ describe("the command line", () => {
       expect(() => parseArguments(args)).to.throw(words);
     });
   }
+
+  it("tells everything that is wrong, and takes the rest", () => {
+    const args = ["-x", "--state-dri", "/x", "--state-dir=/y", "--nonsense", "--run-dir"];
+    const { flags, problems } = readArguments(args);
+    expect(flags).to.deep.equal({ "state-dir": "/y" });
+    expect(problems).to.deep.equal([
+      'unexpected argument "-x"',
+      "unknown flag --state-dri; did you mean --state-dir?",
+      "unknown flag --nonsense",
+      "--run-dir needs a value",
+    ]);
+  });
 
   it("explains every option in 80 columns", () => {
     const help = optionsHelp();

@@ -21,7 +21,7 @@ describe("the configuration file", () => {
   it("is YAML or JSON", () => {
     const path = file("stateDir: /a # b\ncniBinDir: [/c, /d]\n");
     const values = { stateDir: "/a", cniBinDir: ["/c", "/d"] };
-    expect(readConfigFile(path)).to.deep.equal({ path, values });
+    expect(readConfigFile(path)).to.deep.include({ path, values });
     expect(readConfigFile(file('{"containerLogMaxFiles": 7}')).values).to.deep.equal({
       containerLogMaxFiles: 7,
     });
@@ -31,9 +31,25 @@ describe("the configuration file", () => {
   it("is looked for where the package puts it, unless another or none is named", () => {
     const path = file("logLevel: warn\n");
     const none = { path: undefined, values: {} };
-    expect(readConfigFile(undefined, path)).to.deep.equal({ path, values: { logLevel: "warn" } });
-    expect(readConfigFile("", path)).to.deep.equal(none);
-    expect(readConfigFile(undefined, join(folder, "missing.yaml"))).to.deep.equal(none);
+    expect(readConfigFile(undefined, path)).to.deep.include({ path, values: { logLevel: "warn" } });
+    expect(readConfigFile("", path)).to.deep.include(none);
+    expect(readConfigFile(undefined, join(folder, "missing.yaml"))).to.deep.include(none);
+  });
+
+  it("tells the line of each key, in YAML and in JSON", () => {
+    const yaml = readConfigFile(
+      file("# first\nstateDir: /a\n\ncniBinDir:\n  - /c\nlogLevel: warn\n"),
+    );
+    expect(["stateDir", "cniBinDir", "logLevel", "none"].map(yaml.lineOf)).to.deep.equal([
+      ...[2, 4, 6],
+      undefined,
+    ]);
+    expect(readConfigFile(file('{\n  "stateDir": "/a"\n}\n')).lineOf("stateDir")).to.equal(2);
+  });
+
+  it("tells the line of what is no YAML, and of a key that is there twice", () => {
+    expect(() => readConfigFile(file("a: 1\nb: 2\na: 3\n"))).to.throw(/config\.yaml:3: .*unique/);
+    expect(() => readConfigFile(file("a: [\n"))).to.throw(/config\.yaml:\d+: /);
   });
 
   it("is named by the error when it is missing or no list of keys", () => {
@@ -41,7 +57,7 @@ describe("the configuration file", () => {
       /missing\.yaml: no such file/,
     );
     for (const text of ["- a\n", "text\n", "a: [\n", "a: 1\na: 2\n"]) {
-      expect(() => readConfigFile(file(text)), text).to.throw(/config\.yaml: /);
+      expect(() => readConfigFile(file(text)), text).to.throw(/config\.yaml:/);
     }
   });
 });

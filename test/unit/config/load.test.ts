@@ -6,6 +6,7 @@ import {
   loadConfig,
   parseDurationMs,
 } from "../../../src/config/load.ts";
+import type { ConfigError } from "../../../src/config/errors.ts";
 import { options } from "../../../src/config/options.ts";
 import type { OptionKey } from "../../../src/config/options.ts";
 
@@ -83,6 +84,45 @@ describe("the configuration", () => {
     const environment = { DOCKLINE_DRAIN_TIMEOUT: "5" };
     expect(() => loadConfig({ environment })).to.throw("DOCKLINE_DRAIN_TIMEOUT=5: want a duration");
     expect(() => flags({ "log-level": "loud" })).to.throw("--log-level=loud: want one of");
+  });
+
+  it("tells everything that is wrong at once, with its line, and an example in the same form", () => {
+    const file = { logLevel: "loud", stateDri: "/x", containerLogMaxFiles: -1 };
+    const lineOf = (key: string): number | undefined =>
+      ({ logLevel: 3, stateDri: 5, containerLogMaxFiles: 8 })[key];
+    let problems: readonly string[] = [];
+    try {
+      loadConfig({
+        file,
+        filePath: "/c.yaml",
+        lineOf,
+        environment: { DOCKLINE_DRAIN_TIMEOUT: "5", DOCKLINE_STATE_DRI: "x" },
+        flags: { "shim-per-container": "yes", nonsense: "x" },
+        problems: ["told before"],
+      });
+    } catch (error) {
+      problems = (error as ConfigError).problems;
+    }
+    expect(problems).to.deep.equal([
+      "told before",
+      '/c.yaml:5: unknown key "stateDri"; did you mean stateDir?',
+      "unknown variable DOCKLINE_STATE_DRI; did you mean DOCKLINE_STATE_DIR?",
+      "unknown flag --nonsense",
+      "DOCKLINE_DRAIN_TIMEOUT=5: want a duration such as 90s or 1m30s (example: DOCKLINE_DRAIN_TIMEOUT=5s)",
+      "--shim-per-container=yes: want true or false (example: --shim-per-container=false)",
+      "/c.yaml:8: containerLogMaxFiles=-1: want a whole number (example: containerLogMaxFiles: 4)",
+      "/c.yaml:3: logLevel=loud: want one of debug, info, warn, error, silent (example: logLevel: info)",
+    ]);
+  });
+
+  it("shows no credentials of a URL in an error", () => {
+    const otelEndpoint = (): string => "want another";
+    for (const given of ["http://u:hunter2@x:1", "http://x:1/?token=hunter2"]) {
+      expect(() => loadConfig({ flags: { "otel-endpoint": given } }, { otelEndpoint }))
+        .to.throw(/^--otel-endpoint=http:.*\*\*\*.*: want another/)
+        .and.property("message")
+        .not.to.include("hunter2");
+    }
   });
 
   it("refuses a mistyped variable, and leaves alone what merely begins like ours", () => {

@@ -12,7 +12,7 @@ describe("what a container asks for and does not get", () => {
   const warnings = (asked: Asked, hugepages: boolean): unknown[][] => {
     const said: unknown[][] = [];
     const log = { warn: (...args: unknown[]) => void said.push(args) };
-    warnOfLeftOut(log, "c", asked, { hugepages });
+    warnOfLeftOut(log, { containerId: "c" }, asked, { hugepages });
     return said;
   };
   const mount = (propagation: number) =>
@@ -29,7 +29,7 @@ describe("what a container asks for and does not get", () => {
     const mounts = [mount(0), mount(1), mount(2), mount(7)];
     expect(warnings({ mounts, resources: undefined }, true)).to.deep.equal([
       [
-        { container: "c", hostPath: "/h", propagation: 7 },
+        { containerId: "c", hostPath: "/h", propagation: 7 },
         "unknown mount propagation: taken as private",
       ],
     ]);
@@ -41,7 +41,7 @@ describe("what a container asks for and does not get", () => {
     const envs = [env("A", 0x61), env("SECRET", 0x68, 0xff), env("B", 0xc3, 0xa9)];
     expect(warnings({ envs, resources: undefined }, true)).to.deep.equal([
       [
-        { container: "c", variables: ["SECRET"] },
+        { containerId: "c", variables: ["SECRET"] },
         "values of variables are not UTF-8: odd bytes become U+FFFD",
       ],
     ]);

@@ -48,7 +48,7 @@ describe("serving", () => {
     });
     const bound = bindService(RuntimeService, handlers, { log: silentLogger, observe });
     server.addService(bound.definition, bound.implementation);
-    const listener = await listen(server, endpoint(), inFlight, silentLogger);
+    const listener = await listen(server, endpoint(), inFlight);
     const connection = connect(endpoint());
     open.push(connection, listener);
     return { runtime: serviceClient(connection, RuntimeService), listener, inFlight };
@@ -205,7 +205,7 @@ describe("serving", () => {
   it("refuses a second instance, a plain file, and a folder that everybody may write", async () => {
     const first = await serve({ version: () => Promise.resolve({}) });
     const again = (at: string) =>
-      listen(createGrpcServer(), at, () => 0, silentLogger).then(
+      listen(createGrpcServer(), at, () => 0).then(
         () => "listens",
         (error: unknown) => String(error),
       );

@@ -193,7 +193,6 @@ describe("DockerEngine through the proxy to the fake engine", () => {
     const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
     const trace: CallTrace = {
       rpc: "X",
-      subject: "",
       startedAtMs: performance.now(),
       steps: [],
       traceparent,
@@ -246,7 +245,6 @@ describe("DockerEngine on the wire", () => {
       const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
       const trace = (parent: string): CallTrace => ({
         rpc: "",
-        subject: "",
         startedAtMs: 0,
         steps: [],
         traceparent: parent,

@@ -134,7 +134,7 @@ describe("the progress of a pull", () => {
       ),
     );
     const image = "https://user:hunter2@registry.example/x:1";
-    const trace: CallTrace = { rpc: "PullImage", subject: "", startedAtMs: 0, steps: [] };
+    const trace: CallTrace = { rpc: "PullImage", startedAtMs: 0, steps: [] };
     const pulls = [
       puller.pull(request({ image, signal: controller.signal })),
       withCallTrace(trace, () => puller.pull(request({ image, signal: controller.signal }))),

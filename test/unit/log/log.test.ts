@@ -50,6 +50,19 @@ describe("the log of the process", function () {
     expect(read.at(-1)?.["msg"]).to.match(/dropped because nobody read/);
   });
 
+  it("changes level and form while it runs, for all its children, and adds names", async () => {
+    const { stdout } = await run("lines.ts", [], false);
+    const [first = "", ...texts] = stdout.trim().split("\n");
+    expect(JSON.parse(first)).to.include({
+      ...{ level: "info", rpc: "StopContainer", pod: "web", namespace: "shop", n: 2 },
+      msg: "call",
+    });
+    expect(texts.map((line) => line.replace(/^\S+Z /, ""))).to.deep.equal([
+      'DEBUG call  rpc=StopContainer pod="its own" namespace=shop n=3 containerId=c1',
+      String.raw`ERROR failed  err="two \"words\"\nand lines"`,
+    ]);
+  });
+
   it("has the reason when an exception that nobody caught ends the process", async () => {
     const { code, stdout, stderr } = await run("crash.ts", [], false);
     expect(code).to.equal(1);

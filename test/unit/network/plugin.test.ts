@@ -197,7 +197,7 @@ describe("CNI plugin calls", () => {
 
   it("records each call as a step of the CRI call", async () => {
     folder.plugin("fake", "echo '{}'");
-    const trace: CallTrace = { rpc: "RunPodSandbox", subject: "", startedAtMs: 0, steps: [] };
+    const trace: CallTrace = { rpc: "RunPodSandbox", startedAtMs: 0, steps: [] };
     await withCallTrace(trace, () => runner.run(call({ verb: "DEL" })));
     expect(trace.steps[0]).to.include({ kind: "cni", name: "fake DEL", status: 0 });
   });

@@ -9,7 +9,6 @@ const traceId = "a".repeat(32);
 const spanId = "b".repeat(16);
 const newCall = (fields: Partial<CallTrace> = {}): CallTrace => ({
   rpc: "X",
-  subject: "",
   startedAtMs: performance.now(),
   steps: [],
   ...fields,

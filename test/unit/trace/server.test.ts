@@ -14,7 +14,7 @@ import { TraceHub } from "../../../src/trace/hub.ts";
 import { readEvents } from "../../../src/trace/lines.ts";
 import { serveTrace } from "../../../src/trace/server.ts";
 import type { PullProgressEvent, TraceServer } from "../../../src/trace/server.ts";
-import { nameTarget } from "../../../src/daemon/tracing.ts";
+import { nameTarget } from "../../../src/daemon/log-names.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
 import { until } from "../../support/until.ts";
 
