@@ -96,6 +96,7 @@ function fill(tree: Tree, architecture: Architecture, node: string): void {
   tree.writeGzipped("usr/share/man/man8/dockline.8.gz", programPage(usage, version, date));
   tree.writeGzipped("usr/share/man/man5/dockline.yaml.5.gz", configurationPage(version, date));
   tree.copy("deploy/debian/copyright", `${doc}/copyright`);
+  tree.copy("NOTICE", `${doc}/NOTICE`);
   tree.writeGzipped(`${doc}/changelog.gz`, readFileSync(join(root, "CHANGELOG.md"), "utf8"));
   tree.writeGzipped(`${doc}/node-LICENSE.gz`, readFileSync(join(node, "LICENSE"), "utf8"));
   tree.writeGzipped(`${doc}/third-party-licences.gz`, licences);
