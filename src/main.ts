@@ -12,12 +12,12 @@ usage: dockline [COMMAND] [options]
 
   serve            serve the CRI, what the kubelet needs (the default)
   play POD.yaml    run a Kubernetes Pod manifest through the CRI
-  doctor           what is wrong with this node, and the line that mends it
-  trace            what each CRI call becomes, live or from a recording
+  doctor           what is wrong with this node, and how to fix it
+  trace            what each CRI call does, live or from a recording
   release POD      give up what a pod's network plugin cannot undo
-  migrate          from cri-dockerd or dockershim to Dockline, back, and on
+  migrate          from cri-dockerd or dockershim, back, or to containerd
   install-runtime  register dockline-oci with Docker (user namespaces, …)
-  config           the configuration in force, and where each value comes from
+  config           the effective configuration, and its sources
   version          versions, the server's too if it runs
 
 "dockline COMMAND --help" has the options of one. Exit code 2: the command line
@@ -25,7 +25,7 @@ or the configuration is wrong (3 for the doctor).
 `;
 
 const serveUsage = `usage: dockline serve [--config FILE] [options]
-       dockline config [--config FILE] [options]   only prints what is in force
+       dockline config [--config FILE] [options]   only prints the result
 
 Each option may be a flag, an environment variable (--docker-endpoint is
 DOCKLINE_DOCKER_ENDPOINT) or a key of the file (dockerEndpoint); flags win over

@@ -174,7 +174,7 @@ function registerReadings(sources: MetricsSources, registers: Registry[]): void 
   counter("index_repairs_total", "Lists that found what no event had told.", () => index().repairs);
   counter(
     "index_resyncs_total",
-    "Times that the event stream was begun anew.",
+    "Times that the event stream was restarted.",
     () => index().resyncs,
   );
   gauge("pulls_in_progress", "Image pulls under way.", () => sources.pulls().count);

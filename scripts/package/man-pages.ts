@@ -19,17 +19,17 @@ export function programPage(usage: string, version: string, date: string): strin
     section(
       "DESCRIPTION",
       roff(
-        "Dockline serves the Container Runtime Interface to the kubelet on a unix socket and turns its calls into requests to Docker Engine and runs of CNI plugins. Containers are Docker's: they run on when Dockline is stopped, restarted, upgraded or removed.",
+        "Dockline serves the Container Runtime Interface to the kubelet on a unix socket and turns its calls into requests to Docker Engine and runs of CNI plugins. Containers belong to Docker: they keep running when Dockline is stopped, restarted, upgraded or removed.",
       ),
     ),
     section("COMMANDS", literal(usage.split("\n\n").slice(1).join("\n\n").trimEnd())),
     section("OPTIONS OF SERVE", ...keys.map(optionEntry)),
     section(
       "OPTIONS OF CRI-DOCKERD",
-      roff("Taken, without an effect:"),
+      roff("Accepted, without an effect:"),
       ...Object.entries(acceptedFlags).map(([flag, why]) => entry(`--${flag}`, why)),
       ".PP",
-      roff("Refused:"),
+      roff("Rejected:"),
       ...Object.entries(refusedFlags).map(([flag, why]) => entry(`--${flag}`, why)),
     ),
     section(
@@ -48,7 +48,7 @@ export function programPage(usage: string, version: string, date: string): strin
       entry("SIGTERM, SIGINT", "ends; running calls get --drain-timeout"),
       entry(
         "SIGHUP",
-        "opens the trace file anew; a new configuration needs a restart, which disturbs no pod",
+        "reopens the trace file; a new configuration needs a restart, which affects no pod",
       ),
     ),
     section(
@@ -71,7 +71,7 @@ export function configurationPage(version: string, date: string): string {
     section(
       "DESCRIPTION",
       roff(
-        'A file of keys and values in YAML or JSON. Flags win over environment variables, those over the file. An unknown key is an error that names the nearest known one. Durations are written as 90s, 1m30s or 500ms; lists as such or as text with commas. "dockline config" prints what is in force and where each value comes from. Changes need "systemctl restart dockline", which disturbs no pod.',
+        'A file of keys and values in YAML or JSON. Flags take precedence over environment variables, and those over the file. An unknown key is an error that names the nearest known one. Durations are written as 90s, 1m30s or 500ms; lists as YAML lists or as text with commas. "dockline config" prints the effective configuration and where each value comes from. Changes take effect after "systemctl restart dockline", which affects no pod.',
       ),
     ),
     section(

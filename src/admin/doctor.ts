@@ -14,9 +14,9 @@ import { findProcesses, ownProcesses } from "./migrate-node.ts";
 const usage = `usage: dockline doctor [--json] [options]
 
 Looks at this node (Docker, its settings, runc, disks, CNI, sockets, the kubelet
-and what other runtimes left) and says what is wrong, why it matters and the
-line that mends it. Nothing is changed. Run it as root; Docker and Dockline may
-be down.
+and what other runtimes left) and reports what is wrong, why it matters and the
+command that fixes it. Nothing is changed. Run it as root; Docker and Dockline
+may be down.
 
   --json                  one JSON object instead of text (docs/operations.md)
   --kubelet-config FILE   the kubelet's configuration (default: the running
@@ -94,7 +94,8 @@ export function findingsJson(findings: readonly Finding[]): string {
       ok: number("ok"),
       skipped: number("skipped"),
     },
-    findings,
+    // `mend` is the older name of `fix`; both stay, since scripts read them.
+    findings: findings.map((finding) => ({ ...finding, fix: finding.mend })),
   };
   return `${JSON.stringify(report, undefined, 2)}\n`;
 }

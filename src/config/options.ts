@@ -53,13 +53,13 @@ export const options = {
   stateDir: {
     type: "string",
     default: "/var/lib/dockline",
-    help: "folder of sandbox records and log positions; survives a reboot",
+    help: "directory of sandbox records and log positions; must survive a reboot",
     group: "node",
   },
   runDir: {
     type: "string",
     default: "/run/dockline",
-    help: "folder of what a reboot may forget: lock, edits for dockline-oci, effects owed to containers",
+    help: "directory for state that need not survive a reboot: the lock file, dockline-oci's edits, effects owed to containers",
     group: "node",
   },
   drainTimeout: {
@@ -71,13 +71,13 @@ export const options = {
   shimPerContainer: {
     type: "boolean",
     default: "false",
-    help: "give every container a containerd shim of its own instead of one for each pod",
+    help: "give every container its own containerd shim instead of one per pod",
     group: "node",
   },
   absentMountSourcesToReject: {
     type: "list",
     default: "",
-    help: "paths of the node that are not made as folders when a mount names them and they are missing: CreateContainer fails; may be given several times",
+    help: "paths of the node that are not created as directories when a mount names them and they are missing: CreateContainer fails; may be given several times",
     group: "node",
   },
   networkPlugin: {
@@ -90,13 +90,13 @@ export const options = {
   cniConfDir: {
     type: "string",
     default: "/etc/cni/net.d",
-    help: "folder with the CNI configuration; the first valid file by name is used",
+    help: "directory with the CNI configuration; the first valid file in lexical order is used",
     group: "network",
   },
   cniBinDir: {
     type: "list",
     default: "/opt/cni/bin,/usr/lib/cni",
-    help: "folders searched for CNI plugins, in order",
+    help: "directories searched for CNI plugins, in order",
     group: "network",
   },
   cniCacheDir: {
@@ -121,7 +121,7 @@ export const options = {
   imagePullProgressDeadline: {
     type: "duration",
     default: "5m",
-    help: "a pull without any progress while connecting or downloading ends after this",
+    help: "cancel a pull that has made no progress for this long while connecting or downloading",
     group: "images",
   },
   pinnedImages: {
@@ -133,19 +133,19 @@ export const options = {
   pinLocalImages: {
     type: "boolean",
     default: "false",
-    help: "pin what was loaded or built on this node, so that no registry is known to have it; with containerd's image store only from API 1.53 on",
+    help: "pin images that were loaded or built on this node and are not known to exist in any registry; with containerd's image store only from API 1.53 on",
     group: "images",
   },
   registryMirrors: {
     type: "list",
     default: "",
-    help: "registry=mirror pairs, tried in this order before the registry itself: quay.io=mirror.example:5000/quay; those of docker.io belong into daemon.json",
+    help: "registry=mirror pairs, tried in this order before the registry itself: quay.io=mirror.example:5000/quay; configure mirrors of docker.io in daemon.json",
     group: "images",
   },
   registryAuthFile: {
     type: "string",
     default: "",
-    help: "file in the form of docker's config.json with credentials for registries, mirrors and the pause image, for pulls that the kubelet gives none for; mode 0600, read at each pull",
+    help: "file in the form of docker's config.json with credentials for registries, mirrors and the pause image, used when the kubelet supplies no credentials; mode 0600, read at each pull",
     group: "images",
   },
   containerLogFormat: {
@@ -210,7 +210,7 @@ export const options = {
   traceFile: {
     type: "string",
     default: "",
-    help: "append each CRI call with its Docker requests and times to this file, a JSON line each",
+    help: "append each CRI call with its Docker requests and times to this file, one JSON line per call",
     group: "diagnosis",
   },
   otelEndpoint: {
@@ -222,7 +222,7 @@ export const options = {
   otelSamplingPerMillion: {
     type: "integer",
     default: "1000000",
-    help: "of a million calls without a trace context of their caller's, how many are exported; with one, its sampled flag decides",
+    help: "sampling rate per million for calls that arrive without a trace context; calls with one follow its sampled flag",
     group: "diagnosis",
   },
 } as const satisfies Record<string, Option>;

@@ -69,7 +69,7 @@ export async function runDaemon(config: Config): Promise<number> {
     closers.push(() => listener.close(config.drainTimeout));
     log.info({ version, pid: process.pid, docker: config.dockerEndpoint }, "dockline is up");
     notifyReady(process.env).catch((err: unknown) => {
-      log.warn({ err }, "systemd was not told that dockline is up");
+      log.warn({ err }, "systemd could not be notified that dockline is up");
     });
     log.info({ signal: await signalled }, "stopping");
     return 0;

@@ -107,7 +107,7 @@ export class Pump {
   }
 
   /**
-   * Takes up the saved position or begins anew. With `mustHavePosition` it goes on behind the log's last
+   * Takes up the saved position or starts over. With `mustHavePosition` it goes on behind the log's last
    * line where there is no position, and is false where there is no log either.
    */
   async open(options: { mustHavePosition: boolean }): Promise<boolean> {

@@ -58,7 +58,8 @@ export function checkCgroupVersion({ engine, kubelet }: NodeFacts): Finding {
   if (engine === undefined) return withoutEngine(check);
   // An engine that does not know the word is older than cgroup v2 in Docker.
   if (engine.info.CgroupVersion === "2") return ok(check, "cgroup v2");
-  if (kubelet.failCgroupV1 === false) return ok(check, "cgroup v1, which the kubelet was told");
+  if (kubelet.failCgroupV1 === false)
+    return ok(check, "cgroup v1; the kubelet allows it (failCgroupV1: false)");
   const refuses = kubelet.minor !== undefined && kubelet.minor >= refusesV1;
   return (refuses ? error : warning)(
     check,

@@ -35,7 +35,7 @@ export function checkCniConfig({ cni, config }: NodeFacts): Finding {
       check,
       `${troubles} (in ${folder})`,
       `that file is passed over and ${used.name} (network ${used.network ?? ""}) is used`,
-      ...broken.map(({ name }) => `rm ${folder}/${name}   # or mend it`),
+      ...broken.map(({ name }) => `rm ${folder}/${name}   # or fix it`),
     );
   }
   const rest =

@@ -21,7 +21,7 @@ export function checkRunc({ engine, runc }: NodeFacts): Finding {
       check,
       holesOf(version).length === 0
         ? `${version}, no hole known here`
-        : `${version}, its known holes are mended by the distribution`,
+        : `${version}, the distribution has fixed its known vulnerabilities`,
     );
   }
   const names = open.flatMap(({ cves }) => cves).filter((cve) => !changelog.includes(cve));
@@ -33,16 +33,16 @@ export function checkRunc({ engine, runc }: NodeFacts): Finding {
         : "the package's changelog does not name them; its security tracker may";
     return warning(
       check,
-      `runc ${version} is older than the mends of ${names.join(", ")}`,
-      `${why} A distribution may have mended some without a new number: ${known}`,
+      `runc ${version} lacks the upstream fixes for ${names.join(", ")}`,
+      `${why} A distribution may have backported some without changing the version: ${known}`,
       "apt-get update && apt-get install --only-upgrade runc",
     );
   }
   const tell = open.every(({ low }) => low === true) ? warning : error;
   return tell(
     check,
-    `runc ${version} has known holes: ${names.join(", ")}`,
-    `${why} Only a distribution that mends without a new number is safe with it`,
+    `runc ${version} has known vulnerabilities: ${names.join(", ")}`,
+    `${why} It is safe only if your distribution backports fixes without changing the version`,
     "apt-get update && apt-get install --only-upgrade containerd.io runc",
   );
 }

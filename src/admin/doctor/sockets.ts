@@ -20,7 +20,7 @@ export function checkDockerSocket({ dockerSocket }: NodeFacts): Finding {
       "systemctl edit docker.socket   # SocketMode=0660",
     );
   }
-  const others = group === "root" ? "" : `; members of group ${group} are as good as root`;
+  const others = group === "root" ? "" : `; members of group ${group} are root-equivalent`;
   return ok(check, `${path}, mode ${octal(mode)}${others}`);
 }
 
@@ -70,7 +70,7 @@ export function checkDocklineSocket({ docklineSocket, kubelet }: NodeFacts): Fin
   return ok(check, `${path}, mode ${octal(mode)}, answers`);
 }
 
-/** What the kubelet is told, as far as no other check has the reason. */
+/** What the kubelet sees, unless another check has the reason. */
 export function checkServer(node: NodeFacts): Finding {
   const check = "dockline-status";
   const { server, engine, cni } = node;
@@ -99,7 +99,7 @@ export function checkServer(node: NodeFacts): Finding {
     return error(check, `Dockline says NetworkReady is false: ${network}`, why, look);
   }
   if (unmet.has("RuntimeReady") || unmet.has("NetworkReady")) {
-    return skipped(check, "not ready, for a reason that is told above");
+    return skipped(check, "not ready; see the error above");
   }
   return ok(check, "Dockline says it is ready");
 }

@@ -20,7 +20,7 @@ export function findingsText(findings: readonly Finding[]): string {
     return [
       ...told,
       ...fold(why, "      why:  ", "            "),
-      ...mend.flatMap((line, at) => mendLines(line, `      ${at === 0 ? "mend: " : "      "}`)),
+      ...mend.flatMap((line, at) => mendLines(line, `      ${at === 0 ? "fix:  " : "      "}`)),
       "",
     ];
   });

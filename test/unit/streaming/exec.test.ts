@@ -129,7 +129,12 @@ describe("an exec", () => {
     let asked = 0;
     const inspectExec = (): Promise<never> => {
       asked += 1;
-      const fields = { operation: "x", failure: "status" as const, status: 404, message: "no exec" };
+      const fields = {
+        operation: "x",
+        failure: "status" as const,
+        status: 404,
+        message: "no exec",
+      };
       return Promise.reject(new EngineError(fields));
     };
     await start({ engine: { ...engine.calls, inspectExec } });
@@ -328,7 +333,7 @@ describe("an exec", () => {
     });
 
     for (const tty of [false, true])
-      it(`is not taken for a program that prints the same${tty ? " on a terminal" : ""}`, async () => {
+      it(`is not mistaken for a program that prints the same${tty ? " on a terminal" : ""}`, async () => {
         const frame = (text: string): Buffer | string => (tty ? text : outputFrame("stdout", text));
         const got = await run({ tty }, (process) => {
           process.stream.write(frame(missing));

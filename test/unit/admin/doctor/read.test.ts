@@ -149,7 +149,7 @@ describe("what the doctor reads", () => {
       expect(old).to.not.have.any.keys("minor", "series");
     });
 
-    it("is told to be broken or missing where it is", async () => {
+    it("is reported as broken or missing where it is", async () => {
       const config = file("config.yaml", "a: b: c\n");
       const flags = join(folder, "none.env");
       const { troubles } = await readKubelet({ flags, config, running: nobody, version });
@@ -212,7 +212,7 @@ describe("what the doctor reads", () => {
     }
     const silent = await readCni(config);
     expect(silent.problem).to.equal(undefined);
-    expect(silent.notes, "the broken file is told of by itself").to.have.length(2);
+    expect(silent.notes, "the broken file is reported by itself").to.have.length(2);
     expect(silent.notes?.[0]).to.match(/^plugin bridge does not answer VERSION/);
     const none = loadConfig({ flags: { "cni-conf-dir": join(folder, "none") } });
     expect((await readCni(none.config)).folderTrouble).to.contain("does not exist");
