@@ -1,6 +1,6 @@
 #!/bin/bash
-# Builds the package of an earlier commit from this checkout's history, and today's. Today's takes the other one's place under pods that
-# run, are half-made and half-stopped, and gives it back: by dpkg in a clean Debian root, then with exec, port-forward, stats and
+# Builds the package of an earlier commit from this checkout's history, and today's. Replaces the older one with today's and goes back
+# again, while pods run or are partially created or stopped: by dpkg in a clean Debian root, then with exec, port-forward, stats and
 # `hostUsers: false` on the machine's own engine and on a current one. Its last line is "N passed, N failed"; exit code 77 where the
 # history is not there.
 set -uo pipefail

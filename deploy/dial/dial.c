@@ -119,7 +119,7 @@ static int tell_errors(unsigned id, int first, int second)
 	return tell(&line, -1);
 }
 
-/* Out of turn. An answer that is lost would let the parent wait for ever, but it notices our end. */
+/* Out of turn. An answer that is lost would let the parent wait forever, but it notices our end. */
 static void must_tell(unsigned id, int error)
 {
 	if (!tell_errors(id, error, 0))
@@ -164,7 +164,7 @@ static void forget(unsigned id)
 
 		if (dial->state == FREE || dial->id != id)
 			continue;
-		/* One that waits to be told of keeps its place in that order. */
+		/* One that waits to be announced keeps its place in that order. */
 		if (dial->state == CONNECTING) {
 			release(dial);
 			return;

@@ -21,17 +21,17 @@ export function programPage(usage: string, version: string, date: string): strin
     section(
       "DESCRIPTION",
       roff(
-        "Dockline serves the Container Runtime Interface to the kubelet on a unix socket and turns its calls into requests to Docker Engine and runs of CNI plugins. Containers are Docker's: they run on when Dockline is stopped, restarted, upgraded or removed.",
+        "Dockline serves the Container Runtime Interface to the kubelet on a unix socket and turns its calls into requests to Docker Engine and runs of CNI plugins. Containers belong to Docker: they keep running when Dockline is stopped, restarted, upgraded or removed.",
       ),
     ),
     section("COMMANDS", literal(usage.split("\n\n").slice(1).join("\n\n").trimEnd())),
     section("OPTIONS OF SERVE", ...keys.map(optionEntry)),
     section(
       "OPTIONS OF CRI-DOCKERD",
-      roff("Taken, without an effect:"),
+      roff("Accepted, without an effect:"),
       ...Object.entries(acceptedFlags).map(([flag, why]) => entry(`--${flag}`, why)),
       ".PP",
-      roff("Refused:"),
+      roff("Rejected:"),
       ...Object.entries(refusedFlags).map(([flag, why]) => entry(`--${flag}`, why)),
     ),
     section(

@@ -39,7 +39,7 @@ export function containerdFindings({ facts, kubelet }: ContainerdPlan): Finding[
   const add = (level: Finding["level"], text: string): void => void findings.push({ level, text });
   add(
     "ok",
-    `Docker Engine ${info.ServerVersion}, ${count(facts.podCount, "pod")}: all are made anew`,
+    `Docker Engine ${info.ServerVersion}, ${count(facts.podCount, "pod")}: all are recreated`,
   );
   const own = images.filter(({ onlyHere }) => onlyHere);
   if (own.length > 0) {

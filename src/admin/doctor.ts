@@ -105,7 +105,8 @@ export function findingsJson(findings: readonly Finding[]): string {
       ok: number("ok"),
       skipped: number("skipped"),
     },
-    findings,
+    // `mend` is the older name of `fix`; both stay, since scripts read them.
+    findings: findings.map((finding) => ({ ...finding, fix: finding.mend })),
   };
   return `${JSON.stringify(report, undefined, 2)}\n`;
 }

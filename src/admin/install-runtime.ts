@@ -167,7 +167,7 @@ async function change(
   const path = daemonJsonOf(choice, dockerd);
   if (dockerd?.arguments.some((argument) => argument.startsWith("--add-runtime")) === true) {
     throw new Error(
-      `dockerd has runtimes on its command line (--add-runtime), which it does not take together with those of ${path}: move them to "runtimes" there first`,
+      `dockerd has runtimes on its command line (--add-runtime), which it does not accept together with those of ${path}: move them to "runtimes" there first`,
     );
   }
   const before = await readOrEmpty(path);
@@ -236,7 +236,7 @@ async function reload(
     if (there.sort().join() === [...wanted].sort().join()) return;
     if (waitedMs >= reloadMs) {
       throw new Error(
-        `dockerd (pid ${dockerd.pid}) was told to reload but has the runtimes ${there.join(", ") || "it had"}`,
+        `dockerd (pid ${dockerd.pid}) got a SIGHUP but still has the runtimes ${there.join(", ") || "it had"}`,
       );
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs));

@@ -17,7 +17,7 @@ interface ObjectText {
  * Sets a member in a JSON text and leaves every other byte as it is: files that people keep have an
  * order and a form that parsing and writing would lose. Objects on the way are made.
  *
- * @throws Error when the text is no JSON object, or has a key twice on the way
+ * @throws Error when the text is not a JSON object, or has a key twice on the way
  */
 export function setMember(text: string, path: readonly string[], value: unknown): string {
   const [key = "", ...rest] = path;
@@ -98,7 +98,7 @@ function start(text: string): number {
 /** The text has passed JSON.parse before: only what is there is walked over. */
 function objectAt(text: string, open: number, path: readonly string[]): ObjectText {
   JSON.parse(text.startsWith("\uFEFF") ? text.slice(1) : text);
-  if (text[open] !== "{") throw new Error("the text is no JSON object");
+  if (text[open] !== "{") throw new Error("the text is not a JSON object");
   const members: Member[] = [];
   let at = skipSpace(text, open + 1);
   while (text[at] !== "}") {

@@ -170,7 +170,7 @@ function podFindings(containers: readonly FoundContainer[], folders: ForeignFold
   if (silent.length > 0) {
     findings.push({
       level: "warn",
-      text: `${count(silent.length, "container")} without json-file log: "kubectl logs" stays empty for them until they are made anew`,
+      text: `${count(silent.length, "container")} not using the json-file driver: "kubectl logs" stays empty for them until they are recreated`,
     });
   }
   return findings;

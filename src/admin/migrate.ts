@@ -110,7 +110,7 @@ function whatNow({ number }: StepFailure, { direction }: MigrateOptions): string
   const before = number === 1 ? "Nothing was changed before it" : "The steps before it are done";
   return (
     `${before}. Pods run on; a kubelet that was stopped stays stopped.\n` +
-    "Mend the cause and run the same command again: it goes on with this step."
+    "Fix the cause and run the same command again: it continues with this step."
   );
 }
 

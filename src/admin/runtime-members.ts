@@ -77,7 +77,7 @@ function isOurs({ path, runtimeArgs }: Runtime): boolean {
 function runtimesOf(text: string): Map<string, Runtime> {
   const parsed: unknown = JSON.parse(text.replace(/^\uFEFF/, ""));
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-    throw new Error("it is no JSON object");
+    throw new Error("it is not a JSON object");
   }
   const { runtimes } = parsed as { runtimes?: unknown };
   if (runtimes === undefined) return new Map();

@@ -16,7 +16,7 @@ more and, if it fails again, given up: the pod's addresses may then stay counted
 as used by the plugin. The log, the metric dockline_cni_given_up_total and
 "dockline doctor" name them.
 
-With --gc the network plugins are told which pods there are, and drop the rest:
+With --gc the network plugins get the list of all pods, and release the rest:
 addresses of pods whose DEL was given up or left out (CNI GC, for networks of
 CNI 1.1). Dockline does so itself after its start and after it gave a DEL up.
 

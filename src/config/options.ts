@@ -75,7 +75,7 @@ export const options = {
   shimPerContainer: {
     type: "boolean",
     default: "false",
-    help: "give every container a containerd shim of its own instead of one for each pod",
+    help: "give every container its own containerd shim instead of one per pod",
     group: "node",
   },
   absentMountSourcesToReject: {
@@ -140,7 +140,7 @@ export const options = {
   pinLocalImages: {
     type: "boolean",
     default: "false",
-    help: "pin what was loaded or built on this node, so that no registry is known to have it; with containerd's image store only from API 1.53 on",
+    help: "pin images that were loaded or built on this node and are not known to exist in any registry; with containerd's image store only from API 1.53 on",
     group: "images",
   },
   registryMirrors: {

@@ -12,7 +12,7 @@ export const cdiFolders = ["/etc/cdi", "/var/run/cdi"];
 const specLimitBytes = 16 << 20;
 
 /**
- * What CDI devices change in a container, for engines that have no CDI themselves; read anew for
+ * What CDI devices change in a container, for engines that have no CDI themselves; read again for
  * each start, as drivers rewrite the files.
  *
  * @throws InvalidArgument for a device that is not there, with what is wrong with the files
@@ -54,7 +54,8 @@ async function readFolder(
     const file = join(path, name);
     try {
       const found = await stat(file);
-      if (!found.isFile() || found.size > specLimitBytes) throw new Error("no file of sane size");
+      if (!found.isFile() || found.size > specLimitBytes)
+        throw new Error("not a regular file of reasonable size");
       // JSON is YAML, but its own parser is stricter.
       const text = await readFile(file, "utf8");
       const value: unknown = name.endsWith(".json") ? JSON.parse(text) : parseYaml(text);
@@ -74,7 +75,7 @@ async function completeNode(draft: CdiDeviceNodeDraft): Promise<CdiDeviceNode> {
   try {
     const found = await stat(hostPath);
     const kind = found.isCharacterDevice() ? "c" : found.isBlockDevice() ? "b" : undefined;
-    if (kind === undefined) throw new Error("is no device");
+    if (kind === undefined) throw new Error("is not a device");
     return { ...rest, type: type ?? kind, ...deviceNumbers(found.rdev) };
   } catch (error) {
     throw invalidArgument(`CDI_devices: the device node ${hostPath}: ${errorText(error)}`);

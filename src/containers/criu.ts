@@ -152,7 +152,7 @@ export function findBundle(pid: number, containerId: string): OciBundle {
     // One shim may serve a pod: its own folder is then another container's.
     const folder = join(readlinkSync(`/proc/${shim}/cwd`), "..", containerId);
     if (!words[0]?.includes("containerd-shim") || !readdirSync(folder).includes("config.json")) {
-      throw new Error(`process ${shim} is no shim with a bundle`);
+      throw new Error(`process ${shim} is not a shim with a bundle`);
     }
     const options = JSON.parse(readFileSync(join(folder, "options.json"), "utf8")) as {
       binary_name?: string;

@@ -18,7 +18,7 @@ export interface EditingReport {
   readonly unusable: ReadonlyMap<string, string>;
 }
 
-/** How Docker was told to call it. */
+/** The name and arguments with which Docker calls it. */
 export interface Registration {
   readonly name: string;
   readonly path: string;

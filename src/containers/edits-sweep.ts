@@ -27,9 +27,12 @@ export async function sweepEdits(deps: {
       const args = [...found.args, root, "delete", "--force", id];
       const { exitCode, stderr } = await runProcess(found.path, args, { timeoutMs: 10_000 });
       if (exitCode !== 0) throw new Error(stderr.trim());
-      deps.log.info({ containerId: id }, "cleared what a killed start had left");
+      deps.log.info({ containerId: id }, "removed what an interrupted start had left");
     } catch (error) {
-      deps.log.warn({ containerId: id, error: errorText(error) }, "a start's left-over stays");
+      deps.log.warn(
+        { containerId: id, error: errorText(error) },
+        "what a start has left could not be removed",
+      );
     }
   }
 }

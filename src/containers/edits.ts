@@ -106,7 +106,7 @@ export async function writeContainerEdits(
   if (config === undefined || sandbox === undefined) {
     throw new CriError(
       "FailedPrecondition",
-      `start: container ${container.id} has no ${config === undefined ? "request" : "pod sandbox"} to be edited by`,
+      `start: container ${container.id}: the ${config === undefined ? "request" : "pod sandbox"} that its OCI spec is edited by is not known`,
     );
   }
   const input: ContainerEditsInput = {

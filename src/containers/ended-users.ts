@@ -111,7 +111,7 @@ export class EndedUsers {
       const groups = inspect?.HostConfig.GroupAdd ?? [];
       const ids = processIdsOf(accounts, inspect?.Config.User ?? "", groups);
       for (const entry of entries.values()) {
-        // One that was removed meanwhile would be kept for ever.
+        // One that was removed meanwhile would be kept forever.
         if (this.#deps.index.peek(entry.id) !== undefined) this.#deps.users.resolved(entry, ids);
       }
       this.#failed.delete(kind);

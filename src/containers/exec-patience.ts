@@ -8,7 +8,7 @@ const littleMs = 10_000;
 
 /**
  * How long Docker may take for what is not the command's own time. The kubelet gives a call its
- * timeout and two minutes more, and takes the end of that for a command that ran too long: it must
+ * timeout and two minutes more, and treats the end of that as a command that ran too long: it must
  * have its answer before.
  */
 export class ExecPatience {

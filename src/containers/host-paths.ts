@@ -91,7 +91,7 @@ export class HostPaths {
 
   /**
    * Returns when the file systems on the way to the path have just answered, whatever they said: what
-   * opens it next keeps no thread for ever.
+   * opens it next keeps no thread forever.
    *
    * @throws FailedPrecondition that begins with `name` when one does not answer
    */

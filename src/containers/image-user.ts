@@ -37,7 +37,10 @@ export async function imageUserFacts(
   } catch (error) {
     if (required) throw error;
     // Docker resolves the user itself then, and says by itself what is missing.
-    deps.log.warn({ image: reference, error: errorText(error) }, "users of the image are not read");
+    deps.log.warn(
+      { image: reference, error: errorText(error) },
+      "the users of the image could not be read",
+    );
     return {};
   }
 }

@@ -37,7 +37,7 @@ export class LogDrains {
   }
 
   /**
-   * Waits for the logs of those that have exited, at most `budgetMs`; then the state is told anyway. A
+   * Waits for the logs of those that have exited, at most `budgetMs`; then the state is reported anyway. A
    * container that earlier calls have waited for takes what they left of the budget.
    */
   async settle(entries: readonly ContainerEntry[], budgetMs: number): Promise<void> {
@@ -66,7 +66,7 @@ export class LogDrains {
 
   async #drain(id: string, timeoutMs: number): Promise<void> {
     const drained = await this.#logs.drain(id, timeoutMs);
-    // One that was removed meanwhile would be kept for ever: its end has been told already.
+    // One that was removed meanwhile would be kept forever: its end has been reported already.
     if (drained && this.#index.peek(id) !== undefined) this.#drained.add(id);
   }
 }

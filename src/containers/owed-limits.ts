@@ -76,7 +76,7 @@ export class OwedLimits {
     });
   }
 
-  /** What is owed is done with the work, unless somebody starts the container anew meanwhile. */
+  /** What is owed is done with the work, unless somebody restarts the container meanwhile. */
   async #atWork(id: string, work: () => Promise<void>): Promise<void> {
     this.#busy.add(id);
     try {
@@ -88,7 +88,7 @@ export class OwedLimits {
     }
   }
 
-  /** Somebody else has started it anew, who knows only the limits that Docker has. */
+  /** Somebody else has restarted it, who knows only the limits that Docker has. */
   startedByOthers({ id, identity }: ContainerEntry): void {
     if (identity.kind !== "container") return;
     if (this.#busy.has(id)) {
@@ -99,7 +99,7 @@ export class OwedLimits {
     void this.#settle(id);
   }
 
-  /** Running containers after a start of Dockline: somebody may have started them anew meanwhile. */
+  /** Running containers after a start of Dockline: somebody may have restarted them meanwhile. */
   foundRunning(containers: readonly ContainerEntry[]): void {
     for (const { id, state } of containers) {
       // What a start owes, and the disk could not note, is owed already.

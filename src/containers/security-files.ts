@@ -21,7 +21,7 @@ export async function readSeccompProfile(
   if (path === undefined) return undefined;
   await hostPaths?.mustAnswer(path, "seccomp profile");
   try {
-    // Without O_NONBLOCK a FIFO of that name would park the open for ever.
+    // Without O_NONBLOCK a FIFO of that name would block the open forever.
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const found = await file.stat();

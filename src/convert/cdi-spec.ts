@@ -112,7 +112,7 @@ function parseNode(value: unknown): CdiDeviceNodeDraft {
   const node = object("a device node", value);
   const type = node["type"];
   if (type !== undefined && type !== "b" && type !== "c" && type !== "u" && type !== "p") {
-    throw new Error("a device node's type is none of b, c, u, p");
+    throw new Error("a device node's type is not one of b, c, u, p");
   }
   return {
     path: text("path", node["path"]),
@@ -133,23 +133,23 @@ function object(what: string, value: unknown): Record<string, unknown> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return value as Record<string, unknown>;
   }
-  throw new Error(`${what} is no object`);
+  throw new Error(`${what} is not an object`);
 }
 
 function list(what: string, value: unknown): unknown[] {
   if (value === undefined || value === null) return [];
   if (Array.isArray(value)) return value;
-  throw new Error(`${what} is no list`);
+  throw new Error(`${what} is not a list`);
 }
 
 function text(what: string, value: unknown): string {
   if (typeof value === "string" && value !== "" && !value.includes("\0")) return value;
-  throw new Error(`${what} is no text`);
+  throw new Error(`${what} is not a string`);
 }
 
 function wholeNumber(what: string, value: unknown): number {
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new Error(`${what} is no whole number`);
+  throw new Error(`${what} is not a whole number`);
 }
 
 function number<K extends string>(

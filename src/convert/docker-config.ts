@@ -112,7 +112,7 @@ function nameOf(key: string): string {
 
 function record(value: unknown, what: string): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw bad(`${what} is no object`);
+    throw bad(`${what} is not an object`);
   }
   return value as Record<string, unknown>;
 }

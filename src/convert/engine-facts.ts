@@ -13,9 +13,9 @@ export interface EngineFacts {
   /** daemon.json gives every container no-new-privileges that does not say otherwise. */
   readonly noNewPrivilegesByDefault?: boolean;
   readonly apparmorEnabled: boolean;
-  /** The kernel has IPv6: /proc/sys/net/ipv6 exists. Undefined is taken for yes. */
+  /** The kernel has IPv6: /proc/sys/net/ipv6 exists. Undefined counts as yes. */
   readonly ipv6?: boolean;
-  /** The kernel limits huge pages in cgroups here. Undefined is taken for yes. */
+  /** The kernel limits huge pages in cgroups here. Undefined counts as yes. */
   readonly hugepages?: boolean;
   /** Names of the daemon's OCI runtimes, and the one it uses when none is named. */
   readonly runtimes: readonly string[];
@@ -47,7 +47,7 @@ export interface EngineFacts {
   readonly dockerRootDir: string;
   /**
    * Where the engine itself looks for CDI specifications; empty where it has no CDI (before Docker 25) or has it
-   * switched off (the default before Docker 28.2, and `features.cdi: false`). Undefined is taken for empty.
+   * switched off (the default before Docker 28.2, and `features.cdi: false`). Undefined counts as empty.
    */
   readonly cdiFolders?: readonly string[];
 }

@@ -159,7 +159,7 @@ function refuseUnsupported(field: string, mount: Mount, facts: MountFacts): void
   }
 }
 
-/** True for the CRI's own values; another one is taken for private. */
+/** True for the CRI's own values; any other counts as private. */
 export function isKnownPropagation(propagation: MountPropagation): boolean {
   return (MountPropagation[propagation] as string | undefined) !== undefined;
 }

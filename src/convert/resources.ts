@@ -147,7 +147,7 @@ export function fromHostConfig(
     delete asked.unified["memory.max"];
     delete asked.unified["memory.swap.max"];
   }
-  // Docker cannot update it: its field is the create's for ever.
+  // Docker cannot update it: its field stays as it was at the create.
   if (asked.oomScoreAdj === 0n) asked.oomScoreAdj = BigInt(hostConfig.OomScoreAdj ?? 0);
   return asked;
 }

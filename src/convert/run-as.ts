@@ -142,7 +142,7 @@ function userOf(runAs: RunAs): string | undefined {
     if (!USERNAME.test(username)) {
       throw invalidArgument(`run_as_username: ${quoted(username)} is not a user name`);
     }
-    // Docker would take it for a number and may wrap it.
+    // Docker would read it as a number and may wrap it.
     if (/^[+-]?[0-9]+$/.test(username)) return String(id("run_as_username", BigInt(username)));
     return username;
   }

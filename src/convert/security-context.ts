@@ -148,7 +148,7 @@ function toCapabilities(
 const unknownTo2010 = ["PERFMON", "BPF", "CHECKPOINT_RESTORE"];
 
 /**
- * What the node itself lacks is dropped already: engines from 23.0 on refuse to be told so, while
+ * What the node itself lacks is dropped already: engines from 23.0 on refuse it, while
  * 20.10 would give "ALL" of them and fail the start. What an engine does not know nobody has.
  */
 function availableDrops(

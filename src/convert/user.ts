@@ -1,6 +1,6 @@
 import { quoted } from "./field-checks.ts";
 
-/** The highest id that Docker, runc and the kubelet all take for a number. */
+/** The highest id that Docker, runc and the kubelet all accept. */
 export const MAX_ID = 2n ** 31n - 1n;
 
 /** As Go's Atoi reads numbers: with a sign and leading zeros. */

@@ -256,7 +256,7 @@ function contextOf(
   };
 }
 
-/** `offsetMs`: from the wall clock to the one that the answer is told in. */
+/** `offsetMs`: from the wall clock to the clock of the answer. */
 function deadlineMs(deadline: Date | number, offsetMs: number): number | undefined {
   const ms = deadline instanceof Date ? deadline.getTime() : deadline;
   return Number.isFinite(ms) ? ms + offsetMs : undefined;

@@ -64,7 +64,7 @@ function isEngineShaped(error: unknown): error is EngineShaped {
 function kindOfEngine(error: EngineShaped): ErrorKind {
   switch (error.failure) {
     // A slow engine is one that is not available. DEADLINE_EXCEEDED has a meaning of its own: the
-    // kubelet takes it for a command that ran too long, and counts the probe as failed.
+    // kubelet counts it as a command that ran too long, and counts the probe as failed.
     case "unreachable":
     case "timeout":
     case "busy":

@@ -34,7 +34,7 @@ export function keepHouse(parts: Parts): { stop(): void } {
       const containers = await parts.index.containers();
       parts.owedLimits.foundRunning(containers);
       void parts.views.lookAtForeign(await parts.index.sandboxes());
-      // What has exited is told with its whole log, and waits for this.
+      // What has exited is reported with its whole log, and waits for this.
       await resumeLogs(parts, containers);
       await sweep(parts);
       resumed = true;
@@ -57,7 +57,7 @@ export function keepHouse(parts: Parts): { stop(): void } {
     if (!ending) endExecsLeft(parts);
     ending = true;
     if (parts.owed.limits.size > 0) void parts.owedLimits.settle();
-    // Half-made pods hold addresses.
+    // Partially created pods hold addresses.
     settleIfDue();
   };
   const timer = setInterval(() => {
@@ -98,11 +98,11 @@ export function keepHouse(parts: Parts): { stop(): void } {
 /** A CNI DEL may take minutes: other work does not wait for it. */
 function settle({ sandboxes, log }: Parts): void {
   sandboxes.settle().catch((error: unknown) => {
-    log.warn({ error: errorText(error) }, "half-made pods will be looked at again");
+    log.warn({ error: errorText(error) }, "partially created pods will be checked again");
   });
 }
 
-/** Their clients went with the process before this one: Docker would let them run for ever. */
+/** Their clients went with the process before this one: Docker would let them run forever. */
 function endExecsLeft({ owed, endExec, log }: Parts): void {
   const left = owed.execsLeft;
   if (left.length === 0) return;

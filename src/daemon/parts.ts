@@ -279,7 +279,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   };
 }
 
-/** Makes its result anew only when one of the sources is another object: readers cache by it. */
+/** Recomputes its result only when one of the sources is another object: readers cache by it. */
 function unchanged<S extends readonly unknown[], T>(
   sources: () => S,
   make: (sources: S) => T,

@@ -47,8 +47,8 @@ export function buildStats(deps: {
       if (path === undefined) return;
       layers.track(entry.id, path);
     }
-    // By its state and not by its pid, which under load is known a moment after the start was told:
-    // a layer that was taken for a stopped container's then would never be walked again.
+    // By its state and not by its pid, which under load is known a moment after the start was reported:
+    // a layer that was treated as a stopped container's then would never be walked again.
     layers.changed(entry.id, entry.state.Running);
   };
 

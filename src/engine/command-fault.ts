@@ -34,7 +34,7 @@ export function commandFault(text: string): CommandFault | undefined {
 /**
  * Of a command that runc began and could not become, for lack of its interpreter or a known format:
  * runc then writes one line to stderr and ends with its own code, 1 or 255 by its version. Nothing but
- * that line, with the command's own name, is taken for it.
+ * that line, with the command's own name, counts as it.
  */
 export function interpreterFault(
   command: string,

@@ -42,7 +42,7 @@ export function containerdServices(known: KnownContainers): {
     tasks: {
       get: async ({ containerId }) => {
         const { id, pid, state, exitCode } = await find(containerId, "pid");
-        // The cgroup is made before the process is told of. An answer without a pid would be taken
+        // The cgroup is created before the process is reported. An answer without a pid would be kept
         // for good, and the pod's network never be seen; this one is asked again.
         if (state !== "exited" && pid === 0) throw notFound(`task "${id}": not found`);
         return {

@@ -61,7 +61,7 @@ const nothing: FoundCredentials = { auth: undefined, problem: undefined };
 
 /** @param guarded what nobody but the owner may do with it */
 async function readOwn(path: string, guarded: "read" | "write"): Promise<string> {
-  // Without O_NONBLOCK a FIFO of that name would park the open for ever.
+  // Without O_NONBLOCK a FIFO of that name would block the open forever.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const { uid, mode, size } = await file.stat();

@@ -41,7 +41,7 @@ export interface ImageVolumes {
   sweep(): Promise<void>;
 }
 
-/** Copies of large images take minutes; an engine that sends nothing for ever is not waited for. */
+/** Copies of large images take minutes; an engine that sends nothing any more is not waited for. */
 const saveMs = 3_600_000;
 /** Of one image; base images have some tens of thousands. */
 const maxFiles = 4_000_000;

@@ -62,10 +62,7 @@ export function createImagePuller(deps: {
           // An engine that is away, or a caller that is: no other registry helps.
           if (signal.aborted || !(error instanceof CriError) || error.kind !== "Unknown")
             throw error;
-          log.warn(
-            { image, mirror, error: errorText(error) },
-            "a mirror failed, the next is tried",
-          );
+          log.warn({ image, mirror, error: errorText(error) }, "a mirror failed, trying the next");
           failed.push(mirror);
         }
       }

@@ -167,7 +167,7 @@ interface Flight {
   result: Promise<void>;
 }
 
-/** 0 is "for ever". */
+/** 0 means forever. */
 function shorter(usualMs: number, wantedMs = 0): number {
   if (usualMs === 0 || wantedMs === 0) return usualMs + wantedMs;
   return Math.min(usualMs, wantedMs);

@@ -18,7 +18,7 @@ export async function* readTar(source: Readable): AsyncGenerator<TarEntry> {
   const onClose = (): void => {
     if (!source.readableEnded) parser.destroy(new Error("the archive broke off"));
   };
-  // What is told after the end is nobody's.
+  // What comes after the end belongs to no file.
   parser.on("error", () => undefined);
   source.on("error", onError);
   source.on("close", onClose);

@@ -64,7 +64,7 @@ export interface FindOptions {
 
 export type ChangeKind = "created" | "started" | "stopped" | "deleted";
 
-/** One step in the life of a container or sandbox; each is told once, in this order. */
+/** One step in the life of a container or sandbox; each is reported once, in this order. */
 export interface Change {
   kind: ChangeKind;
   /** As known right after the change; for "deleted", as it was last known. */
@@ -89,7 +89,7 @@ export interface IndexCounters {
   events: number;
   inspects: number;
   lists: number;
-  /** Reconciles that found something the events had not told. */
+  /** Reconciles that found something that no event had reported. */
   repairs: number;
   resyncs: number;
   /** Gauges: inspects under way, and those among them past their budget. */

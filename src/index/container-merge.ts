@@ -34,7 +34,7 @@ export interface Known {
   readonly oomNs: bigint;
 }
 
-/** One thing that is told of an object. `order`: its place among all that this process learns. */
+/** One fact about an object. `order`: its place among all that this process learns. */
 export type Fact =
   | {
       kind: "event";
@@ -53,7 +53,7 @@ export type Fact =
   | { kind: "killed" };
 
 /**
- * The one place where what is told of an object becomes what is known of it. Facts come late, twice and
+ * The one place where facts about an object become what is known of it. Facts come late, twice and
  * in any order; what wins over what is a table in test/unit/index/container-merge.test.ts. The same
  * object when the fact changes nothing.
  */
@@ -167,7 +167,7 @@ function withWord(known: Known, status: ContainerState["Status"], mark: Mark): K
 function contradicts({ state, name: known, inspect }: Known, summary: ContainerSummary): boolean {
   const name = ownName(summary);
   if (name !== undefined && name !== known) return true;
-  // Of a container that could not be removed the engine's list says "removing" for ever, its inspect "dead".
+  // Of a container that could not be removed the engine's list says "removing" forever, its inspect "dead".
   const bothEnd = isRemoval(summary.State) && isRemoval(state.Status);
   if (summary.State !== state.Status && !(bothEnd && inspect !== undefined)) return true;
   const exitCode = exitCodeIn(summary.Status);

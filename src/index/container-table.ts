@@ -175,7 +175,7 @@ export class ContainerTable {
     this.#merge(record, { kind: "write", now, mark }, mark.wallNs);
   }
 
-  /** All that is derived from the entry is made anew; the engine is not asked. */
+  /** All that is derived from the entry is derived again; the engine is not asked. */
   touchedRecord(id: string): void {
     const record = this.#records.get(id);
     if (record !== undefined) this.#changed(record, this.#tick.mark().wallNs);

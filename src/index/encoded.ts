@@ -3,7 +3,7 @@
  * nothing but one tag, length and body after another, so lists are joined without being encoded.
  */
 
-/** Keeps one encoded message for each entry; entries are immutable, a new one is encoded anew. */
+/** Keeps one encoded message for each entry; entries are immutable, a new one is encoded again. */
 export class FragmentCache<Entry extends object> {
   readonly #fragments = new WeakMap<Entry, Uint8Array>();
   /** Whole lists, by the index's own arrays: a list that did not change is not joined again. */

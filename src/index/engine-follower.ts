@@ -48,7 +48,7 @@ export interface FollowerDeps {
    * is there: the order before which events may be lost; undefined when none are.
    */
   resync(gapAt: () => Promise<number | undefined>): Promise<void>;
-  /** One cheap look; tells how much the events had not told. */
+  /** One cheap look; tells how much no event had reported. */
   reconcile(): Promise<number>;
   /** The engine answers again after it had not. */
   onReturn(): void;
@@ -234,7 +234,7 @@ export class EngineFollower {
         this.#everLive = true;
         this.#silentRepairs = 0;
         this.resyncs += 1;
-        log.info({}, "the index is in step with Docker");
+        log.info({}, "the index is synchronized with Docker");
         break;
       } catch (error) {
         log.warn({ error: errorText(error) }, "resync failed, will be repeated");
@@ -261,7 +261,8 @@ export class EngineFollower {
         const silent = repairs > 0 && this.#eventsSinceLook === 0;
         this.#silentRepairs = silent ? this.#silentRepairs + 1 : 0;
         this.#eventsSinceLook = 0;
-        if (repairs > 0) log.info({ repairs }, "the list showed changes that no event had told");
+        if (repairs > 0)
+          log.info({ repairs }, "the list showed changes that no event had reported");
         if (this.#silentRepairs >= 2) this.#cutStream();
       } catch (error) {
         if (!this.#ended()) log.warn({ error: errorText(error) }, "the reconcile list failed");

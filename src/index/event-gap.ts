@@ -1,7 +1,7 @@
 import type { EngineEvent } from "../engine/types.ts";
 import type { Sleeper } from "./sleeper.ts";
 
-/** What is told again may come after a list that was asked for at the same time. */
+/** What is repeated may come after a list that was asked for at the same time. */
 const REPEATS_MS = 50;
 /** More than the engine itself remembers. */
 const EVENTS_KEPT = 512;

@@ -196,7 +196,7 @@ export class ImageTable implements ImageIndex {
     });
   }
 
-  /** An image event: which image it names is asked for anew. */
+  /** An image event: which image it names is looked up again. */
   applyEvent(imageId: string): void {
     if (imageId !== "") this.#stale.add(imageId);
     this.touched();

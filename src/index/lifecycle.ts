@@ -6,7 +6,7 @@ import { phaseOf, type Phase } from "./container-state.ts";
 /**
  * What to tell of a step from one phase to the next, so that each listener hears of each object
  * created → started → stopped → deleted, with nothing twice and no stop missing before the end.
- * `before` undefined: the object was not known. `again`: it was running and is running anew.
+ * `before` undefined: the object was not known. `again`: it was running and has been restarted.
  */
 export function lifecycleSteps(
   before: Phase | undefined,

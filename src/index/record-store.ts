@@ -3,7 +3,7 @@ import { replaceEntry, type ContainerRecord } from "./container-record.ts";
 import { NameIndex } from "./name-index.ts";
 import { Views } from "./views.ts";
 
-/** The records of all objects, in step with what they are found by: id, name, kind and sandbox. */
+/** The records of all objects, synchronized with what they are found by: id, name, kind and sandbox. */
 export class RecordStore {
   readonly #byId = new Map<string, ContainerRecord>();
   readonly #names = new NameIndex();
@@ -58,7 +58,7 @@ export class RecordStore {
     this.#views.remove(entry);
   }
 
-  /** Makes the entry anew from what is known; with `identity` under the name that it has now. */
+  /** Rebuilds the entry from what is known; with `identity` under the name that it has now. */
   replace(record: ContainerRecord, identity?: ContainerEntry["identity"]): void {
     const before = record.entry;
     // Without a new name the old one may be another object's by now.

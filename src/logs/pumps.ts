@@ -24,7 +24,7 @@ interface PumpsDeps {
   stateDir: string;
   clock: Clock;
   log: Logger;
-  /** `resume` will be called: until then nobody is taken for one whose log is complete. */
+  /** `resume` will be called: until then no log counts as complete. */
   resumes?: boolean;
 }
 

@@ -61,7 +61,7 @@ export class SourceChain {
     return this.#files[0]?.missing;
   }
 
-  /** The loss is told in the log. */
+  /** The loss is reported in the log. */
   missingTold(): void {
     const head = this.#files[0];
     if (head !== undefined) head.missing = undefined;

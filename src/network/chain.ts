@@ -69,7 +69,7 @@ export function createChain(options: {
 }): Chain {
   const { clock, log } = options;
 
-  /** When DEL first failed, by container and network; a restart begins anew. */
+  /** When DEL first failed, by container and network; a restart starts over. */
   const failingSince = new Map<string, number>();
 
   /** One budget for all plugins of a chain, so that four slow ones do not take four times as long. */
@@ -147,7 +147,7 @@ export function createChain(options: {
       const last = attachment.plugins.at(-1)?.type ?? "chain";
       const ips = result === undefined ? [] : podIps(result, attachment.ifName, last);
       if (result === undefined || ips.length === 0) {
-        // The kubelet takes a pod without an address for a changed one and builds it anew for ever.
+        // The kubelet treats a pod without an address as changed and recreates it forever.
         throw new CniError(
           { plugin: last, verb: "ADD", failure: "result" },
           "its result gives the pod no IP address",
@@ -258,7 +258,7 @@ function requestConfig(
 
 /**
  * A DEL that only says that there is nothing to delete. Plugins should not fail then, and yet some
- * do when the namespace is gone, which would leave the pod Terminating for ever. A plugin that could
+ * do when the namespace is gone, which would leave the pod Terminating forever. A plugin that could
  * not even be started has deleted nothing, whatever the words of the error.
  */
 function isAlreadyGone(error: unknown, netns: string): boolean {
@@ -275,7 +275,7 @@ function isAlreadyGone(error: unknown, netns: string): boolean {
 
 /**
  * A DEL that cannot be expected to work any more: the pod's side went with its namespace, and either
- * ADD has failed, or there is no such plugin on the node. Repeating it would keep the pod Terminating for ever.
+ * ADD has failed, or there is no such plugin on the node. Repeating it would keep the pod Terminating forever.
  * Where Dockline was killed before it could note how ADD ended, ADD may have given an address: DEL has a minute
  * then to work after all. A result that is only lost says nothing: ADD may have completed weeks ago.
  * A program that is in no folder may be about to be installed: after a reboot pods end before that.

@@ -106,7 +106,7 @@ export function createLegacyPods(options: {
           await options.tearDown(attachment, pod.netns, giveUp);
         } else if ((await options.netnsForDel(pod.netns)) === "") {
           // Nothing says how to undo, and with the namespace the pod's own side went. An error would
-          // keep the pod Terminating for ever; an address that leaked can be told from this line.
+          // keep the pod Terminating forever; an address that leaked can be told from this line.
           log.warn(
             { podId: pod.containerId, pod: pod.podName, namespace: pod.podNamespace },
             "CNI DEL left out: no saved configuration, none today, and the namespace is gone",

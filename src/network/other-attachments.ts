@@ -11,7 +11,7 @@ export interface ValidAttachment {
 
 /**
  * Attachments of other runtimes (containerd, CRI-O, nerdctl) to a network of this name, by the cache that
- * libcni keeps for them. They run on after a move from or to Docker, and GC frees what it is not told of.
+ * libcni keeps for them. They run on after a move from or to Docker, and GC frees what is not on its list.
  */
 export async function otherAttachments(
   cacheDir: string,

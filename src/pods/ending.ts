@@ -113,7 +113,7 @@ async function processGone(
   return "gone";
 }
 
-/** Kills what Docker has been told to kill. Only where Docker answers: one that hangs may yet do it. */
+/** Kills what Docker was asked to kill. Only where Docker answers: one that hangs may yet do it. */
 async function help(
   deps: EndingDeps,
   id: string,
@@ -130,7 +130,7 @@ async function help(
   if (pid === undefined || signal.aborted) return again;
   const processes = killContainerProcesses(pid, id);
   if (processes > 0 && !again) {
-    deps.log.warn({ containerId: id, processes }, "killed what Docker does not kill");
+    deps.log.warn({ containerId: id, processes }, "killed processes that Docker did not kill");
   }
   return processes > 0;
 }

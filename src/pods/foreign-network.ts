@@ -40,7 +40,7 @@ export class ForeignNetworks {
     return found;
   }
 
-  /** By the last look; a pod that was never looked at is taken for ready. */
+  /** By the last look; a pod that was never looked at counts as ready. */
   isReady(entry: ContainerEntry): boolean {
     return this.#of(entry)?.ready ?? true;
   }

@@ -48,7 +48,7 @@ function unnumbered(deps: LookUpDeps, entry: ContainerEntry): SandboxRecord | un
 
 /**
  * The pause containers of a record, also when it does not know their id yet: only what carries the
- * record's own hash counts, so that a stranger's container of that name is never taken for ours.
+ * record's own hash counts, so that another program's container of that name is never mistaken for ours.
  */
 export async function idsOfRecord(
   deps: Pick<SandboxDeps, "engine" | "index" | "records" | "clock">,

@@ -106,7 +106,7 @@ export function hasLostNetwork(
   if (record.hostNetwork || record.network === undefined || !state.Running) return false;
   const { pauseRun: run, netns = "" } = record;
   if (run === undefined) {
-    // Docker names the namespace of each run anew.
+    // Docker gives the namespace of each run a new name.
     const key = inspect?.NetworkSettings.SandboxKey ?? "";
     return !dirty && netns !== "" && key !== "" && key !== netns && !isNamespace(netns);
   }

@@ -70,7 +70,7 @@ export class Sandbox implements RecordedSandbox {
   }
 
   /**
-   * RunPodSandbox. One that runs with this very configuration is reused; what is half-made or dead is
+   * RunPodSandbox. One that runs with this very configuration is reused; what is partially created or dead is
    * taken down first.
    *
    * @throws CriError AlreadyExists when it runs with another configuration, and what set-up.ts says
@@ -116,7 +116,7 @@ export class Sandbox implements RecordedSandbox {
       const reused = await runsAlready(this.#deps, entry, record, wanted.hash);
       if (reused !== undefined) return { id: reused, reused: true };
     }
-    // Half-made by a call that failed or a process that was killed, dead since, or a left-over.
+    // Partially created by a call that failed or a process that was killed, dead since, or a left-over.
     if (record !== undefined) await this.#makeRoom(record);
     else if (entry?.kind === "podsandbox") {
       await removeLeftOver(this.#deps, this, { ids: [entry.id], record, entry });

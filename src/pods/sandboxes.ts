@@ -92,7 +92,10 @@ export class Sandboxes {
             try {
               await this.of(name).settle();
             } catch (error) {
-              log.warn({ sandbox: name, error: errorText(error) }, "a half-made pod stays for now");
+              log.warn(
+                { sandbox: name, error: errorText(error) },
+                "a partially created pod stays for now",
+              );
             }
           }),
         ),

@@ -74,7 +74,7 @@ async function running(deps: Pick<PodDeps, "index">, id: string): Promise<Contai
 /** For root alone, as all that the container's memory may hold. */
 async function folderFor(location: string): Promise<string> {
   try {
-    if ((await stat(location)).isDirectory()) throw invalidArgument("location: is a folder");
+    if ((await stat(location)).isDirectory()) throw invalidArgument("location: is a directory");
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
   }

@@ -21,7 +21,7 @@ export function containerEvents(deps: {
   views: Views;
   drains: LogDrains;
   endedUsers: Pick<EndedUsers, "settle">;
-  /** Is told which sandboxes were shown as READY. */
+  /** Called with the sandboxes that were shown as READY. */
   sandboxes: Pick<PodDeps["sandboxes"], "claim">;
 }): Pick<Handlers<typeof RuntimeService>, "getContainerEvents"> {
   return {

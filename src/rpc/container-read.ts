@@ -25,7 +25,7 @@ export interface ContainerReadDeps {
 const containersField = 1;
 /** Field number of `status` in ContainerStatusResponse. */
 const statusField = 1;
-/** A list is asked for every second: it waits less for a log than a status does. */
+/** Lists come every second, so they wait less for a log than a status does. */
 const listDrainMs = 250;
 const statusDrainMs = 2_000;
 /** For the user of a container that has ended; what a slow engine says later the next status shows. */

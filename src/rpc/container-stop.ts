@@ -81,7 +81,7 @@ async function stop(deps: PodDeps, id: string, graceSeconds: number): Promise<vo
 
 /**
  * Docker's wait overflows far above this and then kills at once, as do Node's timers. Below zero the
- * CRI has no meaning, and Docker would wait for ever.
+ * CRI has no meaning, and Docker would wait forever.
  */
 const longestGraceSeconds = 2_000_000n;
 

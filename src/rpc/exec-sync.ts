@@ -94,7 +94,7 @@ async function execute(
   context.signal.throwIfAborted();
   const watch = new ExecWatch(deps, execId, containerId);
   let stream: HijackedStream | undefined;
-  // Whatever is not known to have ended, or never to have begun, is ended: it would go on for ever.
+  // Whatever is not known to have ended, or never to have begun, is ended: it would run forever.
   let over = false;
   let ending = false;
   // Should Dockline be killed meanwhile, its next start sees to the end.

@@ -37,7 +37,7 @@ export interface SandboxReadDeps {
   views: Views;
   drains: LogDrains;
   endedUsers: Pick<EndedUsers, "settle">;
-  /** Is told which sandboxes were shown as READY. */
+  /** Called with the sandboxes that were shown as READY. */
   sandboxes: Pick<PodDeps["sandboxes"], "claim" | "delFailureOf">;
   clock: Clock;
 }

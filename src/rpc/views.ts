@@ -79,7 +79,7 @@ export class Views {
     });
   }
 
-  /** The same as bytes: made anew only when the entry or what lies beside it changed. */
+  /** The same as bytes: encoded again only when the entry or what lies beside it changed. */
   encodedStatus(entry: ContainerEntry): Uint8Array {
     const beside = [
       this.#deps.index.images.revision,
@@ -109,7 +109,7 @@ export class Views {
     return toPodSandboxStatus(entry, await this.sandboxNetwork(entry));
   }
 
-  /** The same as bytes: made anew only when the entry, its record or its addresses changed. */
+  /** The same as bytes: encoded again only when the entry, its record or its addresses changed. */
   async encodedSandboxStatus(entry: ContainerEntry): Promise<Uint8Array> {
     const network = await this.sandboxNetwork(entry);
     const beside = [network.ready, network.ips];
@@ -126,7 +126,7 @@ export class Views {
     if (entry.inspect?.HostConfig.NetworkMode === "host") return { ready: true, ips: [] };
     const before = this.#foreign.isReady(entry);
     const found = await this.#foreign.of(entry);
-    // A list has been told otherwise.
+    // A list has shown otherwise.
     if (found.ready !== before) this.#deps.index.touchedRecord(entry.id);
     return found;
   }

@@ -39,7 +39,10 @@ export class KeptEngine {
       if (text !== undefined) kept.#current = parse(text);
     } catch (error) {
       kept.#leftAlone = error instanceof NewerFile;
-      log.warn({ path, error: errorText(error) }, "what was kept of the engine cannot be used");
+      log.warn(
+        { path, error: errorText(error) },
+        "the saved description of the engine cannot be used",
+      );
     }
     return kept;
   }
@@ -60,7 +63,7 @@ export class KeptEngine {
     } catch (error) {
       this.#log.warn(
         { path: this.#path, error: errorText(error) },
-        "what the engine said of itself is not kept",
+        "the description of the engine could not be saved",
       );
     }
   }

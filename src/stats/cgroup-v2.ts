@@ -35,7 +35,7 @@ export function openCgroupV2(path: string, folder: string, budget: DescriptorBud
         wanted.available ? wholeNumber(max.read()) : undefined,
         namesV2,
       );
-      // Either the kernel was told not to account for memory, or the container has just gone.
+      // Either memory accounting is disabled in the kernel, or the container has just gone.
       if (memory === undefined && cpuUsageNs() === undefined) return undefined;
       return {
         atNs,

@@ -29,7 +29,7 @@ const pageBytes = 4096;
 const buffer = Buffer.allocUnsafe(64 * 1024);
 
 /**
- * One file of a cgroup, kept open: reading it again costs a third of opening it anew. The kernel
+ * One file of a cgroup, kept open: reading it again costs a third of opening it again. The kernel
  * makes these files up while they are read, so the read is synchronous and waits for no disk.
  */
 export class KeptFile {

@@ -64,7 +64,7 @@ export class LayerSizes {
 
   start(): void {
     this.#loop ??= this.#run().catch((error: unknown) => {
-      this.#deps.log.error({ err: error }, "writable layers are measured no more");
+      this.#deps.log.error({ err: error }, "writable layers are no longer measured");
     });
   }
 

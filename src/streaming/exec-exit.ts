@@ -51,7 +51,7 @@ function isFinal(error: unknown): boolean {
 
 /**
  * Resolves when the process has ended although its output has not: a child in the background holds
- * the pipe. Looks rarely, and takes silence for the end only while the client keeps up, so that no
+ * the pipe. Looks rarely, and treats silence as the end only while the client keeps up, so that no
  * output is cut. Never rejects.
  */
 export async function waitOutputLeftOpen(

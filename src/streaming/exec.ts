@@ -212,7 +212,7 @@ function tellRefusal(
 }
 
 /**
- * A process that someone sat at ends with its client: Docker would leave it running for ever. One
+ * A process that someone sat at ends with its client: Docker would leave it running forever. One
  * that only writes lives on, and its output is drained so that it does not block.
  */
 async function onClientGone(

@@ -13,7 +13,7 @@ import { pipeCorked } from "./output.ts";
  */
 const lastWordsMs = 1_000;
 /**
- * How long a client may be silent after the pod has ended its side before it is told: clients up to 1.31
+ * How long a client may be silent after the pod has ended its side before it gets that end: clients up to 1.31
  * then drop what they have not sent yet.
  */
 const uploadPauseMs = 300;

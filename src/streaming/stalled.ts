@@ -55,7 +55,7 @@ export function untilStalled(
 }
 
 /**
- * Cuts a connection off that has been closed when its other end takes nothing for `ms`: what the
+ * Cuts a connection off that has been closed when its other end has accepted nothing for `ms`: what the
  * kernel still holds for a slow one would be lost. Returns what stops it.
  */
 export function destroyOnceIdle(connection: Duplex, ms: number, cut: () => void): () => void {

@@ -95,7 +95,7 @@ export class WebSocketMux {
     const gone = new AbortController();
     this.gone = gone.signal;
     ws.on("message", (data) => this.#receive(data as Buffer));
-    ws.on("error", (err) => log.debug({ err }, "streaming websocket broke"));
+    ws.on("error", (err) => log.debug({ err }, "streaming WebSocket failed"));
     this.#closed = new Promise((resolve) => {
       ws.once("close", () => {
         clearInterval(this.#probe);

@@ -11,7 +11,7 @@ export interface TraceStep {
   /** Milliseconds since the call began, and how long the step took; undefined while it runs. */
   startMs: number;
   durationMs?: number;
-  /** Its span, once somebody was told of it or it was exported. */
+  /** Its span, once it was sent to somebody or exported. */
   spanId?: string;
 }
 
@@ -55,7 +55,7 @@ export interface CallTrace {
   tracestate?: string;
   /** Set when the call is exported. */
   span?: CallSpan;
-  /** Told of steps that end when the call is over and was told of already. */
+  /** Gets steps that end after the call itself was reported. */
   onLateStep?: (step: TraceStep) => void;
 }
 

@@ -5,7 +5,7 @@ const timeoutMs = 5_000;
 /**
  * Tells systemd that a unit of Type=notify is up; nothing where no NOTIFY_SOCKET is given. By
  * systemd's own program: Node has no datagram sockets of the unix kind. It speaks in the name of its
- * parent, so that NotifyAccess=main is enough. Rejects when it cannot be told.
+ * parent, so that NotifyAccess=main is enough. Rejects when systemd cannot be reached.
  */
 export async function notifyReady(
   environment: Readonly<Record<string, string | undefined>>,

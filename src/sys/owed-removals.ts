@@ -23,7 +23,7 @@ export class OwedRemovals {
     }
   }
 
-  /** The path has been written anew: nothing is owed there. */
+  /** The path has been written again: nothing is owed there. */
   keep(path: string): void {
     this.#owed.delete(path);
   }

@@ -17,11 +17,11 @@ export interface TraceSink {
   take(told: Told): void;
 }
 
-/** More finished calls than this between two turns of the event loop are not told of. */
+/** More finished calls than this between two turns of the event loop are not reported. */
 const maxQueued = 4096;
 
 /**
- * Where calls are told of: knows the calls under way, and passes the finished ones to its sinks (the
+ * Where calls are reported: knows the calls under way, and passes the finished ones to its sinks (the
  * trace socket's listeners, the trace file, the exporter). Without a sink a call costs it one entry in
  * a set. Events are made and written after the reply, in a turn of their own: no call waits for it.
  */
@@ -43,7 +43,7 @@ export class TraceHub {
     return this.#running;
   }
 
-  /** Calls and late steps that were too many at once to be told of. */
+  /** Calls and late steps that were too many at once to be reported. */
   get leftOut(): number {
     return this.#leftOut;
   }
@@ -92,7 +92,7 @@ export class TraceHub {
     for (const told of queue) {
       const { call } = told;
       if (told.step === undefined) {
-        // What is open now is told of when it ends.
+        // What is open now is reported when it ends.
         const open = new Set(call.steps.filter(({ durationMs }) => durationMs === undefined));
         told.event();
         call.onLateStep = (step) => {

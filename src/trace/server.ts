@@ -27,9 +27,9 @@ const tickMs = 1000;
 const pullTicks = 2;
 
 /**
- * The trace socket: whoever connects (root only) is told of the calls under way at once and from then
- * on of each call that ends, as JSON lines. A call that lasts is told of again at 1, 2, 4, 8… seconds.
- * Who reads too slowly loses events and is told how many; no call ever waits.
+ * The trace socket: whoever connects (root only) gets the calls under way at once and from then
+ * on each call that ends, as JSON lines. A call that lasts is sent again at 1, 2, 4, 8… seconds.
+ * Who reads too slowly loses events and learns how many; no call ever waits.
  */
 export async function serveTrace(options: {
   path: string;

@@ -20,7 +20,7 @@ export class Slowest {
     this.#calls.length = Math.min(this.#calls.length, this.#limit);
   }
 
-  /** What there is, and begins anew. */
+  /** What there is, and starts over. */
   take(windowMs?: number): { title: string; calls: CallEvent[] } {
     const during = windowMs === undefined ? "" : ` in ${durationText(windowMs)}`;
     const title = `-- the slowest ${this.#calls.length} of ${this.#seen} calls${during} --`;

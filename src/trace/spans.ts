@@ -64,7 +64,7 @@ export function spansOfCall(call: CallTrace, resource: SpanResource): Span[] {
   return [own, ...call.steps.flatMap((step) => spanOfStep(call, step, resource))];
 }
 
-/** Nothing for a step that still runs: it is told of when it ends. */
+/** Nothing for a step that still runs: it is reported when it ends. */
 export function spanOfStep(call: CallTrace, step: TraceStep, resource: SpanResource): Span[] {
   const { span } = call;
   if (span === undefined || step.durationMs === undefined) return [];

@@ -1,6 +1,6 @@
 /**
  * Loaded before the daemon (`node --import`): writes the event loop's delay to the file named in
- * DOCKLINE_BENCH_DELAY_FILE at each SIGUSR2, and begins anew.
+ * DOCKLINE_BENCH_DELAY_FILE at each SIGUSR2, and starts over.
  */
 import { writeFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";

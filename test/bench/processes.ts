@@ -34,7 +34,7 @@ export function cpuMs(pid: number): number {
   return ns / 1e6;
 }
 
-/** Named processes of whom figures are told; a name stands for one process and its helpers. */
+/** Named processes that are measured; a name stands for one process and its helpers. */
 export type ProcessTable = ReadonlyMap<string, number>;
 
 export function cpuOf(table: ProcessTable): Map<string, number> {

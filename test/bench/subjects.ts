@@ -7,7 +7,7 @@ export interface Subject {
   /** "cri": keeps pods and lists them. "raw": the engine's own API, only for comparison. */
   readonly kind: "cri" | "raw";
   run(request: BenchRequest): Promise<BenchAnswer>;
-  /** Whose CPU and memory is told; empty for an endpoint that nobody named processes for. */
+  /** Processes whose CPU and memory are reported; empty for an endpoint that nobody named processes for. */
   processes(): ProcessTable;
   /** Pods that it keeps at the moment. */
   pods: BenchPod[];

@@ -171,7 +171,7 @@ export const acceptedErrors: readonly Accepted[] = [
     onlyWhere: ({ apiMinor }) => apiMinor < 44,
   },
   {
-    point: "Folders over /etc/hosts, /etc/hostname and /etc/resolv.conf",
+    point: "Directories over /etc/hosts, /etc/hostname and /etc/resolv.conf",
     shownBy: "mounts / a folder over the hostname",
     accepts: (difference, { container, dockline, containerd }) =>
       isOutcome(difference) &&

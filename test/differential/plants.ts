@@ -4,7 +4,7 @@ import { ordinary, ordinaryPod } from "./hand-picked.ts";
 import type { Group } from "./observation.ts";
 import type { PodPlan } from "./plan.ts";
 
-/** A fault between Dockline and the engine: the engine is told something else than Dockline said. */
+/** A fault between Dockline and the engine: the engine gets something other than what Dockline sent. */
 export interface Plant {
   readonly name: string;
   readonly group: Group;

@@ -28,14 +28,16 @@ export interface Page {
   text: string;
 }
 
-/** README.md, all of docs/ and the READMEs of deploy/: pages that are added are found by themselves. */
+/** The pages of the top level, all of docs/ and the READMEs of deploy/; new ones are included automatically. */
 export function pages(): Page[] {
   const names = ["docs", "deploy"].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".md") && !name.includes("vendor/"))
       .map((name) => `${folder}/${name}`),
   );
-  return ["README.md", ...names.sort()].map((page) => ({
+  // Commands in the changelog were right for the version that they describe.
+  const top = readdirSync(root).filter((name) => name.endsWith(".md") && name !== "CHANGELOG.md");
+  return [...top.sort(), ...names.sort()].map((page) => ({
     page,
     text: readFileSync(join(root, page), "utf8"),
   }));

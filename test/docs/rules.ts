@@ -13,7 +13,7 @@ export const reasons = {
   packages: "changes this machine's packages",
   lane: "a lane or a script of its own",
   placeholder: "has a word that the operator fills in",
-  server: "the node of the pages serves by this line, or would do for ever",
+  server: "the node of the pages serves by this line, or it would never end",
   output: "is output, no command",
 } as const;
 export type Reason = keyof typeof reasons;

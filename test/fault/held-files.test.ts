@@ -51,7 +51,7 @@ describe("a container whose files are held when it is removed", function () {
     }
   }
 
-  it("F17: of a sandbox: the pod is made anew beside it, and the stuck one goes once it can", async () => {
+  it("F17: of a sandbox: the pod is recreated beside it, and the stuck one goes once it can", async () => {
     const config = sandboxConfig(node);
     const first = await runPod(node, config);
     await passes(node, async () => {

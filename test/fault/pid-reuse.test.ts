@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 
 describe("a pid that was given away again", () => {
-  it("F25: is nobody's we knew: not killed, not taken for a plugin or for the lock's holder", () => {
+  it("F25: is nobody's we knew: not killed, not mistaken for a plugin or for the lock's holder", () => {
     const program = join(import.meta.dirname, "pid-reuse.ts");
     const options = ["--disable-warning=ExperimentalWarning", program];
     const text = execFileSync(

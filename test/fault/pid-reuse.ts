@@ -9,7 +9,7 @@ import { endOrphanedPlugins } from "../../src/network/orphans.ts";
 import { lockFolder } from "../../src/sys/instance-lock.ts";
 import { isRunning, killExecTree, readProcess } from "../../src/sys/process-tree.ts";
 
-// Runs in a pid namespace of its own, where the kernel gives away the pid that it is told to, and
+// Runs in a pid namespace of its own, where the kernel assigns the pid that it is given, and
 // prints what became of the process that got a pid with a past.
 
 const containerId = "c0ffee".repeat(10) + "beef";

@@ -242,7 +242,7 @@ describe("a container's security context", () => {
     expect(await output(line, {})).to.equal("0\n");
   });
 
-  it("masks and write-protects exactly the paths that it is told to", async () => {
+  it("masks and write-protects exactly the paths in the request", async () => {
     works(
       "LinuxContainerSecurityContext.masked_paths",
       "LinuxContainerSecurityContext.readonly_paths",

@@ -21,8 +21,8 @@ import type { TestNode } from "../support/node.ts";
 import { startPrivateEngine } from "../support/private-engine.ts";
 import type { PrivateEngine } from "../support/private-engine.ts";
 
-// A sound node with an engine of its own; each test plants one mistake and expects to be told of it
-// and of nothing else. The doctor runs in namespaces of its own: FORWARD can be dropped there, and
+// A sound node with an engine of its own; each test plants one mistake and expects that one finding
+// and no other. The doctor runs in namespaces of its own: FORWARD can be dropped there, and
 // what else this machine runs is not seen.
 
 const program = join(import.meta.dirname, "..", "..", "bin", "dockline");

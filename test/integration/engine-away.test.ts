@@ -37,7 +37,7 @@ async function atOnce<T>(call: Promise<T>, what = "", limitMs = 5000): Promise<T
 }
 
 describe("an engine that is not there yet", () => {
-  it("leaves Dockline serving, NotReady, until it comes, and is asked anew when it is exchanged", async function () {
+  it("leaves Dockline serving, NotReady, until it comes, and is queried again when it is exchanged", async function () {
     this.timeout(120_000);
     const folder = await mkdtemp(join(tmpdir(), "dockline-away-"));
     const upstream = join(folder, "docker.sock");

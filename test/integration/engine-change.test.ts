@@ -102,7 +102,7 @@ describe("an engine that is exchanged under running pods", function () {
     expect(lines).to.deep.equal(written);
   };
 
-  it("is asked anew each time; pods of both run on, with logs, exec, new members and removal", async () => {
+  it("is queried again each time; pods of both run on, with logs, exec, new members and removal", async () => {
     const first = await run("first");
     expect(await apiMinor()).to.equal(41);
     const images = (await node.images.listImages({})).images.map(({ id }) => id);

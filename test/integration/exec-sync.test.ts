@@ -254,7 +254,7 @@ describe("ExecSync", () => {
 
   it("serves many at once, each with its own answer", async () => {
     // Of a hundred that begin in one moment, the 29.x engine on Debian's containerd 1.6 leaves most
-    // waiting for ever; seen with Docker's own client too.
+    // waiting forever; seen with Docker's own client too.
     const { ApiVersion } = await node.docker.version();
     const many = Number(ApiVersion.split(".")[1]) >= 43 ? 10 : 100;
     const answers = await Promise.all(

@@ -78,7 +78,7 @@ describe("FORWARD policy of this host", function () {
   const verdict = async (): Promise<ForwardPolicy> =>
     await createForwardPolicySource({ clock: systemClock, log: silentLogger }).current();
 
-  it("of DROP cuts pods off from another host, both families, and is told", async () => {
+  it("of DROP cuts pods off from another host, both families, and is reported", async () => {
     const ipam = {
       type: "host-local",
       dataDir: join(confDir, "addresses"),

@@ -11,7 +11,7 @@ import { startScriptedRegistry } from "../support/scripted-registry.ts";
 import type { RegistryPart, ScriptedRegistry } from "../support/scripted-registry.ts";
 import { until } from "../support/until.ts";
 
-/** Dockline is killed while it changes images; what it is told afterwards is all that it knows. */
+/** Dockline is killed while it changes images; what it learns afterwards is all that it knows. */
 describe("kill -9 while images change", () => {
   const failpoint = failpointFile();
   const { environment } = failpoint;

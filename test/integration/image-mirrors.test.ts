@@ -14,7 +14,7 @@ import { registryImage } from "../support/registry-image.ts";
 
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 
-/** Registries that the engine can't be told mirrors of: any but docker.io. */
+/** Registries for which the engine supports no mirrors: all but docker.io. */
 describe("PullImage through mirrors and with the node's credentials", () => {
   const folder = mkdtempSync(join(tmpdir(), "dockline-auth-"));
   const authFile = join(folder, "config.json");

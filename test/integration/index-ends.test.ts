@@ -14,7 +14,7 @@ import {
 } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
 
-/** Room for a shell, not for what it is told to hold. */
+/** Room for a shell, not for what it has to hold. */
 const smallMemory = {
   resources: { memoryLimitInBytes: 16n << 20n, memorySwapLimitInBytes: 16n << 20n },
 };
@@ -66,7 +66,7 @@ describe("how containers end", () => {
     await expectEnd(await untilExited(node, id), { exitCode: 137, reason: "Error" });
   });
 
-  it("is told right when it comes before anybody looks", async () => {
+  it("is reported right when it comes before anybody looks", async () => {
     for (let round = 0; round < 5; round += 1) {
       const exitCode = round;
       const id = await startContainer(node, pod, config(`quick${round}`, `exit ${exitCode}`));

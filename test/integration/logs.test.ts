@@ -77,7 +77,7 @@ describe("container logs", () => {
     expect(tags.slice(-3).every((tag) => tag.startsWith("F"))).to.equal(true);
   });
 
-  it("are complete when EXITED is told, by status and by list", async () => {
+  it("are complete when EXITED is reported, by status and by list", async () => {
     const line = "i=0; while [ $i -lt 1000 ]; do echo $i $(printf '%01000d' 0); i=$((i+1)); done";
     const fast = "seq 1 150000";
     for (const [shell, bytes] of [

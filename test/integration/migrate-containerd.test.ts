@@ -111,7 +111,7 @@ describe("dockline migrate --to containerd", function () {
     const before = readdirSync(folder).sort();
     const { code, text } = await plan();
     expect(code, text).to.equal(0);
-    expect(text).to.match(/4 pods: all are made anew/);
+    expect(text).to.match(/4 pods: all are recreated/);
     expect(text).to.match(/warn pod planted\/agent mounts \S*docker\.sock/);
     expect(text).to.match(/warn pod planted\/watcher mounts \/(var\/)?run, where docker\.sock is/);
     expect(text).to.match(

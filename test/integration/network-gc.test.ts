@@ -60,7 +60,7 @@ describe("CNI GC of a network of spec 1.1", function () {
     for (const one of [pod, host]) await removePod(node, one);
   });
 
-  it("runs after a DEL was given up, and is not told of that pod", async () => {
+  it("runs after a DEL was given up, without that pod in its list", async () => {
     const [pod, other] = [await runPod(node), await runPod(node)];
     plugins.failOn({ DEL: "9*late-error(never again)" });
     await rpcFailure(node.runtime.stopPodSandbox({ podSandboxId: pod.podSandboxId }));

@@ -108,7 +108,7 @@ describe("a sandbox whose network fails", () => {
     await removePod(node, { podSandboxId });
   });
 
-  it("a DEL that fails while the namespace is there does not hold the pod for ever", async () => {
+  it("a DEL that fails while the namespace is there does not hold the pod forever", async () => {
     const pod = await runPod(node);
     plugins.failOn({ DEL: "2*error(chain does not exist)" });
     for (let times = 0; times < 2; times += 1) {

@@ -49,7 +49,7 @@ describe("a sandbox asked for again", () => {
     await removePod(node, first);
   });
 
-  it("with another configuration is refused while it runs, and made anew when it does not", async () => {
+  it("with another configuration is refused while it runs, and recreated when it does not", async () => {
     const config = sandboxConfig(node);
     const pod = await runPod(node, config);
     const other = { ...config, hostname: "other" };

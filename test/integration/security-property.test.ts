@@ -297,7 +297,7 @@ describe("any security context", () => {
     expect(options.some((option) => option.includes("systempaths"))).to.equal(false);
   }
 
-  /** What the OCI runtime was told. */
+  /** What the OCI runtime got. */
   function expectOci({ process, root, linux }: OciSpec, context: Context): void {
     const want = expected(context);
     const names = Object.entries(numbers)

@@ -53,7 +53,7 @@ describe("a pod with a user namespace, when something fails", function () {
     expect(await shell(node, id, "id -u; stat -c %u /")).to.equal("0\n0");
   });
 
-  it("can be removed, and made anew, though Dockline was killed before the pause's start", async () => {
+  it("can be removed, and recreated, though Dockline was killed before the pause's start", async () => {
     const { node } = oci;
     const config = usernsPod(node);
     await node.kill();
@@ -87,7 +87,7 @@ describe("a pod with a user namespace, when something fails", function () {
     expect(await shell(node, id, "id -u; stat -c %u /")).to.equal("0\n0");
   });
 
-  it("writes the edits anew for each start, whatever became of the file", async () => {
+  it("writes the edits again for each start, whatever became of the file", async () => {
     const { node } = oci;
     const pod = await runPod(node, usernsPod(node));
     const id = await createContainer(node, pod, sleeper());

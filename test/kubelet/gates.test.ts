@@ -44,7 +44,7 @@ describe("a kubelet with EventedPLEG and CRIListStreaming", function () {
     const metrics = await kubelet.metrics();
     expect(metric(metrics, "kubelet_evented_pleg_connection_success_count")).to.be.at.least(1);
     expect(metric(metrics, "kubelet_evented_pleg_connection_error_count")).to.equal(0);
-    // The back-off after a death is told at error level as well.
+    // The back-off after a death is logged at error level as well.
     const errors = errorLines(kubelet.log()).filter((line) => !line.includes("CrashLoopBackOff"));
     expect(errors).to.deep.equal([]);
   });

@@ -240,5 +240,5 @@ export function staticPod(
 export function sh(name: string, line: string, more: object = {}): Record<string, unknown> {
   return { name, command: ["sh", "-c", line], ...more };
 }
-/** Sleeps for ever and ends at once when told to. */
+/** Sleeps forever and ends at once on a signal. */
 export const idle = "trap 'exit 0' TERM; while :; do sleep 0.2; done";

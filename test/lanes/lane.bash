@@ -82,7 +82,7 @@ need_go() {
 }
 
 # go_tool NAME MODULE_FOLDER PACKAGE [GO_BUILD_ARG...]: prints the path of the built program. The build is kept under a hash of
-# everything that decides it, so that a second run (or a restored CI cache) only looks. Sources of our own are told by $go_sources.
+# everything that decides it, so that a second run (or a restored CI cache) only looks. Sources of our own are listed in $go_sources.
 go_tool() { go_program build "$@"; }
 
 # The same for a package's tests as a program of their own.

@@ -87,7 +87,7 @@ export function soakFaults(
   ];
 }
 
-/** Draws one fault after another until the signal; what ran is told through `began`. */
+/** Draws one fault after another until the signal; what ran is reported through `began`. */
 export async function injectFaults(
   faults: readonly SoakFault[],
   options: {

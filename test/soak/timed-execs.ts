@@ -14,7 +14,7 @@ const trees = [
   "(setsid sleep 1006 &) ; sleep 1007",
 ];
 
-/** F30: ExecSync with a timeout of 1 s on what runs for ever, sixteen at a time. Nothing of it may live on. */
+/** F30: ExecSync with a timeout of 1 s on what runs forever, sixteen at a time. Nothing of it may live on. */
 export async function timedExecs(
   node: TestNode,
   containerId: string,

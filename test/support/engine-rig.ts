@@ -7,7 +7,7 @@ import { startFakeEngine } from "./fake-engine.ts";
 import type { FakeEngineServer } from "./fake-engine.ts";
 import { tempFolder } from "./temp-folder.ts";
 
-/** Set anew before each test. */
+/** Set again before each test. */
 export interface EngineRig {
   fake: FakeEngineServer;
   proxy: DockerProxy;

@@ -101,7 +101,7 @@ export async function run(scene: Scene) {
     (value) => value as { stdout: Uint8Array; stderr: Uint8Array; exitCode: number },
     (error: unknown) => kindOf(error),
   );
-  expect(seen.listening, "listens to events for ever").to.equal(false);
+  expect(seen.listening, "listens to events forever").to.equal(false);
   expect(seen.owed, "noted, and neither over nor being ended").to.equal(seen.done + seen.ended);
   return { answer, ...seen, ms: performance.now() - begun };
 }

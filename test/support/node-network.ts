@@ -43,6 +43,6 @@ export function removeBridge(bridge: string): void {
   } catch {
     // No pod was attached: the plugin never made it.
   }
-  // The bridge plugin leaves these when it is told that the namespace is gone.
+  // The bridge plugin leaves these when the namespace is reported as gone.
   removeRules("nat", (line) => line.includes(`\\"${bridge}\\"`));
 }

@@ -40,7 +40,7 @@ export interface NodeOptions {
   args?: string[];
   /** No CNI configuration in the folder: host network only. */
   withoutNetwork?: boolean;
-  /** Do not wait until the index is in step with the engine (an engine that is away). */
+  /** Do not wait until the index is synchronized with the engine (an engine that is away). */
   dontWait?: boolean;
   /** Another engine than the suite's. */
   upstream?: string;
@@ -220,7 +220,7 @@ async function removeLeftOvers(docker: DockerEngine): Promise<void> {
   }
 }
 
-/** Up: answers, and (unless told otherwise) both in step with the engine and ready. */
+/** Up: answers, and (unless told otherwise) both synchronized with the engine and ready. */
 async function untilUp(
   child: ChildProcess,
   runtime: ServiceClient<typeof RuntimeService>,

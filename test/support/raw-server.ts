@@ -10,7 +10,7 @@ export interface RawServer {
 }
 
 /**
- * A server that says on a unix socket exactly the bytes it is told to. Pings are answered as Docker
+ * A server that says on a unix socket exactly the bytes it is given. Pings are answered as Docker
  * does unless `handlePing`. `answer` gets the request's head and its number among those passed on.
  */
 export async function startRawServer(

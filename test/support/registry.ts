@@ -31,7 +31,7 @@ export interface TestRegistry {
     tags: string[],
     image: Omit<ImageSpec, "references"> | RegistryImage,
   ): Promise<RegistryImage>;
-  /** With TLS: the engine is not told of its CA any more. */
+  /** With TLS: its CA is not registered with the engine any more. */
   distrust(): void;
   /** Stops it, the files stay; nothing listens on its port any more. */
   stop(): Promise<void>;
@@ -82,7 +82,7 @@ export async function startRegistry(
   child.unref();
   const onExit = (): void => void child.kill();
   process.once("exit", onExit);
-  // A program that is not there is told by the first request that fails.
+  // A missing program is noticed by the first request that fails.
   child.on("error", () => undefined);
   const authorization =
     options.password === true

@@ -41,7 +41,7 @@ const specs: Record<string, () => ImageSpec> = {
       StopSignal: "SIGUSR1",
     },
   }),
-  // What a hostile image would say to be taken for the kubelet (T11).
+  // What a hostile image would say to pass for the kubelet (T11).
   "dockline.test/hostile:1": () => ({
     references: ["dockline.test/hostile:1"],
     files: busyboxFiles(),

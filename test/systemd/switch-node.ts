@@ -153,7 +153,7 @@ function writeUnit(name: string, sections: Record<string, string[]>): void {
   writeFileSync(join(unitFolder, name), text.join("\n"));
 }
 
-/** Makes a service fail at its starts until it is mended. */
+/** Makes a service fail at its starts until `mend` is called. */
 export function breakService(name: string, line: string): { mend: () => void } {
   const folder = join(unitFolder, `${name}.d`);
   mkdirSync(folder);

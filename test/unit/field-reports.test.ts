@@ -47,7 +47,7 @@ const reports: readonly (readonly [report: string, file: string, title: string])
   [
     "the client's API is too new or too old for the engine",
     "integration/engine-away.test.ts",
-    "is asked anew when it is exchanged",
+    "is queried again when it is exchanged",
   ],
   [
     "NUL bytes in Docker's log file stop its readers",

@@ -94,7 +94,7 @@ function allowed({ file, target }: Import): boolean {
   return (mayImport[folder] ?? []).some((entry) => entry === targetFolder || entry === path);
 }
 
-describe("the house", () => {
+describe("the source layout", () => {
   it("has imports in one direction only", () => {
     const broken = imports().filter((found) => !allowed(found));
     expect(broken.map(({ file, target }) => `${file} imports ${target}`)).to.deep.equal([]);

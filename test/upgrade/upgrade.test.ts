@@ -138,7 +138,7 @@ describe("a node whose package is exchanged under its pods", function () {
         for (const made of able) await expectTakesMembers(upgrade.node, made);
       });
 
-      it("ends what was half-made and half-stopped: no address stays, and each can be made again", async () => {
+      it("ends what was partially created or stopped: no address stays, and each can be made again", async () => {
         const { node } = upgrade;
         const held = (): number => nodeState(node).addresses.length;
         const inUse = pods.filter(({ kind }) => kind !== "host").length;

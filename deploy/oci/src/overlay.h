@@ -11,7 +11,7 @@ struct overlay {
 	int lowers;
 	char *upper;
 	char *work;
-	/* Options that a mount made anew must have too (index=off, context="…"), joined by commas. */
+	/* Options that a recreated mount must have too (index=off, context="…"), joined by commas. */
 	char *others;
 	/* Made by mount_root at an earlier start: the engine held it over a stop (docker cp). */
 	bool ours;

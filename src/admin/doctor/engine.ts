@@ -101,7 +101,7 @@ export function checkLogDriver({ engine, daemon }: NodeFacts): Finding {
       check,
       `Docker's log driver is ${LoggingDriver}`,
       "Dockline's containers get json-file all the same; those that cri-dockerd made " +
-        "have no log that kubectl can show until they are made anew",
+        "have no log that kubectl can show until they are recreated",
       `in ${daemon.path}: "log-driver": "json-file"`,
       "systemctl restart docker",
     );

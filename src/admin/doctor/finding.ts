@@ -9,7 +9,7 @@ export interface Finding {
   what: string;
   /** What it does to pods or to the node; "" where nothing is wrong. */
   why: string;
-  /** Commands, or "in FILE: LINE", that mend it. */
+  /** Commands, or "in FILE: LINE", that fix it. `--json` calls it "fix" as well. */
   mend: string[];
 }
 

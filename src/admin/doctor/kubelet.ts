@@ -39,7 +39,7 @@ export function checkKubeletEndpoint({ kubelet, config }: NodeFacts): Finding {
     const byFlag = flags.endsWith(".env") || kubelet.config === undefined;
     return (known ? error : warning)(
       check,
-      "the kubelet is not told which runtime to use",
+      "the kubelet has no runtime endpoint configured",
       "it then takes containerd's own socket, where it finds none of Docker's pods",
       endpointLine({ from: kubelet.config ?? "", ...(byFlag ? { flagOf: flags } : {}) }, wanted),
       "systemctl restart kubelet",

@@ -52,7 +52,7 @@ async function readSettings(
     }
     return { settings: parsed as Record<string, unknown> };
   } catch (error) {
-    // Not to be read by us is not broken; that we are not root is told elsewhere.
+    // Not to be read by us is not broken; that we are not root is reported elsewhere.
     if (isErrno(error, "EACCES", "EPERM")) return { settings: {} };
     return { settings: {}, trouble: errorText(error) };
   }

@@ -90,7 +90,7 @@ async function askRunc(program: string): Promise<string | undefined> {
   }
 }
 
-/** Debian's and Ubuntu's, which name each hole that was mended without a new upstream version. */
+/** Debian's and Ubuntu's, which name each vulnerability that was fixed without a new upstream version. */
 async function changelogOf(name: string): Promise<string> {
   for (const folder of [name, `${name}-app`]) {
     try {

@@ -1,7 +1,7 @@
 /** One hole of runc, from its own changelog and advisories. */
 export interface Hole {
   cves: readonly string[];
-  /** First version without it, in each branch that got the mend. */
+  /** First version without it, in each branch that got the fix. */
   fixedIn: readonly string[];
   what: string;
   /** Upstream's own word for it: too limited to be of use to an attacker. */
@@ -58,7 +58,7 @@ export function parseVersion(text: string): Version | undefined {
   ];
 }
 
-/** The holes that a version has, by its number alone: a distribution may have mended some. */
+/** The vulnerabilities of a version, by its number alone: a distribution may have fixed some. */
 export function holesOf(version: string): Hole[] {
   const own = parseVersion(version);
   if (own === undefined) return [];
@@ -66,7 +66,7 @@ export function holesOf(version: string): Hole[] {
     const fixes = fixedIn.flatMap((text) => [parseVersion(text) ?? own]);
     const branch = fixes.find(([major, minor]) => major === own[0] && minor === own[1]);
     if (branch !== undefined) return compare(own, branch) < 0;
-    // A branch that never got the mend is open until the newest that did.
+    // A branch that never got the fix is vulnerable until the newest that did.
     const newest = fixes.reduce((a, b) => (compare(a, b) < 0 ? b : a));
     return compare(own, newest) < 0;
   });

@@ -70,7 +70,7 @@ export function checkDocklineSocket({ docklineSocket, kubelet }: NodeFacts): Fin
   return ok(check, `${path}, mode ${octal(mode)}, answers`);
 }
 
-/** What the kubelet is told, as far as no other check has the reason. */
+/** What the kubelet sees, unless another check has the reason. */
 export function checkServer(node: NodeFacts): Finding {
   const check = "dockline-status";
   const { server, engine, cni } = node;

@@ -12,7 +12,7 @@ import { askVersion, readMinor, unitProgram } from "./version.ts";
 
 const annotation = "kubeadm.alpha.kubernetes.io/cri-socket";
 
-/** The kubelet of this node: its files, and its version where that can be told. */
+/** The kubelet of this node: its files, and its version where that is known. */
 export interface FoundKubelet {
   files: KubeletFiles;
   minor: number | undefined;

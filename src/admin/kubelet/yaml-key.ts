@@ -14,7 +14,7 @@ export function readKey(text: string, key: string): string | undefined {
  */
 export function writeKey(text: string, key: string, value: string): string {
   const document = parse(text);
-  if (document === undefined) throw new Error("it is no YAML document of keys and values");
+  if (document === undefined) throw new Error("it is not a YAML document of keys and values");
   const edited = insert(text, document, key, value);
   if (readKey(edited, key) !== value)
     throw new Error(`${key} cannot be set in it: edit it by hand`);

@@ -83,7 +83,7 @@ export class SpdyConnection implements StreamCarrier {
       else transport.once("close", onClose);
     });
     transport.on("error", (err) => {
-      options.log.debug({ err }, "streaming connection broke");
+      options.log.debug({ err }, "streaming connection failed");
       transport.destroy();
     });
     transport.on("drain", () => this.#resumeWriters());

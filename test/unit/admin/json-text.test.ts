@@ -56,7 +56,7 @@ describe("admin/json-text", () => {
   });
 
   it("refuses what it cannot know its way in", () => {
-    expect(() => setMember("[]", ["a"], 1)).to.throw("no JSON object");
+    expect(() => setMember("[]", ["a"], 1)).to.throw("not a JSON object");
     expect(() => setMember("{a: 1}", ["a"], 1)).to.throw(SyntaxError);
     expect(() => setMember('{"a":1,"a":2}', ["a"], 1)).to.throw("twice");
   });

@@ -185,7 +185,7 @@ describe("limits owed to a container", () => {
     expect(seen.said).to.deep.equal([]);
   });
 
-  it("stay owed when somebody starts the container anew while they are written", async () => {
+  it("stay owed when somebody restarts the container while they are written", async () => {
     const { limitsOf, entry, owed, run } = scene(folder.path(""), noHugePages);
     owed.oweLimits(id, "start");
     run();

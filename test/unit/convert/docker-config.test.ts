@@ -59,9 +59,9 @@ describe("a file of registry credentials", () => {
         });
     };
     bad('{"auths":{"quay.io":canary}}', /not JSON/);
-    bad('["canary"]', /no object/);
-    bad('{"auths":["canary"]}', /"auths" is no object/);
-    bad('{"auths":{"quay.io":"canary"}}', /entry of auths is no object/);
+    bad('["canary"]', /not an object/);
+    bad('{"auths":["canary"]}', /"auths" is not an object/);
+    bad('{"auths":{"quay.io":"canary"}}', /entry of auths is not an object/);
     bad(JSON.stringify({ auths: { "quay.io": { auth: "canary%" } } }), /base64/);
     bad('{"credsStore":"desktop"}', /program/);
     refuses(() => credentialsIn(file, "helped.example/x"), /program/);

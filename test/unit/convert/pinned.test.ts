@@ -13,13 +13,13 @@ const image = (repoTags: string[], repoDigests: string[] = [], inspect: object =
 const digest = `@sha256:${"0".repeat(64)}`;
 
 describe("where an image came from", () => {
-  it("is told by its digests with Docker's own store", () => {
+  it("is recognised by its digests with Docker's own store", () => {
     expect(originOf(image(["a:1"]), graph)).to.equal("local");
     expect(originOf(image(["a:1"], [`a${digest}`]), graph)).to.equal("registry");
     expect(originOf(image(["a:1", "b:1"], [`a${digest}`]), graph)).to.equal("registry");
   });
 
-  it("is told by what the engine knows of its pull with containerd's store", () => {
+  it("is recognised by what the engine knows of its pull with containerd's store", () => {
     const loaded = image(["a:1"], [`a${digest}`]);
     const built = image(["a:1"], [`a${digest}`], { Identity: { Build: [{ Ref: "x" }] } });
     const pulled = image(["a:1"], [`a${digest}`], { Identity: { Pull: [{ Repository: "a" }] } });

@@ -18,7 +18,7 @@ describe("housekeeping", () => {
 
   const isNoTrouble = { lookAtForeign: () => Promise.resolve() };
 
-  it("settles half-made pods although a sweep fails each time", async () => {
+  it("settles partially created pods although a sweep fails each time", async () => {
     const did: string[] = [];
     let nowMs = 0;
     const parts = {

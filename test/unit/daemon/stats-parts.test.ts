@@ -39,7 +39,7 @@ describe("figures, wired to the index", () => {
       tell({ kind: "stopped", entry: entry(false), atNs: 0n });
       await until(() => stats.layers.of("a")?.inodesUsed === 2n, 3000);
 
-      // A start that was told while nobody looked is made good when somebody does.
+      // A start that was reported while nobody looked is caught up on when somebody does.
       writeFileSync(folder.path("layer/more"), "x");
       stats.noteLayer(entry(true));
       await until(() => stats.layers.of("a")?.inodesUsed === 3n, 3000);

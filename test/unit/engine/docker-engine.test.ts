@@ -115,7 +115,7 @@ describe("DockerEngine through the proxy to the fake engine", () => {
     expect((await failureOf(engine.startExec("0f", false))).status).to.equal(404);
   });
 
-  it("follows events until it is told to stop, and fails when they break off", async () => {
+  it("follows events until it is stopped, and fails when they break off", async () => {
     const follow = async (
       signal: AbortSignal,
       onSubscribed: () => void,

@@ -104,12 +104,12 @@ describe("the end of an exec that nobody waits for", () => {
     }
   });
 
-  it("is not taken for done while neither Docker nor its shim can be asked", async () => {
+  it("does not count as done while neither Docker nor its shim can be asked", async () => {
     const { looks, killed } = await end([gone], [1], ["unknown", "unknown", 77]);
     expect({ looks, killed }).to.deep.equal({ looks: 3, killed: [77] });
   });
 
-  it("that Docker has never been told to start is not looked for any longer than half a minute", async () => {
+  it("that Docker was never asked to start is not looked for any longer than half a minute", async () => {
     const { looks, pausedMs } = await end([created]);
     expect(looks).to.be.below(90);
     expect(pausedMs).to.be.within(25_000, 40_000);

@@ -92,7 +92,7 @@ describe("an image's accounts", () => {
     expect(await old("a")).to.deep.equal({ passwd: "", group: "" });
   });
 
-  it("are read again when the container was pruned, and that is never taken for no file", async () => {
+  it("are read again when the container was pruned, which never counts as having no file", async () => {
     const { read, calls } = rig({
       "/etc/passwd": [fails(gone), text("p")],
       "/etc/group": [fails(() => failed(500, "RWLayer is unexpectedly nil")), text("g")],

@@ -136,7 +136,7 @@ describe("pulling through mirrors", () => {
       folder.remove();
     });
 
-    it("are read anew each time", async () => {
+    it("are read again each time", async () => {
       const file = createCredentialFile({ path, parse: credentialsIn, log: silentLogger });
       expect((await file("r.example/x")).auth?.password).to.equal("canary-2");
       write("canary-3");

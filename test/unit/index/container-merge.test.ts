@@ -88,7 +88,7 @@ const write = (now: "running" | "exited" | undefined, order: number): Fact => ({
 });
 
 interface Row {
-  /** What is told, in the order in which it arrives. */
+  /** Facts, in the order in which they arrive. */
   facts: Fact[];
   state: Partial<ContainerState>;
   /** Another inspect is wanted. */
@@ -202,7 +202,7 @@ const table: Record<string, Row> = {
   },
 };
 
-describe("merging what is told of a container", () => {
+describe("merging facts about a container", () => {
   for (const [rule, { facts, state, dirty }] of Object.entries(table)) {
     it(rule, () => {
       const known = facts.reduce(merge, start);

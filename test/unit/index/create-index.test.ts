@@ -260,7 +260,7 @@ describe("the container index", () => {
       expect(again?.state, "another run").to.include({ OOMKilled: false });
     });
 
-    it("that stop coming without a word are noticed, and followed anew", async () => {
+    it("that stop coming without a word are noticed, and followed again", async () => {
       const pods = ["a", "b", "c"].map((pod) => addPod(r.docker, pod));
       await r.clock.advance(500);
       const before = r.index.counters.resyncs;

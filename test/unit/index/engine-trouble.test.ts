@@ -104,7 +104,7 @@ describe("the container index, with the engine in trouble:", () => {
     });
   });
 
-  describe("a list that tells otherwise than the inspect, for ever", () => {
+  describe("a list that tells otherwise than the inspect, forever", () => {
     it("of a container that could not be removed, is asked about once and cuts no stream", async () => {
       const { containerId } = addPod(r.docker, "a");
       r.docker.start(containerId);

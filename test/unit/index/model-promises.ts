@@ -60,7 +60,7 @@ export class Sightings {
   }
 }
 
-/** What listeners were told: each step once, in order, and the last one is the truth. */
+/** What listeners heard: each step once, in order, and the last one is the truth. */
 export class Notices {
   readonly #docker: FakeDocker;
   readonly #told = new Map<string, string[]>();
@@ -77,7 +77,7 @@ export class Notices {
   check(): void {
     for (const [id, told] of this.#told) {
       const text = told.join(" ");
-      // A run that nobody told of has no "started"; its end is told when it is seen.
+      // A run that nobody told of has no "started"; its end is reported when it is seen.
       expect(text, "order of notices").to.match(
         /^created( started stopped| stopped)*( started)?( deleted)?$/,
       );

@@ -100,7 +100,7 @@ describe("pump of one container", () => {
       ["0", "1", "2", "3", "4", "5"],
     ],
     [
-      "behind the last line of Docker's, where a gap was told after it",
+      "behind the last line of Docker's, where a gap was reported after it",
       (log: string) => {
         const out = new LineBuffer(0);
         appendGap(out, 1n, 7);

@@ -197,7 +197,7 @@ describe("container logs", () => {
     writer.close();
   });
 
-  it("never gets shorter after a kill: what is there is passed over, anything else is written anew", async () => {
+  it("never gets shorter after a kill: what is there is passed over, anything else is written again", async () => {
     const writer = docker();
     const position = join(node.stateDir, "logs", `${ID}.json`);
     const lines = Array.from({ length: 40 }, (_, i) => String(i));
@@ -282,7 +282,7 @@ describe("container logs", () => {
     writer.close();
   });
 
-  it("starts anew when a position is damaged", async () => {
+  it("starts over when a position is damaged", async () => {
     const writer = docker();
     writer.line("one");
     mkdirSync(join(node.stateDir, "logs"), { recursive: true });

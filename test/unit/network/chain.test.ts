@@ -91,7 +91,7 @@ describe("the DEL of a chain without the namespace", () => {
       absent: true,
     });
     expect(await chain.del(complete, at(""))).to.have.length(1);
-    expect(await caught(chain.del(complete, at(""))), "it begins anew").to.include({
+    expect(await caught(chain.del(complete, at(""))), "it starts over").to.include({
       absent: true,
     });
   });

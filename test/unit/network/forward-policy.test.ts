@@ -34,7 +34,7 @@ describe("FORWARD policy", () => {
     return await source.current();
   };
 
-  it("of DROP cuts pods off and is told with the remedy", async () => {
+  it("of DROP cuts pods off and is reported with the remedy", async () => {
     const policy = await read(docker);
     expect(policy).to.include({ ipv4: "DROP", ipv6: "unknown" });
     expect(policy.message).to.include('"iptables -P FORWARD ACCEPT"').and.include("IPv4");

@@ -10,7 +10,7 @@ import {
 } from "../../../src/network/bandwidth.ts";
 import { formatCniArgs, podCniArgs } from "../../../src/network/cni-args.ts";
 
-describe("what plugins are told of a pod", () => {
+describe("what plugins learn about a pod", () => {
   describe("CNI_ARGS", () => {
     const pod = { podNamespace: "ns", podName: "p", containerId: "c" };
 

@@ -46,7 +46,7 @@ describe("the network of a pod that another runtime made", () => {
     }
   });
 
-  it("is taken for ready before the first look, and after it was forgotten", async () => {
+  it("counts as ready before the first look, and after it was forgotten", async () => {
     const found = networks({ ips: [], pausePid: 7 });
     expect(found.isReady(entryOf(8))).to.equal(true);
     await found.of(entryOf(8));

@@ -79,7 +79,7 @@ describe("CNI GC", () => {
     expect(collected).to.have.length(1);
   });
 
-  it("runs again after a DEL was given up, and what that held is not told of any more", async () => {
+  it("runs again after a DEL was given up, and what that held is not listed any more", async () => {
     await passes(1_000);
     gc.givenUp("own");
     gc.givenUp("taken-over");

@@ -156,7 +156,7 @@ class Life {
     void this.#model.start(abandonedMs).settle();
   }
 
-  /** Killed behind our back: whoever asks next makes it anew. */
+  /** Killed behind our back: whoever asks next recreates it. */
   #pauseDies(pod: number): void {
     for (const found of this.#model.pauseOf(wantedPod(pod, 0).name)) {
       found.running = false;

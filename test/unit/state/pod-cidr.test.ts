@@ -84,7 +84,7 @@ describe("the pod CIDR", () => {
     expect(said[0]).to.include("newer version");
   });
 
-  it("is told not to be kept when it cannot be written, and can be tried again", async () => {
+  it("is reported as not kept when it cannot be written, and can be tried again", async () => {
     mkdirSync(path);
     const file = await open();
     expect(file.current).to.equal("");

@@ -75,7 +75,7 @@ describe("an attach", () => {
 
   describe("whose client types and leaves at once", () => {
     const lines = ["a", "b", "c", "d", "e"].map((letter) => letter.repeat(10_000));
-    /** Docker's side: takes one line, and the others once it is told to. */
+    /** Docker's side: takes one line, and the others on request. */
     const slowDocker = (taking: Promise<void>): { stream: Duplex; got: () => string } => {
       let got = "";
       const stream = new Duplex({

@@ -333,7 +333,7 @@ describe("an exec", () => {
     });
 
     for (const tty of [false, true])
-      it(`is not taken for a program that prints the same${tty ? " on a terminal" : ""}`, async () => {
+      it(`is not mistaken for a program that prints the same${tty ? " on a terminal" : ""}`, async () => {
         const frame = (text: string): Buffer | string => (tty ? text : outputFrame("stdout", text));
         const got = await run({ tty }, (process) => {
           process.stream.write(frame(missing));

@@ -123,7 +123,7 @@ describe("the two streams of a port-forward connection", () => {
     await over;
   });
 
-  it("are told of a refusal that came before the second was there", async () => {
+  it("learn of a refusal that came before the second was there", async () => {
     await listen(() => undefined);
     const { client, over } = serveForward(() => Promise.reject(new Error("no luck")));
     const headers = { port: "80", requestid: "1" };

@@ -41,7 +41,7 @@ describe("the streaming server", () => {
     );
   });
 
-  it("does not serve other machines in the clear unless it is told to", async () => {
+  it("does not serve other machines in the clear unless that is configured", async () => {
     await start({});
     const deps: StreamingServerDeps = {
       engine: new StreamingEngine(() => undefined).calls,

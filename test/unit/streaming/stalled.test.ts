@@ -36,7 +36,7 @@ describe("a client that takes output slowly", function () {
     return { ours, client };
   };
 
-  it("is not taken for one that has stopped, until it has", async () => {
+  it("is not mistaken for one that has stopped, until it has", async () => {
     const { ours, client } = await connection();
     let drains = 0;
     ours.on("drain", () => (drains += 1));

@@ -68,7 +68,7 @@ describe("locks", () => {
     await slow;
   });
 
-  it("single flights are shared while they last, failures too, and then begin anew", async () => {
+  it("single flights are shared while they last, failures too, and then start over", async () => {
     const flight = new SingleFlight<number>();
     let runs = 0;
     const work = async (): Promise<number> => {

@@ -22,7 +22,7 @@ describe("systemd", () => {
     return path;
   };
 
-  it("is told where it asks to be, in the name of this process", async () => {
+  it("is notified where it asks to be, in the name of this process", async () => {
     const notify = program(`echo "$NOTIFY_SOCKET $PPID $*" >${said}`);
     await notifyReady({ NOTIFY_SOCKET: "/run/n", SECRET: "x" }, notify);
     expect(readFileSync(said, "utf8")).to.equal(`/run/n ${process.pid} --ready\n`);
@@ -35,7 +35,7 @@ describe("systemd", () => {
     expect(existsSync(said)).to.equal(false);
   });
 
-  it("that cannot be told is an error", async () => {
+  it("that cannot be reached is an error", async () => {
     const asked = { NOTIFY_SOCKET: "/run/n" };
     expect(await rejected(notifyReady(asked, program("echo no >&2; exit 3")))).to.match(/3: no/);
     expect(await rejected(notifyReady(asked, folder.path("missing")))).to.match(/missing/);

@@ -179,8 +179,11 @@ describe("the doctor", () => {
       ok: findings.length - 1,
       skipped: 0,
     });
-    for (const finding of report["findings"] as object[]) {
-      expect(Object.keys(finding)).to.deep.equal(["check", "level", "what", "why", "mend"]);
+    for (const finding of report["findings"] as Record<string, unknown>[]) {
+      expect(Object.keys(finding)).to.deep.equal([
+        ...["check", "level", "what", "why", "mend", "fix"],
+      ]);
+      expect(finding["fix"]).to.deep.equal(finding["mend"]);
     }
   });
 });

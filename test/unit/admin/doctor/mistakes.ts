@@ -202,7 +202,7 @@ export const mistakes: Mistake[] = [
     /ip-forward-no-drop/,
   ],
   [
-    "IPv4 dropped by an engine that cannot be told not to",
+    "IPv4 dropped by an engine without a setting for it",
     {
       engine: { ...soundEngine(), api: [1, 41] },
       forward: { ipv4: "DROP", ipv6: "unknown", message: "" },

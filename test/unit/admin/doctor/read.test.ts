@@ -240,7 +240,7 @@ describe("what the doctor reads", () => {
     }
     const silent = await readCni(config);
     expect(silent.problem).to.equal(undefined);
-    expect(silent.notes, "the broken file is told of by itself").to.have.length(2);
+    expect(silent.notes, "the broken file is reported by itself").to.have.length(2);
     expect(silent.notes?.[0]).to.match(/^plugin bridge does not answer VERSION/);
     expect(silent.configWarnings).to.deep.equal([]);
     chownSync(conf, 3131, 0);

@@ -9,8 +9,8 @@ const devLink = "CVE-2026-41579";
 const has = (version: string, cve: string): boolean =>
   holesOf(version).some(({ cves }) => cves.includes(cve));
 
-describe("runc's known holes", () => {
-  it("are open below the version that mended them, in each branch", () => {
+describe("runc's known vulnerabilities", () => {
+  it("are open below the version that fixed them, in each branch", () => {
     const table: [string, string, boolean][] = [
       ["1.1.11", leakedFd, true],
       ["1.1.12", leakedFd, false],
@@ -41,7 +41,7 @@ describe("runc's known holes", () => {
     expect(holesOf("unknown")).to.deep.equal([]);
   });
 
-  it("may be mended in a distribution's own version", () => {
+  it("may be fixed in a distribution's own version", () => {
     for (const own of ["1.1.5+ds1", "1.1.12-0ubuntu2~22.04.1", "1.0.0~rc93+ds1"]) {
       expect(isDistributions(own), own).to.equal(true);
     }

@@ -146,7 +146,7 @@ describe("the kubelet's endpoint", () => {
     expect(plan.edits).to.deep.equal([]);
     const broken = { ...files, running: undefined, flags: [], units: [] };
     const bad = { ...broken, config: { path: "/c.yaml", text: "a: b: c" } };
-    expect(planEndpoint(bad, ours, 37).obstacles.join()).to.match(/^\/c\.yaml: .*no YAML/);
+    expect(planEndpoint(bad, ours, 37).obstacles.join()).to.match(/^\/c\.yaml: .*not a YAML/);
   });
 
   it("in a unit of the package is overridden by the operator, in one of /etc edited", () => {
