@@ -224,7 +224,7 @@ describe("what a pod's calls become", () => {
         callers: 1,
       });
       expect(pull?.["ageMs"]).to.be.a("number");
-      await until(() => /pull .*slow\/image:1 downloading 0\/1 layers \d/.test(live.out()));
+      await until(() => /pull .*slow\/image:1\s+downloading 0\/1 layers \d/.test(live.out()));
       await until(() =>
         /PullImage .* so far\n {2}docker {2}POST \/images\/create/.test(live.out()),
       );
