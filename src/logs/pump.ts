@@ -137,7 +137,7 @@ export class Pump {
   async #searchByLines(): Promise<boolean> {
     const lines = await this.#file.lastLines();
     this.#log.warn(
-      { container: this.target.containerId },
+      { containerId: this.target.containerId },
       "the position in a container log is lost: going on with the lines that the log does not have yet",
     );
     if (!lines.some((line) => !line.isGap)) return false;
