@@ -50,7 +50,7 @@ export function programPage(usage: string, version: string, date: string): strin
       entry("SIGTERM, SIGINT", "ends; running calls get --drain-timeout"),
       entry(
         "SIGHUP",
-        "reads the configuration again, takes over level and format of the log, and opens the trace file anew; other options need a restart, which disturbs no pod",
+        "reads the configuration again, takes over level and format of the log, and opens the trace file again; other options need a restart, which disturbs no pod",
       ),
     ),
     section(

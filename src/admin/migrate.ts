@@ -85,7 +85,7 @@ export async function migrate(
   }
 }
 
-/** A name that was mistyped is told before anything is looked at. */
+/** A mistyped name is reported before anything is looked at. */
 async function requireReadable(options: MigrateOptions | undefined): Promise<void> {
   for (const [flag, path] of [
     ["--kubelet-flags", options?.kubeletFlags],

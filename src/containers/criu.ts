@@ -44,7 +44,7 @@ export async function whyNot(program = "criu"): Promise<string | undefined> {
     if (exitCode === 0) return undefined;
     return `criu check: ${firstError(`${stderr}\n${stdout}`) || `exit status ${exitCode}`}`;
   } catch (error) {
-    // A program that is not there is told in words: "spawn criu" would be nobody's.
+    // A missing program is reported in words: "spawn criu" would be nobody's.
     if (error instanceof ProcessError && isErrno(error.cause, "ENOENT")) {
       return "criu is not installed";
     }

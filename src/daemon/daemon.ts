@@ -93,7 +93,7 @@ export async function runDaemon(loaded: LoadedConfig, reread: () => LoadedConfig
     const readiness = watchReadiness(parts, log);
     closers.push(() => readiness.stop());
     notifyReady(process.env).catch((err: unknown) => {
-      log.warn({ err }, "systemd was not told that dockline serves");
+      log.warn({ err }, "systemd could not be notified that dockline serves");
     });
     log.info({ signal: await signalled }, "stopping");
   } catch (error) {
@@ -114,7 +114,7 @@ function failed(error: unknown, log: Logger): number {
   return error instanceof CriError && error.kind === "InvalidArgument" ? 2 : 1;
 }
 
-/** An address that cannot be had is told with the option that named it. */
+/** An address that cannot be used is reported with the option that names it. */
 async function of(option: keyof Config, listening: Promise<void>): Promise<void> {
   try {
     await listening;

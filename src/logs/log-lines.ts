@@ -41,7 +41,7 @@ export async function endOfLines(file: FileHandle, size: number): Promise<number
 
 /**
  * The last lines before `end`, oldest first. They go back to a line of another time than the last one's, so
- * that it can be told how many of the lines of one time there are.
+ * that the number of lines of one time is known.
  */
 export async function lastLines(file: FileHandle, end: number): Promise<WrittenLine[]> {
   for (let wanted = TAIL_BYTES; ; wanted *= 8) {

@@ -14,9 +14,9 @@ export interface Place {
 
 /**
  * Finds, by a log's last lines alone, where in Docker's files to go on: behind the last of them that is there.
- * Equal lines of one time, as the parts of a long line can be, are told apart by their order. Where Docker
- * has none of them any more, entries that are older than the last line of their stream are taken for written,
- * and so is one of just that time when it is the only one, here and there; the next entry is the place. Only
+ * Equal lines of one time, as the parts of a long line can be, are distinguished by their order. Where Docker
+ * has none of them any more, entries that are older than the last line of their stream count as written,
+ * and so does one of just that time when it is the only one, here and there; the next entry is the place. Only
  * where nothing older is there, lines between may have been rotated away.
  */
 export class PlaceSearch {

@@ -11,7 +11,7 @@ export function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 2))}..`;
 }
 
-/** The same for what is told by both its ends: an image by its registry, its last name and its tag. */
+/** The same for what both its ends identify: an image by its registry, its last name and its tag. */
 export function cutMiddle(text: string, width: number): string {
   if (text.length <= width) return text;
   const kept = Math.max(0, width - 2);

@@ -21,7 +21,7 @@ export function checkRunc({ engine, runc }: NodeFacts): Finding {
       check,
       holesOf(version).length === 0
         ? `${version}, no hole known here`
-        : `${version}, its known holes are fixed by the distribution`,
+        : `${version}, its vulnerabilities are fixed by the distribution`,
     );
   }
   const names = open.flatMap(({ cves }) => cves).filter((cve) => !changelog.includes(cve));
@@ -41,7 +41,7 @@ export function checkRunc({ engine, runc }: NodeFacts): Finding {
   const tell = open.every(({ low }) => low === true) ? warning : error;
   return tell(
     check,
-    `runc ${version} has known holes: ${names.join(", ")}`,
+    `runc ${version} has vulnerabilities: ${names.join(", ")}`,
     `${why} Only a distribution that fixes holes without a new version is safe with it`,
     "apt-get update && apt-get install --only-upgrade containerd.io runc",
   );

@@ -10,7 +10,7 @@ import type { PlayServices, PodOnNode } from "./services.ts";
 import { runHook, stopContainer } from "./stop.ts";
 
 const pollMs = 200;
-/** The kubelet's: the first restart is immediate, then the waits double; they begin anew after a long run. */
+/** The kubelet's: the first restart is immediate, then the waits double; they start over after a long run. */
 const firstBackoffMs = 10_000;
 const longestBackoffMs = 300_000;
 const longRunMs = 600_000;
@@ -278,7 +278,7 @@ export class ContainerRun {
   }
 }
 
-/** Asked anew after a wait, which the compiler does not see. */
+/** Asked again after a wait, which the compiler does not see. */
 const isAborted = (signal: AbortSignal): boolean => signal.aborted;
 
 export const isRestarted = (policy: RestartPolicy, exitCode: number): boolean =>

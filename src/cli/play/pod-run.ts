@@ -162,7 +162,7 @@ export class PodRun {
     }
     for (const container of this.#plan.containers) await this.#ensureImage(container);
     if (found.state !== "none") {
-      say(`pod ${this.#name} ${found.state === "ended" ? "had ended: it is" : "is"} made anew`);
+      say(`pod ${this.#name} ${found.state === "ended" ? "had ended: it is" : "is"} created again`);
       await takeDown(this.#services, this.#plan);
     }
     return { pod: await this.#createPod(), found: new Map() };

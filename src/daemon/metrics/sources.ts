@@ -65,7 +65,7 @@ export interface MetricsSources {
   };
   /** CNI DELs that were given up. */
   givenUp?: () => number;
-  /** Begins anew with each call. */
+  /** Starts over with each call. */
   eventLoop: () => EventLoopDelay;
   streams: () => number;
   callsInFlight: () => number;

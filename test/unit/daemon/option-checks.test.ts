@@ -145,7 +145,7 @@ describe("the configuration as serve reads it", () => {
     expect(problems(() => loadAll(tls, {})).join()).to.match(/no pair in PEM/);
   });
 
-  it("is told with a file that is not there", () => {
+  it("is reported with a file that is not there", () => {
     const found = problems(() => loadAll(["--config=/nope.yaml", "--pod-cidr=x"], {}));
     expect(found).to.have.length(2);
     expect(found[0]).to.equal("/nope.yaml: open /nope.yaml: no such file or directory");

@@ -134,7 +134,7 @@ describe("a log whose position is lost", () => {
       expect(has()).to.deep.equal(expected);
     });
 
-  it("tells a gap once, also where it was told before the position could be saved", async () => {
+  it("tells a gap once, also where it was written before the position could be saved", async () => {
     writeFileSync(node.logFile, written(["1", "2"]));
     const out = new LineBuffer(0);
     appendGap(out, BigInt(Date.now()) * 1_000_000n, 0);

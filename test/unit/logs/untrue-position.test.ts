@@ -61,7 +61,7 @@ describe("a log whose saved position is not true any more", () => {
       "1 2 3 4 6",
     ],
     [
-      "Docker's folder has been made anew",
+      "Docker's folder has been recreated",
       () => {
         rmSync(`${node.target.sourcePath}.1`);
         copy(node.target.sourcePath, Buffer.alloc(0));

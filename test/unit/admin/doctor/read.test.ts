@@ -171,7 +171,7 @@ describe("what the doctor reads", () => {
       }
     });
 
-    it("is told to be broken or missing where it is", async () => {
+    it("is reported as broken or missing where it is", async () => {
       const config = file("config.yaml", "a: b: c\n");
       const flags = join(folder, "none.env");
       const { troubles } = await readKubelet({ flags, config, running: nobody, version });
