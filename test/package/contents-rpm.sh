@@ -23,6 +23,9 @@ for pair in amd64:x86_64 arm64:aarch64; do
     query "$rpm" '%{NAME} %{VERSION} %{RELEASE} %{ARCH} %{LICENSE}\n'
   )
   check "$name: neither the machine nor the hour is in it" equal "$(query "$rpm" '%{BUILDHOST} %{BUILDTIME}')" "dockline $epoch"
+  # The one file that lies elsewhere.
+  mkdir -p "$work/deb/usr/share/zsh/site-functions"
+  mv "$work/deb/usr/share/zsh"/{vendor-completions,site-functions}/_dockline && rmdir "$work/deb/usr/share/zsh/vendor-completions"
   check "$name: has the program, the units and the pages of the Debian package" diff -r --exclude=copyright --exclude='*LICENSE.gz' \
     --exclude='third-party-licences.gz' --exclude=licenses --no-dereference "$work/$name/usr" "$work/deb/usr"
   check "$name: everything is root's, folders 0755, files 0644 or 0755" test -z "$(
