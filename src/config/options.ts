@@ -82,7 +82,7 @@ export const options = {
     type: "list",
     default: "",
     example: "/etc/hostname",
-    help: "paths of the node that are not made as folders when a mount names them and they are missing: CreateContainer fails; may be given several times",
+    help: "paths of the node that are not created as directories when a mount names them and they are missing: CreateContainer fails; may be given several times",
     group: "node",
   },
   networkPlugin: {
@@ -251,7 +251,7 @@ export const options = {
     type: "string",
     default: "",
     example: "/var/log/dockline-trace.jsonl",
-    help: "append each CRI call with its Docker requests and times to this file, a JSON line each",
+    help: "append each CRI call with its Docker requests and times to this file, one JSON line per call",
     group: "diagnosis",
   },
   otelEndpoint: {

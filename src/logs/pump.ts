@@ -100,7 +100,7 @@ export class Pump {
   }
 
   /**
-   * Takes up the saved position or begins anew; with `resumes`, behind the log's last line. Where there is no
+   * Takes up the saved position or starts at the beginning; with `resumes`, behind the log's last line. Where there is no
    * log either, it makes one for a container that runs and is false for any other.
    */
   async open(options: { resumes: boolean; running: boolean }): Promise<boolean> {

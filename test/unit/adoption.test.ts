@@ -14,8 +14,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { parse } from "yaml";
 import { notice } from "../../scripts/project/notice.ts";
-import { complete } from "../../scripts/project/sbom.ts";
-import { npmPackages, otherParts } from "../../scripts/project/third-parties.ts";
+import { npmPackages } from "../../scripts/project/third-parties.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
@@ -50,38 +49,6 @@ describe("the licence", () => {
   it("stands beside those of all software by others, as `npm run notice` writes them", () => {
     expect(read("NOTICE")).to.equal(notice());
     expect(npmPackages().length).to.be.above(50);
-  });
-});
-
-describe("the bill of materials", () => {
-  const bom = {
-    serialNumber: "urn:uuid:7f04ea2f-1be7-4b87-a1c9-96f219f8b942",
-    metadata: { timestamp: "2026-11-30T09:21:52.358Z", component: { name: "checkout" } },
-    components: [{ name: "ws" }],
-  };
-  const time = new Date(0);
-
-  it("has the parts that npm does not know", () => {
-    const { components } = complete(bom, otherParts(), time);
-    expect(components.map((one) => (one as { name: string }).name)).to.include.members([
-      ...["ws", "yyjson", "musl", "libgcc"],
-    ]);
-  });
-
-  it("is the same for the same content, whenever and wherever it is made", () => {
-    const one = complete(bom, [], time);
-    const again = { ...bom, serialNumber: "urn:uuid:other" };
-    expect(complete(again, [], time)).to.deep.equal(one);
-    expect(complete({ ...bom, components: [] }, [], time).serialNumber).to.not.equal(
-      one.serialNumber,
-    );
-    expect(one.serialNumber).to.match(
-      /^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/,
-    );
-    expect(one.metadata).to.deep.equal({
-      timestamp: "1970-01-01T00:00:00.000Z",
-      component: { name: "dockline" },
-    });
   });
 });
 
@@ -131,7 +98,7 @@ describe("the forge's files", () => {
     const called = scripts.flatMap((run) =>
       [...run.matchAll(/npm run (?:--silent )?([\w:]+)/g)].map(([, name = ""]) => name),
     );
-    expect(called).to.include.members(["package", "sbom", "test:package"]);
+    expect(called).to.include.members(["package", "test:package"]);
     expect(called.filter((name) => !Object.hasOwn(manifest.scripts, name))).to.deep.equal([]);
   });
 
