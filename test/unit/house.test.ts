@@ -47,7 +47,7 @@ const mayImport: Record<string, readonly string[]> = {
     "state",
     "sys",
   ],
-  cli: ["cri", "gen", "sys", "trace", "config/load.ts"],
+  cli: ["cri", "gen", "sys", "trace", "config/load.ts", "config/nearest.ts"],
   admin: ["gen", "engine", "state", "network", "config", "convert", "sys"],
 };
 

@@ -1,4 +1,4 @@
-import { nearestName } from "../../sys/nearest.ts";
+import { nearestName } from "../../config/nearest.ts";
 
 /** One step from a document's root to a field: a key, or an index of a list. */
 export type PathPart = string | number;

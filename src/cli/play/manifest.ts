@@ -1,6 +1,6 @@
 import { LineCounter, isMap, isNode, isScalar, isSeq, parseAllDocuments } from "yaml";
 import type { Document, ScalarTag } from "yaml";
-import { nearestName } from "../../sys/nearest.ts";
+import { nearestName } from "../../config/nearest.ts";
 import { Configs } from "./configs.ts";
 import { Fields, pathText } from "./fields.ts";
 import type { PathPart, Remark, Report } from "./fields.ts";

@@ -5,7 +5,7 @@ import { connect, serviceClient } from "../../cri/client.ts";
 import { errorText } from "../../errors.ts";
 import { ImageService, RuntimeService } from "../../gen/runtime/v1/api_pb.js";
 import { systemClock } from "../../sys/clock.ts";
-import { nearestName } from "../../sys/nearest.ts";
+import { nearestName } from "../../config/nearest.ts";
 import { endpointOf } from "../arguments.ts";
 import { playDisk } from "./disk.ts";
 import { followLog } from "./logs.ts";
