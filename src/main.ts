@@ -29,6 +29,8 @@ const runs: Record<string, () => Promise<Run>> = {
 /** Exit codes: 0 done, 1 failed, 2 the command line or configuration is wrong. */
 async function main(argv: readonly string[]): Promise<number> {
   const [first, ...rest] = argv;
+  // A unit of the operator's own may start the daemon by its name alone, as cri-dockerd's did.
+  if (first === undefined && isService(process.env)) return await run("serve", []);
   if (first === undefined || first === "--help" || first === "-h") return help([]);
   if (first === "help") return await help(rest);
   const isServe = first === "serve" || first.startsWith("-");
@@ -38,6 +40,11 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   return first.startsWith("-") ? await run("serve", argv) : await run(first, rest);
+}
+
+/** Started by systemd, and not by a person at a terminal. */
+function isService(environment: NodeJS.ProcessEnv): boolean {
+  return environment["NOTIFY_SOCKET"] !== undefined || environment["LISTEN_FDS"] !== undefined;
 }
 
 async function help(of: readonly string[]): Promise<number> {

@@ -81,6 +81,7 @@ export function putPages(tree: Tree, man: string, doc: string, build: Build): vo
     tree.writeGzipped(`${man}/man8/${name}`, text);
   tree.writeGzipped(`${doc}/changelog.gz`, readFileSync(join(root, "CHANGELOG.md"), "utf8"));
   tree.write(`${doc}/dockline.cdx.json`, build.materials);
+  tree.copy("NOTICE", `${doc}/NOTICE`);
   for (const name of readdirSync(join(root, "docs")).filter((file) => file.endsWith(".md"))) {
     tree.copy(`docs/${name}`, `${doc}/${name}`);
   }

@@ -15,7 +15,6 @@ export async function buildDeb(build: Build): Promise<string> {
   await inTree(async (tree) => {
     putIntoSystem(tree, build);
     tree.copy("deploy/debian/copyright", `${doc}/copyright`);
-    tree.copy("NOTICE", `${doc}/NOTICE`);
     tree.writeGzipped(`${doc}/node-LICENSE.gz`, readFileSync(join(build.node, "LICENSE"), "utf8"));
     tree.writeGzipped(`${doc}/third-party-licences.gz`, build.licences);
     const [sums, size] = [tree.md5sums(), tree.sizeKib()];

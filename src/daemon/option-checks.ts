@@ -35,7 +35,7 @@ function pinned(patterns: readonly string[]): Trouble {
     const prefix = pattern.endsWith("*");
     const text = prefix ? pattern.slice(0, -1) : pattern;
     // The beginning of a name need not be one.
-    const right = prefix ? /^[\w./:@-]*$/.test(text) : parseImageReference(text) !== undefined;
+    const right = prefix ? /^[\w./:@[\]-]*$/.test(text) : parseImageReference(text) !== undefined;
     if (!right) {
       return `${JSON.stringify(pattern)} is no image reference, nor the beginning of one with * at its end`;
     }
@@ -143,6 +143,12 @@ function streaming(config: Config): { key: OptionKey; trouble: string }[] {
   return found;
 }
 
+const overSocket = {
+  key: "metricsBindAddr",
+  trouble:
+    "TLS is for host:port; a unix socket needs none of --metrics-tls-cert, --metrics-tls-key and --metrics-client-ca",
+} as const;
+
 function metrics(config: Config): { key: OptionKey; trouble: string }[] {
   const { metricsBindAddr: address, metricsTlsCert, metricsTlsKey, metricsClientCa } = config;
   const tls = { metricsTlsCert, metricsTlsKey, metricsClientCa };
@@ -152,7 +158,8 @@ function metrics(config: Config): { key: OptionKey; trouble: string }[] {
       "--metrics-tls-cert, --metrics-tls-key and --metrics-client-ca belong together; set all three or none";
     return missing.map((key) => ({ key, trouble }));
   }
-  if (address === "" || missing.length === 0) return [];
+  if (missing.length === 0) return address.startsWith("unix://") ? [overSocket] : [];
+  if (address === "") return [];
   if (!isAddress(address) || parseListenAddress(address).loopback) return [];
   const trouble = `"${address}" is open to other machines, and without client certificates the endpoint has no authentication: want 127.0.0.1:port or unix:///path, or set --metrics-tls-cert, --metrics-tls-key and --metrics-client-ca`;
   return [{ key: "metricsBindAddr", trouble }];

@@ -34,7 +34,7 @@ check "the dashboard, the alerts and the proxy are among the examples" test 3 = 
 check "both have the same files" diff <(cd "$work/amd64" && find . | sort) <(cd "$work/arm64" && find . | sort)
 check "both have the same bundle" cmp "$work"/{amd64,arm64}/usr/lib/dockline/dist/dockline.mjs
 pages=("$work"/amd64/usr/share/man/man*/*.gz)
-check "there are two manual pages" test ${#pages[@]} = 2
+check "there is a manual page for each command, the program and its file" test ${#pages[@]} = 11
 for page in "${pages[@]}"; do
   check "$(basename "$page" .gz) is a proper page" equal "$(zcat "$page" | groff -man -ww -Tutf8 -z 2>&1)" ""
 done

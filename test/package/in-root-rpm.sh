@@ -34,7 +34,7 @@ daemon_json='{
 }'
 echo "$daemon_json" >/etc/docker/daemon.json
 # As the base packages of the family have them.
-mkdir -p /usr/share/licenses /usr/share/selinux/packages/targeted
+mkdir -p /usr/share/licenses /usr/share/selinux/packages/targeted /usr/share/zsh/site-functions
 rpm --dbpath /var/lib/rpm --initdb
 before=$(file_system)
 

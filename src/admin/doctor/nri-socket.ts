@@ -25,7 +25,7 @@ export function checkNriSocket({ nri, daemon }: NodeFacts): Finding {
     "NRI plugins of this node connect there and see none of the pods that Dockline runs; Dockline has no NRI",
     ...(listener.startsWith("containerd")
       ? [
-          'in /etc/containerd/config.toml: disabled_plugins = ["io.containerd.nri.v1.nri"]',
+          'in /etc/containerd/config.toml: add "io.containerd.nri.v1.nri" to disabled_plugins',
           "systemctl restart containerd   # its containers run on",
         ]
       : [`ls -l ${path}`]),

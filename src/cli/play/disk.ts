@@ -37,8 +37,11 @@ export function playDisk(volumes: string): PlayDisk {
   };
 }
 
-/** Whether `--down` is under way, or has been since the pod was made, in whatever terminal. */
-const markOf = (plan: PlannedPod, volumes: string): string => join(volumes, plan.uid, "down");
+/**
+ * Whether `--down` is under way, or has been since the pod was made, in whatever terminal. No volume can have a
+ * name with a dot.
+ */
+const markOf = (plan: PlannedPod, volumes: string): string => join(volumes, plan.uid, "down.mark");
 
 async function makeFolders(plan: PlannedPod, volumes: string): Promise<void> {
   await mkdir(volumes, { recursive: true, mode: privateMode });

@@ -84,10 +84,16 @@ async function answer(
   response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(health));
 }
 
+/** Connections are few, and one without a certificate must not hold its place for long. */
+const handshakeTimeoutMs = 10_000;
+
 function tlsServer(tls: MetricsTls, onRequest: RequestListener, log: Logger): Server {
   const files = new TlsFiles(tls);
   const server = createTlsServer(
-    { ...files.read(), requestCert: true, rejectUnauthorized: true },
+    {
+      ...files.read(),
+      ...{ requestCert: true, rejectUnauthorized: true, handshakeTimeout: handshakeTimeoutMs },
+    },
     onRequest,
   );
   // Before the handshake of this connection, and without a timer: certificates are replaced once in a while.

@@ -47,9 +47,13 @@ export class TlsFiles {
 }
 
 function readNamed(what: string, path: string): string {
+  let text: string;
   try {
-    return readFileSync(path, "utf8");
+    text = readFileSync(path, "utf8");
   } catch (error) {
     throw invalidArgument(`metrics ${what}: ${errorText(error)}`);
   }
+  // Node takes an empty authority for none, and would then accept the clients of every public one.
+  if (!text.includes("-----BEGIN ")) throw invalidArgument(`metrics ${what}: ${path} has no PEM`);
+  return text;
 }

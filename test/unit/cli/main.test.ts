@@ -43,6 +43,13 @@ describe("the command line as people meet it", function () {
     expect(stderr).to.match(/^dockline: --pod-cidr=nonsense: .* \(example: --pod-cidr=.*\)\n$/);
   });
 
+  it("serves without a command where systemd starts it, as cri-dockerd does", () => {
+    const env = { ...process.env, NOTIFY_SOCKET: "/none", DOCKLINE_POD_CIDR: "nonsense" };
+    const { status, stderr } = spawnSync(program, [], { encoding: "utf8", env });
+    expect(status).to.equal(2);
+    expect(stderr).to.include("DOCKLINE_POD_CIDR=nonsense");
+  });
+
   it("prints its version in all the ways that people try", () => {
     const [first] = dockline("--version").stdout.split("\n");
     for (const args of [["-v"], ["serve", "--version"], ["--buildinfo", "--log-level=info"]]) {

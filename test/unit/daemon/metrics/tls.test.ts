@@ -1,4 +1,4 @@
-import { readFileSync, renameSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
 import { connect } from "node:net";
 import { TLSSocket } from "node:tls";
@@ -95,11 +95,19 @@ describe("Dockline's own metrics for other machines", () => {
     }
   });
 
-  it("are refused half of the files, files that are not there, and a unix socket", async () => {
+  it("are refused half of the files, files that are not there or empty, and a unix socket", async () => {
+    const emptyFile = folder.path("empty.crt");
+    writeFileSync(emptyFile, "");
     for (const [address, given, said] of [
       ["0.0.0.0:0", { ...tls, clientCaFile: "" }, /belong together/],
       ["127.0.0.1:0", { ...tls, keyFile: "" }, /belong together/],
       ["127.0.0.1:0", { ...tls, keyFile: "/none" }, /metrics key: .*\/none/],
+      // Node would take it for no authority at all, and the clients of every public one with it.
+      [
+        "127.0.0.1:0",
+        { ...tls, clientCaFile: emptyFile },
+        /metrics client authority: .* has no PEM/,
+      ],
       [`unix://${folder.path("m.sock")}`, tls, /a unix socket takes no certificates/],
       ["nonsense", tls, /want 127\.0\.0\.1:port/],
     ] as const) {
