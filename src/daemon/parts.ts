@@ -193,7 +193,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   const drains = new LogDrains(logs, index);
   const imageAccounts = createAccountReader(engine, log);
   const endedUsers = new EndedUsers({ users, index, imageAccounts, clock, log });
-  const { streaming, endExec } = buildStreaming({
+  const { streaming, endExec, stopEnding } = buildStreaming({
     ...{ config, engine, index, records, owed, clock, log },
   });
   const pods: SandboxDeps = {
@@ -242,6 +242,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     feed,
     streaming,
     endExec,
+    stopEnding,
     stats,
     requestListeners,
     oomFloor,
@@ -266,6 +267,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     close: async () => {
       unsubscribe();
       await streaming.close(1000);
+      stopEnding();
       feed.close();
       await stats.close();
       await index.close();

@@ -16,6 +16,8 @@ import { killExecTree } from "../sys/process-tree.ts";
 export interface StreamingParts {
   streaming: StreamingServer;
   endExec: EndExec;
+  /** Execs whose end is owed are left to the next process. */
+  stopEnding: () => void;
 }
 
 /** The streaming server, and what ends execs for it and for ExecSync. */
@@ -37,8 +39,9 @@ export function buildStreaming(deps: {
       ? "unknown"
       : execPid(container.state.Pid, containerId, execId);
   };
+  const stopping = new AbortController();
   const endExec = execEnder({
-    ...{ engine, clock, killExecTree, pidOf },
+    ...{ engine, clock, killExecTree, pidOf, stopping: stopping.signal },
     ended: (execId) => owed.execDone(execId),
   });
   const streaming = createStreamingServer({
@@ -54,7 +57,7 @@ export function buildStreaming(deps: {
     clock,
     log,
   });
-  return { streaming, endExec };
+  return { streaming, endExec, stopEnding: () => stopping.abort() };
 }
 
 /** Where a port-forward dials: the pod's namespace, or the host's. */

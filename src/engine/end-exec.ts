@@ -15,6 +15,10 @@ export interface EndExecDeps {
   pidOf?(execId: string, containerId: string): number | "none" | "unknown";
   /** Told of each exec that has ended, or was never started. */
   ended?(execId: string): void;
+  /** Ends the looking: the next process goes on with what is noted. */
+  stopping?: AbortSignal;
+  /** Between two looks at those that are looked for rarely, in ms; default a minute. */
+  rarelyMs?: number;
 }
 
 /** Ends an exec that nobody waits for any more. Resolves after the first try; never rejects. */
@@ -31,9 +35,10 @@ const pace: readonly (readonly [pauseMs: number, times: number])[] = [
   [50, 20],
   [500, 120],
   [5_000, 110],
-  // What could not be ended in ten minutes is looked for rarely, and never forgotten.
-  [60_000, Infinity],
 ];
+/** What could not be ended in these ten minutes is looked for so often, a few at a time, and never forgotten. */
+const rarelyMs = 60_000;
+const mostAtOnce = 20;
 /** An exec that an answering engine has not started for this many looks never reached it. */
 const unstartedLooks = 80;
 
@@ -77,11 +82,12 @@ export function execEnder(deps: EndExecDeps): EndExec {
       return killed > 0 || isStatus(error, 404) ? "ended" : "later";
     }
   };
+  const rarely = rareLooks(deps, look);
   const endLater = async (execId: string, containerId: string): Promise<void> => {
     let unstarted = 0;
     for (const [pauseMs, times] of pace) {
       for (let at = 0; at < times; at += 1) {
-        await deps.clock.sleep(pauseMs);
+        await deps.clock.sleep(pauseMs, deps.stopping);
         const found = await look(execId, containerId);
         unstarted = found === "not started" ? unstarted + 1 : 0;
         if (found !== "ended" && unstarted < unstartedLooks) continue;
@@ -89,12 +95,46 @@ export function execEnder(deps: EndExecDeps): EndExec {
         return;
       }
     }
+    rarely(execId, containerId);
   };
   return async (execId, containerId) => {
     if ((await look(execId, containerId)) === "ended") {
       deps.ended?.(execId);
       return;
     }
-    void outsideCall(() => endLater(execId, containerId));
+    // Only the end of this process breaks it off.
+    void outsideCall(() => endLater(execId, containerId)).catch(() => undefined);
+  };
+}
+
+type Look = (execId: string, containerId: string) => Promise<"ended" | "not started" | "later">;
+
+/** One timer for all of them, which keeps no process alive. */
+function rareLooks(
+  deps: Pick<EndExecDeps, "ended" | "stopping" | "rarelyMs">,
+  look: Look,
+): (execId: string, containerId: string) => void {
+  const left = new Map<string, string>();
+  let timer: NodeJS.Timeout | undefined;
+  const lookAtSome = async (): Promise<void> => {
+    for (const [execId, containerId] of [...left].slice(0, mostAtOnce)) {
+      if (deps.stopping?.aborted === true) return;
+      // To the end of the line: each has its turn.
+      left.delete(execId);
+      if ((await look(execId, containerId)) === "ended") deps.ended?.(execId);
+      else left.set(execId, containerId);
+    }
+  };
+  const next = (): void => {
+    timer = setTimeout(() => {
+      void lookAtSome().finally(() => {
+        timer = undefined;
+        if (left.size > 0 && deps.stopping?.aborted !== true) next();
+      });
+    }, deps.rarelyMs ?? rarelyMs).unref();
+  };
+  return (execId, containerId) => {
+    left.set(execId, containerId);
+    if (timer === undefined) next();
   };
 }

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { execEnder } from "../../../src/engine/end-exec.ts";
 import { EngineError } from "../../../src/engine/errors.ts";
 import type { ExecInspect } from "../../../src/engine/types.ts";
+import { systemClock } from "../../../src/sys/clock.ts";
 import { until } from "../../support/until.ts";
 
 type Look = Partial<ExecInspect> | Error;
@@ -42,6 +43,7 @@ async function end(
         return new Promise((resolve) => setImmediate(resolve));
       },
     },
+    rarelyMs: 1,
     pidOf: () => (shimsLeft.length > 1 ? shimsLeft.shift() : shimsLeft[0]) ?? "none",
     killExecTree: (pid) => {
       killed.push(pid);
@@ -115,11 +117,31 @@ describe("the end of an exec that nobody waits for", () => {
     expect(pausedMs).to.be.within(25_000, 40_000);
   });
 
-  it("is never forgotten while nothing tells of it: after ten minutes it is looked for once a minute", async () => {
-    const looks = 600;
-    const { pausedMs, killed } = await end([...Array<Look>(looks).fill(refused(500)), running]);
+  it("is never forgotten while nothing tells of it: after ten minutes it is looked for rarely", async () => {
+    const inTenMinutes = 251;
+    const unknown = Array<Look>(inTenMinutes + 3).fill(refused(500));
+    const { pausedMs, killed, looks } = await end([...unknown, running]);
     expect(killed).to.deep.equal([42]);
-    const tenMinutes = 251;
-    expect(pausedMs).to.equal(611_000 + (looks - tenMinutes + 1) * 60_000);
+    expect(looks).to.equal(unknown.length + 1);
+    expect(pausedMs).to.equal(611_000);
+  });
+
+  it("is left to the next process when this one ends", async () => {
+    const stopping = new AbortController();
+    let looks = 0;
+    let ended = 0;
+    const endExec = execEnder({
+      engine: { inspectExec: () => Promise.reject(refused(500 + (looks += 1))) },
+      clock: systemClock,
+      pidOf: () => "unknown",
+      killExecTree: () => Promise.resolve(0),
+      ended: () => (ended += 1),
+      stopping: stopping.signal,
+    });
+    await endExec("e", "c");
+    stopping.abort();
+    const seen = looks;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect([looks, ended]).to.deep.equal([seen, 0]);
   });
 });
