@@ -147,7 +147,12 @@ export class OwedLimits {
         throw error;
       }
       if (!isRefusal(error)) {
-        log.warn(details, "limits cannot be set now; it will be tried again");
+        // Told once: it is tried every few seconds.
+        const isFirst = !this.#notBeforeMs.has(id);
+        log[isFirst ? "warn" : "debug"](
+          details,
+          "limits cannot be set now; it will be tried again",
+        );
         throw error;
       }
       // It has run without them until now.

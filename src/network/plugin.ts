@@ -47,7 +47,7 @@ export function createPluginRunner(options: {
   binDirs: readonly string[];
   clock: Clock;
   /** Gets a debug line for each plugin that is run, with its input. */
-  log?: Pick<Logger, "debug">;
+  log?: Pick<Logger, "debug"> & { readonly debugs?: boolean };
   /** Handed on to plugins; default: this process's own. */
   environment?: Readonly<NodeJS.ProcessEnv>;
 }): PluginRunner {
@@ -56,9 +56,11 @@ export function createPluginRunner(options: {
   const versionsOfBinary = new Map<string, { versions: PluginVersions; untilMs: number }>();
 
   const logInput = ({ type, verb, parameters, config }: PluginCall): void => {
+    // Masking costs, and every pod waits for its plugins.
+    if (options.log === undefined || options.log.debugs === false) return;
     const { containerId: podId, netns, args } = parameters;
     const input = environment.shownInput(config);
-    options.log?.debug({ plugin: type, verb, podId, netns, args, input }, "CNI plugin");
+    options.log.debug({ plugin: type, verb, podId, netns, args, input }, "CNI plugin");
   };
 
   const execute = async (path: string, call: PluginCall): Promise<RunResult> => {
