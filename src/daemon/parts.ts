@@ -142,7 +142,11 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   });
   const podCidr = await PodCidrFile.open(config.stateDir, config.podCidr, parsePodCidr, log);
   network.setPodCidr(podCidr.current);
-  const logs = createContainerLogs({ stateDir: config.stateDir, clock, log, resumes: true });
+  const remote = new RemotePaths();
+  const hostPaths = new HostPaths({ remote, rejectAbsent: config.absentMountSourcesToReject });
+  const mustAnswer = (path: string): Promise<void> => hostPaths.mustAnswer(path, "log_directory");
+  const ofLogs = { stateDir: config.stateDir, resumes: true, mustAnswer };
+  const logs = createContainerLogs({ ...ofLogs, clock, log });
   const puller = createPuller({
     engine,
     clock,
@@ -189,7 +193,6 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   const knownUsers = await KnownUsers.open(config.stateDir, log);
   const users = new ProcessUsers(knownUsers);
   const views = new Views({ index, records, resources, users, network, factsNow });
-  const remote = new RemotePaths();
   const drains = new LogDrains(logs, index);
   const imageAccounts = createAccountReader(engine, log);
   const endedUsers = new EndedUsers({ users, index, imageAccounts, clock, log });
@@ -214,7 +217,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     clock,
     log,
     locks: new KeyedMutex(),
-    hostPaths: new HostPaths({ remote, rejectAbsent: config.absentMountSourcesToReject }),
+    hostPaths,
   };
   const networkGc = new NetworkGc(pods);
   const sandboxes = new Sandboxes(pods, abandonedMsOf(process.env["DOCKLINE_ABANDONED_MS"]));

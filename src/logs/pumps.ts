@@ -5,6 +5,7 @@ import type { Clock } from "../sys/clock.ts";
 import { ensurePrivateFolder } from "../sys/fs.ts";
 import type { ContainerLogs, LogLag, LogTarget, ResumedLog } from "./container-logs.ts";
 import { Follower } from "./follower.ts";
+import { askFolders, type MustAnswer } from "./log-folders.ts";
 import { makeLogLink, removeLogLink } from "./link.ts";
 import { resolveLogPath } from "./log-path.ts";
 import { OwedResumes } from "./owed-resumes.ts";
@@ -26,6 +27,8 @@ interface PumpsDeps {
   log: Logger;
   /** `resume` will be called: until then no log counts as complete. */
   resumes?: boolean;
+  /** Asked before the files of a log are opened again; default: every folder answers. */
+  mustAnswer?: MustAnswer;
 }
 
 export function createContainerLogs(deps: PumpsDeps): ContainerLogs {
@@ -43,6 +46,7 @@ class Pumps implements ContainerLogs {
   readonly #owed: OwedResumes;
   readonly #counts: PumpCounts = { pumpedBytes: 0n, lostBytes: 0n, unreadable: 0 };
   readonly #resumed: Promise<void>;
+  readonly #mustAnswer: MustAnswer;
   #allResumed: () => void = () => undefined;
   #folderMade = false;
 
@@ -53,6 +57,7 @@ class Pumps implements ContainerLogs {
         : Promise.resolve();
     this.#clock = deps.clock;
     this.#log = deps.log;
+    this.#mustAnswer = deps.mustAnswer ?? (() => Promise.resolve());
     this.#folder = join(deps.stateDir, "logs");
     this.#positions = new PositionStore(this.#folder);
     this.#owed = new OwedResumes(deps.clock, (target) => this.#resumeOwed(target));
@@ -230,25 +235,28 @@ class Pumps implements ContainerLogs {
         if (isGone) await this.#positions.forget(containerId);
       });
     }
-    for (const target of targets)
-      await this.#schedule.exclusive(target.containerId, () => this.#resumeOrOwe(target));
+    const { answering, silent } = await askFolders(targets, this.#mustAnswer);
+    for (const { target, error } of silent) this.#owe(target, error);
+    for (const target of answering) {
+      await this.#schedule.exclusive(target.containerId, () =>
+        this.#begin(target, { resumes: true, starts: false }).catch((error: unknown) => {
+          this.#owe(target, error);
+        }),
+      );
+    }
     this.#allResumed();
   }
 
-  async #resumeOrOwe(target: ResumedLog): Promise<void> {
-    try {
-      await this.#begin(target, { resumes: true, starts: false });
-    } catch (error) {
-      this.#owed.add(target);
-      this.#log.error(
-        { containerId: target.containerId, error: errorText(error) },
-        "container log can not be resumed, will be tried again",
-      );
-    }
+  #owe(target: ResumedLog, error: unknown): void {
+    const { containerId } = target;
+    this.#owed.add(target);
+    const what = "container log can not be resumed, will be tried again";
+    this.#log.error({ containerId, error: errorText(error) }, what);
   }
 
   async #resumeOwed(target: ResumedLog): Promise<void> {
-    const { containerId } = target;
+    const { containerId, logDirectory } = target;
+    await this.#mustAnswer(logDirectory);
     await this.#schedule.exclusive(containerId, async () => {
       if (!this.#owed.has(containerId)) return;
       await this.#begin(target, { resumes: true, starts: false });

@@ -282,6 +282,24 @@ describe("container logs", () => {
     writer.close();
   });
 
+  it("goes on later with a log whose folder does not answer at first, and holds up nobody", async () => {
+    const writer = docker();
+    const first = node.make();
+    await first.start(node.target);
+    await first.close();
+    writer.line("while away");
+    let isHung = true;
+    const mustAnswer = (): Promise<void> =>
+      isHung ? Promise.reject(new Error("no answer")) : Promise.resolve();
+    const second = node.make({ resumes: true, mustAnswer });
+    await second.resume([node.target]);
+    expect(await second.drain(ID, 50)).to.equal(false);
+    isHung = false;
+    expect(await second.drain(ID, 5_000)).to.equal(true);
+    expect(contents(node.logFile)).to.deep.equal(["while away"]);
+    writer.close();
+  });
+
   it("starts over when a position is damaged", async () => {
     const writer = docker();
     writer.line("one");

@@ -16,7 +16,10 @@ export interface Node {
   /** Path of the CRI log. */
   logFile: string;
   /** `resumes`: as after a restart, when `resume` is going to be called. */
-  make(options?: { resumes: boolean }): ContainerLogs;
+  make(options?: {
+    resumes: boolean;
+    mustAnswer?: (folder: string) => Promise<void>;
+  }): ContainerLogs;
   cleanUp(): Promise<void>;
 }
 
