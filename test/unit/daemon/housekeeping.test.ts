@@ -16,23 +16,41 @@ describe("housekeeping", () => {
     globalThis.setInterval = realInterval;
   });
 
-  const isNoTrouble = { lookAtForeign: () => Promise.resolve() };
+  let nowMs: number;
+  let did: string[];
+  beforeEach(() => {
+    nowMs = 0;
+    did = [];
+  });
+
+  /** What the house is kept with: an engine that answers, and nothing in it. */
+  const partsWith = (more: object): object => ({
+    clock: { monotonicMs: () => nowMs },
+    log: silentLogger,
+    index: {
+      health: { synced: true, engineReady: true },
+      counters: { resyncs: 0 },
+      containers: () => Promise.resolve([]),
+      sandboxes: () => Promise.resolve([]),
+      onChange: () => () => undefined,
+    },
+    views: { lookAtForeign: () => Promise.resolve() },
+    info: { stale: false },
+    sandboxes: { settle: () => Promise.resolve(void did.push("settled")) },
+    ...more,
+  });
+  const keepAt = async (parts: object, ...times: readonly number[]): Promise<void> => {
+    const house = keepHouse(parts as never);
+    for (const atMs of times) {
+      nowMs = atMs;
+      tick();
+      for (let round = 0; round < 20; round += 1) await turn();
+    }
+    house.stop();
+  };
 
   it("settles partially created pods although a sweep fails each time", async () => {
-    const did: string[] = [];
-    let nowMs = 0;
-    const parts = {
-      clock: { monotonicMs: () => nowMs },
-      log: silentLogger,
-      index: {
-        health: { synced: true, engineReady: true },
-        counters: { resyncs: 0 },
-        containers: () => Promise.resolve([]),
-        sandboxes: () => Promise.resolve([]),
-        onChange: () => () => undefined,
-      },
-      views: isNoTrouble,
-      info: { stale: false },
+    const parts = partsWith({
       logs: { resume: () => Promise.resolve(void did.push("logs")) },
       resources: { keepOnly: () => Promise.resolve() },
       volumes: { sweep: () => Promise.reject(new Error("the folder is read-only")) },
@@ -45,15 +63,8 @@ describe("housekeeping", () => {
         settle: () => Promise.resolve(void did.push("limits")),
         foundRunning: () => undefined,
       },
-      sandboxes: { settle: () => Promise.resolve(void did.push("settled")) },
-    };
-    const house = keepHouse(parts as never);
-    for (const atMs of [0, 6_000, 12_000, 31_000]) {
-      nowMs = atMs;
-      tick();
-      for (let round = 0; round < 20; round += 1) await turn();
-    }
-    house.stop();
+    });
+    await keepAt(parts, 0, 6_000, 12_000, 31_000);
     expect(did).to.deep.equal([
       ...["exec in container", "limits", "settled", "logs"],
       ...["limits", "logs", "limits", "logs", "limits", "settled", "logs"],
@@ -61,32 +72,12 @@ describe("housekeeping", () => {
   });
 
   it("settles what is owed although a container's log hangs with its disk", async () => {
-    const did: string[] = [];
-    let nowMs = 0;
-    const parts = {
-      clock: { monotonicMs: () => nowMs },
-      log: silentLogger,
-      index: {
-        health: { synced: true, engineReady: true },
-        counters: { resyncs: 0 },
-        containers: () => Promise.resolve([]),
-        sandboxes: () => Promise.resolve([]),
-        onChange: () => () => undefined,
-      },
-      views: isNoTrouble,
-      info: { stale: false },
+    const parts = partsWith({
       logs: { resume: () => new Promise(() => undefined) },
       owed: { execsLeft: [], limits: new Map() },
       owedLimits: { foundRunning: () => did.push("found") },
-      sandboxes: { settle: () => Promise.resolve(void did.push("settled")) },
-    };
-    const house = keepHouse(parts as never);
-    for (const atMs of [0, 31_000]) {
-      nowMs = atMs;
-      tick();
-      for (let round = 0; round < 20; round += 1) await turn();
-    }
-    house.stop();
+    });
+    await keepAt(parts, 0, 31_000);
     expect(did).to.deep.equal(["settled", "found", "settled"]);
   });
 
@@ -97,24 +88,20 @@ describe("housekeeping", () => {
       state: { Running: false, Paused: false, ...state },
       identity: { kind: "container", logPath: `/pods/p/${id}/0.log`, extra: {} },
     });
-    const parts = {
-      clock: { monotonicMs: () => 0 },
-      log: silentLogger,
+    const containers = [
+      container("runs", { Running: true }),
+      container("paused", { Paused: true }),
+      container("ended", {}),
+    ];
+    const parts = partsWith({
       index: {
         health: { synced: true, engineReady: true },
         counters: { resyncs: 0 },
-        containers: () =>
-          Promise.resolve([
-            container("runs", { Running: true }),
-            container("paused", { Paused: true }),
-            container("ended", {}),
-          ]),
+        containers: () => Promise.resolve(containers),
         sandboxes: () => Promise.resolve([]),
         peek: () => undefined,
         onChange: () => () => undefined,
       },
-      views: isNoTrouble,
-      info: { stale: false },
       logChoice: { format: "cri", sourcePath: (id: string) => Promise.resolve(`/docker/${id}`) },
       logs: {
         resume: (targets: { containerId: string; running: boolean }[]) => {
@@ -124,12 +111,8 @@ describe("housekeeping", () => {
       },
       owed: { execsLeft: [], limits: new Map() },
       owedLimits: { foundRunning: () => undefined },
-      sandboxes: { settle: () => Promise.resolve() },
-    };
-    const house = keepHouse(parts as never);
-    tick();
-    for (let round = 0; round < 20; round += 1) await turn();
-    house.stop();
+    });
+    await keepAt(parts, 0);
     expect(resumed).to.deep.equal([
       ["runs", true],
       ["paused", true],
