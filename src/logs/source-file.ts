@@ -65,7 +65,9 @@ export function leastRotated(files: SourceFile[]): number {
 
 /** True when the position is in this file: its inode number alone may have been given away again. */
 export async function isAt(file: SourceFile, wanted: SourcePosition): Promise<boolean> {
-  if (String(file.ino) !== wanted.ino || file.size < wanted.offset) return false;
+  if (String(file.ino) !== wanted.ino) return false;
+  // It may have grown since its size was read.
+  if (file.size < wanted.offset && (await file.handle.stat()).size < wanted.offset) return false;
   const { born = "0" } = wanted;
   if (born !== "0" && file.bornNs !== 0n && born !== String(file.bornNs)) return false;
   const mark = Buffer.from(wanted.mark, "base64");
