@@ -23,7 +23,7 @@ describe("housekeeping", () => {
     did = [];
   });
 
-  /** What the house is kept with: an engine that answers, and nothing in it. */
+  /** What housekeeping works on: an engine that answers, and nothing in it. */
   const partsWith = (more: object): object => ({
     clock: { monotonicMs: () => nowMs },
     log: silentLogger,
