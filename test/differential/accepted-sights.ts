@@ -66,6 +66,12 @@ export const acceptedSights: readonly Accepted[] = [
       );
     },
   ),
+  seen(
+    "Propagation of mounts over /etc/hosts, /etc/hostname and /etc/resolv.conf",
+    "mounts / propagation over what the runtime mounts",
+    /^mounts\/\/etc\/(?:hosts|hostname|resolv\.conf) propagation$/,
+    ({ dockline, containerd }) => dockline === "" && containerd !== "",
+  ),
   {
     ...seen(
       "Private mounts with Docker's data root in them",

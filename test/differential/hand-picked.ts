@@ -155,6 +155,9 @@ const mountCases: ContainerCase[] = [
       source("dir", "/dev/shm"),
     ],
   }),
+  one("propagation over what the runtime mounts", {
+    mounts: [source("hosts", "/etc/hosts", { propagation: PROPAGATION_HOST_TO_CONTAINER })],
+  }),
   one("a folder over the hostname", { mounts: [source("dir", "/etc/hostname")] }),
   one("hosts twice", { mounts: [source("hosts", "/etc/hosts"), source("file", "/etc/hosts/")] }),
   one("below dev", {
