@@ -1,4 +1,3 @@
-import { posix } from "node:path";
 import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import {
@@ -14,6 +13,7 @@ import type { ResourcesInit, SecurityInit } from "../support/containers.ts";
 import type { ContainerInit, SandboxInit } from "../support/pods.ts";
 import { capabilityNumbers } from "./capabilities.ts";
 import { kubeletPaths } from "./kubelet-paths.ts";
+import { withoutCarrying } from "./plan.ts";
 import type { PodPlan } from "./plan.ts";
 import { probeImage, richImage } from "./probe-image.ts";
 
@@ -267,24 +267,6 @@ const pod: fc.Arbitrary<SandboxInit> = fc
   );
 
 const perPod = 5;
-
-/**
- * containerd makes all mounts at one mount point: on top of one that goes both ways the last one reaches the node's
- * path, where the pod's other containers see it.
- */
-function withoutCarrying(one: ContainerInit): ContainerInit {
-  const { mounts = [] } = one;
-  const pointOf = ({ containerPath = "" }): string =>
-    posix.normalize(`/${containerPath}`).replace(/(.)\/$/, "$1");
-  const settled = mounts.map((mount, at) => {
-    const isCovered = mounts.slice(at + 1).some((later) => pointOf(later) === pointOf(mount));
-    const goesBoth = mount.propagation === MountPropagation.PROPAGATION_BIDIRECTIONAL;
-    return isCovered && goesBoth
-      ? { ...mount, propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER }
-      : mount;
-  });
-  return { ...one, ...(one.mounts === undefined ? {} : { mounts: settled }) };
-}
 
 /** `count` containers in pods of five, the same for the same seed. */
 export function drawn(seed: number, count: number): PodPlan[] {

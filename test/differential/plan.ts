@@ -1,3 +1,5 @@
+import { posix } from "node:path";
+import { MountPropagation } from "../../src/gen/runtime/v1/api_pb.js";
 import type { ContainerInit, SandboxInit } from "../support/pods.ts";
 
 /** One container that both runtimes are asked for. */
@@ -27,4 +29,22 @@ export function mapStrings<T>(value: T, map: (text: string) => string): T {
     return Object.fromEntries(Object.entries(part).map(([key, inner]) => [key, walk(inner)]));
   };
   return walk(value) as T;
+}
+
+/**
+ * containerd makes all mounts at one mount point: on top of one that goes both ways the last one reaches the node's
+ * path, where the pod's other containers see it.
+ */
+export function withoutCarrying(one: ContainerInit): ContainerInit {
+  const { mounts = [] } = one;
+  const pointOf = ({ containerPath = "" }): string =>
+    posix.normalize(`/${containerPath}`).replace(/(.)\/$/, "$1");
+  const settled = mounts.map((mount, at) => {
+    const isCovered = mounts.slice(at + 1).some((later) => pointOf(later) === pointOf(mount));
+    const goesBoth = mount.propagation === MountPropagation.PROPAGATION_BIDIRECTIONAL;
+    return isCovered && goesBoth
+      ? { ...mount, propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER }
+      : mount;
+  });
+  return { ...one, ...(one.mounts === undefined ? {} : { mounts: settled }) };
 }
