@@ -28,7 +28,7 @@ check "three containers run" equal "$(wc -l <<<"$running")" 3
 keep_asking
 for package in "$new" "$old"; do
   version=$(dpkg-deb -f "$package" Version)
-  check "$version: dpkg puts it in the other one's place, and asks nothing" dpkg -i "$package"
+  check "$version: dpkg puts it in the other one's place, and keeps the changed configuration" dpkg --force-confold -i "$package"
   check "$version: has the files that its list says, and no others" equal "$(
     dpkg --verify dockline | grep -v ' c /etc/dockline/config.yaml$'
     comm -13 <(dpkg -L dockline | sort) <(find /usr/lib/dockline /usr/share/doc/dockline | sort)

@@ -22,6 +22,9 @@ export interface UpgradeNode {
   close(): Promise<void>;
 }
 
+/** What releases say of themselves at their start; older ones said that they are up. */
+const started = /"version":"([^"]+)".*"dockline is (?:starting|up)"/g;
+
 export async function startUpgradeNode(): Promise<UpgradeNode> {
   const installed = unpackPackages();
   installed.install("old");
@@ -69,7 +72,7 @@ export async function startUpgradeNode(): Promise<UpgradeNode> {
       installed.install(to);
       await node.terminate();
       await start();
-      const versions = [...node.log().matchAll(/"version":"([^"]+)".*"dockline is starting"/g)];
+      const versions = [...node.log().matchAll(started)];
       expect(versions.at(-1)?.[1]).to.equal(installed.version(to));
     },
     close: async () => {
