@@ -11,7 +11,8 @@ Prints Dockline's version, and the one of the engine behind the server.
 
   --client            this program's own version alone; no server is asked
   -o, --output FORMAT text (default) or json
-  --endpoint          where the CRI is served (unix:///run/dockline/dockline.sock)
+  --endpoint ENDPOINT where the CRI is served
+                      (unix:///run/dockline/dockline.sock)
 
 Exit code: 0 done; 1 the server does not answer; 2 the command line is wrong.
 `;

@@ -9,7 +9,7 @@ import { complain as complainOnStderr } from "../sys/terminal.ts";
 import { optionChecks, optionsTogether } from "./option-checks.ts";
 
 const usage = `usage: dockline serve [--config FILE] [options]
-       dockline [options]                          the same, as cri-dockerd has it
+       dockline [options]                    the same, as cri-dockerd has it
        dockline config [--json] [--config FILE] [options]
 
 "dockline config" checks every value and prints the configuration in force, as

@@ -61,7 +61,7 @@ export const foreign: Readonly<Record<string, Readonly<Record<string, readonly s
       .map((verb) => [verb, ["--now", "--no-pager", "-p"]]),
   ),
   journalctl: { "": ["-u", "-n", "-f", "-o", "--since", "-b", "-k", "--no-pager", "-e"] },
-  apt: { install: ["-y"], update: [], remove: ["-y"], purge: ["-y"], upgrade: ["-y"] },
+  apt: { install: ["-y", "-o"], update: [], remove: ["-y"], purge: ["-y"], upgrade: ["-y"] },
   "apt-get": {
     install: ["-y", "--only-upgrade", "--no-install-recommends"],
     update: [],
