@@ -17,7 +17,7 @@ import { version } from "../version.ts";
 export interface StatusDeps {
   index: Pick<ContainerIndex, "health" | "counters">;
   info: InfoCache;
-  keptEngine: Pick<KeptEngine, "current">;
+  keptEngine: Pick<KeptEngine, "current" | "keep">;
   network: Network;
   networkGc: Pick<NetworkGc, "run">;
   podCidr: Pick<PodCidrFile, "save">;
@@ -168,19 +168,23 @@ export function wordsOf({ version, apiMinor, info }: EngineSelf): EngineWords {
  * @throws Unavailable where there never was a contact, and none comes within 10 s
  */
 async function engineWords(deps: StatusDeps, signal: AbortSignal): Promise<EngineWords> {
-  const known = (): EngineWords | undefined => {
+  const known = async (): Promise<EngineWords | undefined> => {
     const self = deps.info.peek();
-    return self === undefined ? deps.keptEngine.current : wordsOf(self);
+    if (self === undefined) return deps.keptEngine.current;
+    const words = wordsOf(self);
+    // Before the answer: a kubelet that started once starts again before Docker, however this process ends.
+    await deps.keptEngine.keep(words);
+    return words;
   };
   const endMs = deps.clock.monotonicMs() + firstContactMs;
   for (;;) {
-    const found = known();
+    const found = await known();
     if (found !== undefined) return found;
     const leftMs = endMs - deps.clock.monotonicMs();
     if (leftMs <= 0) break;
     // An engine that hangs is not waited for beyond the end; one that is not there refuses at once.
     await settleWithin(deps.info.get(), leftMs, deps.clock).catch(() => undefined);
-    if (known() === undefined) await deps.clock.sleep(betweenAttemptsMs, signal);
+    if (deps.info.peek() === undefined) await deps.clock.sleep(betweenAttemptsMs, signal);
   }
   const { reason } = deps.index.health;
   throw new CriError(

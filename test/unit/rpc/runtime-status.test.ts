@@ -15,9 +15,15 @@ describe("an engine in rootless mode", () => {
       handlerFeatures: () => ({ recursiveReadOnlyMounts: false, userNamespaces: false }),
       mountOptions: () => false,
       verboseInfo: () => ({}),
+      keptEngine: {
+        current: undefined,
+        keep: (words: unknown) => Promise.resolve(kept.push(words)),
+      },
       clock: { monotonicMs: () => 0 },
     } as unknown as StatusDeps);
   };
+  let kept: unknown[];
+  beforeEach(() => (kept = []));
   const ask = async (SecurityOptions: string[]) => {
     const handlers = handlersOf(SecurityOptions);
     const context = { signal: new AbortController().signal } as never;
@@ -42,6 +48,11 @@ describe("an engine in rootless mode", () => {
     const { condition, config } = await ask(["name=seccomp,profile=rootless"]);
     expect(condition).to.include({ status: true, reason: "" });
     expect(config).to.equal(undefined);
+  });
+
+  it("has its words kept before a kubelet is answered, for one that starts before Docker later", async () => {
+    await ask([]);
+    expect(kept).to.deep.equal([{ version: "1", apiVersion: "1.41", cgroupDriver: "systemd" }]);
   });
 });
 
