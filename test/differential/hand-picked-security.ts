@@ -34,6 +34,18 @@ const stays = ({ name, container }: ContainerCase): ContainerCase => ({
 const rich = { image: { image: richImage } };
 const user = (value: bigint) => ({ value });
 
+/** Name, path on the node, path in the container, permissions. */
+const devices = [
+  ["device", "/dev/full", "/dev/brimming", "r"],
+  ["device that is there already", "/dev/zero", "/dev/zero", "rwm"],
+  ["device elsewhere", "/dev/zero", "/data/zero", "rwm"],
+  ["device that is missing", "/dev/none", "/dev/none", "rwm"],
+  ["device that is a file", "$SRC/file", "/dev/file", "rwm"],
+  ["device without permissions", "/dev/full", "/dev/full", ""],
+  ["device with odd permissions", "/dev/full", "/dev/full", "rx"],
+  ["folder of devices", "/dev/pts", "/dev/terminals", "rw"],
+] as const;
+
 export function securityCases(): ContainerCase[] {
   return [
     secured("user", { runAsUser: user(1000n) }),
@@ -129,61 +141,8 @@ export function securityCases(): ContainerCase[] {
       namespaceOptions: { pid: NamespaceMode.TARGET, targetId: "0".repeat(64) },
     }),
     secured("SELinux on a node without", { selinuxOptions: { level: "s0:c1,c2" } }),
-    secured(
-      "device",
-      {},
-      {
-        devices: [{ hostPath: "/dev/full", containerPath: "/dev/brimming", permissions: "r" }],
-      },
-    ),
-    secured(
-      "device that is there already",
-      {},
-      {
-        devices: [{ hostPath: "/dev/zero", containerPath: "/dev/zero", permissions: "rwm" }],
-      },
-    ),
-    secured(
-      "device elsewhere",
-      {},
-      {
-        devices: [{ hostPath: "/dev/zero", containerPath: "/data/zero", permissions: "rwm" }],
-      },
-    ),
-    secured(
-      "device that is missing",
-      {},
-      {
-        devices: [{ hostPath: "/dev/none", containerPath: "/dev/none", permissions: "rwm" }],
-      },
-    ),
-    secured(
-      "device that is a file",
-      {},
-      {
-        devices: [{ hostPath: "$SRC/file", containerPath: "/dev/file", permissions: "rwm" }],
-      },
-    ),
-    secured(
-      "device without permissions",
-      {},
-      {
-        devices: [{ hostPath: "/dev/full", containerPath: "/dev/full", permissions: "" }],
-      },
-    ),
-    secured(
-      "device with odd permissions",
-      {},
-      {
-        devices: [{ hostPath: "/dev/full", containerPath: "/dev/full", permissions: "rx" }],
-      },
-    ),
-    secured(
-      "folder of devices",
-      {},
-      {
-        devices: [{ hostPath: "/dev/pts", containerPath: "/dev/terminals", permissions: "rw" }],
-      },
+    ...devices.map(([name, hostPath, containerPath, permissions]) =>
+      secured(name, {}, { devices: [{ hostPath, containerPath, permissions }] }),
     ),
   ];
 }

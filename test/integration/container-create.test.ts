@@ -6,9 +6,9 @@ import type { TestNode } from "../support/node.ts";
 import { expectNothingLeft, nodeState } from "../support/oracle.ts";
 import type { NodeState } from "../support/oracle.ts";
 import {
-  containerConfig,
   createContainer,
   hostSandboxConfig,
+  numberedConfig,
   removeAllPods,
   runPod,
   startContainer,
@@ -21,11 +21,9 @@ describe("making a container", () => {
   let node: TestNode;
   let pod: RunningPod;
   let start: NodeState;
-  let count = 0;
-  const config = (line = "sleep 1000", fields: ContainerInit = {}): ContainerInit => {
-    count += 1;
-    return containerConfig(line, { metadata: { name: `k${count}` }, ...fields });
-  };
+  const numbered = numberedConfig("k");
+  const config = (line = "sleep 1000", fields: ContainerInit = {}): ContainerInit =>
+    numbered(line, fields);
   const ids = async () =>
     (await node.runtime.listContainers({})).containers.map(({ id }) => id).sort();
   const stateOf = async (containerId: string) =>

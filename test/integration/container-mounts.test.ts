@@ -6,7 +6,7 @@ import { MountPropagation } from "../../src/gen/runtime/v1/api_pb.js";
 import { expectError, runToEnd, until, withContainer } from "../support/containers.ts";
 import { refused as refusedRow, works } from "../support/fields.ts";
 import type { TestNode } from "../support/node.ts";
-import { containerConfig, createContainer, shell } from "../support/pods.ts";
+import { createContainer, numberedConfig, shell } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
 import { sharedPod } from "../support/shared-pod.ts";
 
@@ -16,11 +16,8 @@ describe("a container's mounts", () => {
   const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let count = 0;
-  const config = (line: string, mounts: MountInit[]): ContainerInit => {
-    count += 1;
-    return containerConfig(line, { metadata: { name: `m${count}` }, mounts });
-  };
+  const numbered = numberedConfig("m");
+  const config = (line: string, mounts: MountInit[]): ContainerInit => numbered(line, { mounts });
   const folder = (name: string): string => {
     const path = join(node.folder, "volumes", name);
     mkdirSync(path, { recursive: true });

@@ -17,8 +17,7 @@ import type { SecurityInit } from "../support/containers.ts";
 import { works } from "../support/fields.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing } from "../support/oracle.ts";
 import {
   containerConfig,
   createContainer,
@@ -40,7 +39,6 @@ describe("a container's security context", () => {
   let node: TestNode;
   let pod: RunningPod;
   let privilegedPod: RunningPod;
-  let start: NodeState;
   let count = 0;
   const config = (
     line: string,
@@ -92,12 +90,7 @@ describe("a container's security context", () => {
     await removePod(node, privilegedPod);
     await node.close();
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   it("runs as the image's user, or as the uid, gid or name that was asked", async () => {
     works(

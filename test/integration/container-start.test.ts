@@ -4,15 +4,15 @@ import { ContainerState, NamespaceMode } from "../../src/gen/runtime/v1/api_pb.j
 import { expectError, logPathOf, readCriLog, until } from "../support/containers.ts";
 import type { TestNode } from "../support/node.ts";
 import {
-  containerConfig,
   createContainer,
   hostSandboxConfig,
+  numberedConfig,
   removePod,
   runPod,
   startContainer,
   untilExited,
 } from "../support/pods.ts";
-import type { ContainerInit, RunningPod } from "../support/pods.ts";
+import type { RunningPod } from "../support/pods.ts";
 import { sharedPod } from "../support/shared-pod.ts";
 
 const { CONTAINER_CREATED, CONTAINER_RUNNING } = ContainerState;
@@ -24,11 +24,7 @@ describe("the start of a container", () => {
   const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let count = 0;
-  const config = (line: string, fields: ContainerInit = {}): ContainerInit => {
-    count += 1;
-    return containerConfig(line, { metadata: { name: `s${count}` }, ...fields });
-  };
+  const config = numberedConfig("s");
   const start = (containerId: string): Promise<object> =>
     node.runtime.startContainer({ containerId });
   const stateOf = async (containerId: string): Promise<ContainerState | undefined> =>

@@ -9,7 +9,7 @@ import {
   withContainer,
 } from "../support/containers.ts";
 import type { TestNode } from "../support/node.ts";
-import { containerConfig, createContainer, startContainer, untilExited } from "../support/pods.ts";
+import { createContainer, numberedConfig, startContainer, untilExited } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
 import { sharedPod } from "../support/shared-pod.ts";
 
@@ -19,11 +19,7 @@ describe("the end of a container", () => {
   const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let count = 0;
-  const config = (line: string, fields: ContainerInit = {}): ContainerInit => {
-    count += 1;
-    return containerConfig(line, { metadata: { name: `e${count}` }, ...fields });
-  };
+  const config = numberedConfig("e");
   /** Ignores TERM; up when it returns. */
   const stubborn = async (): Promise<string> => {
     const one = config("trap '' TERM; echo up; while :; do sleep 0.1; done");

@@ -9,8 +9,7 @@ import { procStatus, until, withContainer } from "../support/containers.ts";
 import type { SecurityInit } from "../support/containers.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing } from "../support/oracle.ts";
 import {
   containerConfig,
   createContainer,
@@ -57,7 +56,6 @@ describe("a container's users", function () {
   this.timeout(120_000);
   let node: TestNode;
   let pod: RunningPod;
-  let start: NodeState;
   let count = 0;
   const images: string[] = [];
 
@@ -70,12 +68,7 @@ describe("a container's users", function () {
     for (const image of images) await node.docker.removeImage(image, { force: true });
     await node.close();
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   const config = (
     image: string,

@@ -8,16 +8,16 @@ import { expectError, inspect, logPathOf, readCriLog, until } from "../support/c
 import { removeImagesOf } from "../support/images.ts";
 import type { TestNode } from "../support/node.ts";
 import {
-  containerConfig,
   createContainer,
   hostSandboxConfig,
+  numberedConfig,
   removePod,
   runPod,
   shell,
   startContainer,
   untilExited,
 } from "../support/pods.ts";
-import type { ContainerInit, RunningPod } from "../support/pods.ts";
+import type { RunningPod } from "../support/pods.ts";
 import { startRegistry } from "../support/registry.ts";
 import { sharedPod } from "../support/shared-pod.ts";
 
@@ -31,11 +31,7 @@ describe("reports from the field", () => {
   const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let count = 0;
-  const config = (line: string, fields: ContainerInit = {}): ContainerInit => {
-    count += 1;
-    return containerConfig(line, { metadata: { name: `r${count}` }, ...fields });
-  };
+  const config = numberedConfig("r");
   const load = async (reference: string): Promise<string> => {
     const files = [{ path: "f", content: reference }];
     await node.docker.loadImage(await imageArchive({ references: [reference], files }));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { expectError, runToEnd, until, withContainer } from "../support/containers.ts";
 import { startNode, type TestNode } from "../support/node.ts";
-import { containerConfig, createContainer, hostSandboxConfig, removePod } from "../support/pods.ts";
+import { createContainer, hostSandboxConfig, numberedConfig, removePod } from "../support/pods.ts";
 import { runPod, shell } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
 
@@ -16,11 +16,9 @@ describe("the node's paths that mounts name", () => {
   const strict = "/var/lib/dockline-test-strict";
   let node: TestNode;
   let pod: RunningPod;
-  let count = 0;
-  const config = (line: string, mounts: MountInit[], fields: ContainerInit = {}): ContainerInit => {
-    count += 1;
-    return containerConfig(line, { metadata: { name: `h${count}` }, mounts, ...fields });
-  };
+  const numbered = numberedConfig("h");
+  const config = (line: string, mounts: MountInit[], fields: ContainerInit = {}): ContainerInit =>
+    numbered(line, { mounts, ...fields });
   const at = (...names: string[]): string => join(node.folder, "paths", ...names);
   const mountOf = (hostPath: string): MountInit => ({ hostPath, containerPath: "/v" });
   const output = async (line: string, mounts: MountInit[]): Promise<string> => {

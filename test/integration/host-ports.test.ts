@@ -11,8 +11,7 @@ import { startFailpointNode } from "../support/failpoint-node.ts";
 import type { FailpointNode } from "../support/failpoint-node.ts";
 import { removeSharedChains, run } from "../support/host-tables.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing } from "../support/oracle.ts";
 import { hostSandboxConfig, removePod, runPod, sandboxConfig } from "../support/pods.ts";
 import type { SandboxInit } from "../support/pods.ts";
 
@@ -38,7 +37,6 @@ describe("host ports", function () {
   this.timeout(90_000);
   let plugins: FailpointNode;
   let node: TestNode;
-  let start: NodeState;
 
   before(async () => {
     plugins = await startFailpointNode();
@@ -65,13 +63,8 @@ describe("host ports", function () {
     run("ip", "link", "del", bridge);
     removeSharedChains();
   });
-  beforeEach(() => {
-    plugins.failOn({});
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  beforeEach(() => plugins.failOn({}));
+  leavesNothing(() => node);
 
   const withPorts = (portMappings: Mapping[]): SandboxInit => sandboxConfig(node, { portMappings });
 

@@ -6,8 +6,7 @@ import { ContainerState, NamespaceMode, PodSandboxState } from "../../src/gen/ru
 import { makeLegacyPod } from "../support/legacy-pods.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing, nodeState } from "../support/oracle.ts";
 import {
   containerConfig,
   hostSandboxConfig,
@@ -25,7 +24,6 @@ const hostile = "dockline.test/hostile:1";
 
 describe("pods that others made", () => {
   let node: TestNode;
-  let start: NodeState;
 
   before(async () => {
     node = await startNode();
@@ -35,12 +33,7 @@ describe("pods that others made", () => {
   after(async () => {
     await node.close();
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   const listed = async (): Promise<string[]> =>
     (await node.runtime.listPodSandbox({})).items.map(({ id }) => id);

@@ -19,22 +19,19 @@ import {
   containerConfig,
   createContainer,
   hostSandboxConfig,
+  numberedConfig,
   removePod,
   runPod,
   startContainer,
 } from "../support/pods.ts";
-import type { ContainerInit, RunningPod } from "../support/pods.ts";
+import type { RunningPod } from "../support/pods.ts";
 import { sharedPod } from "../support/shared-pod.ts";
 
 describe("container logs", () => {
   const shared = sharedPod();
   let node: TestNode;
   let pod: RunningPod;
-  let count = 0;
-  const config = (line: string, fields: ContainerInit = {}): ContainerInit => {
-    count += 1;
-    return containerConfig(line, { metadata: { name: `l${count}` }, ...fields });
-  };
+  const config = numberedConfig("l");
   /** Runs `work` in a pod of its own whose log directory is as told. */
   const inPod = async (logDirectory: string, work: (own: RunningPod) => Promise<void>) => {
     const own = await runPod(node, hostSandboxConfig(node, { logDirectory }));

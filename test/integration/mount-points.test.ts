@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { MountPropagation } from "../../src/gen/runtime/v1/api_pb.js";
 import { expectError, runToEnd, withContainer } from "../support/containers.ts";
 import type { TestNode } from "../support/node.ts";
-import { containerConfig, createContainer, shell } from "../support/pods.ts";
+import { createContainer, numberedConfig, shell } from "../support/pods.ts";
 import type { ContainerInit, RunningPod } from "../support/pods.ts";
 import { sharedPod } from "../support/shared-pod.ts";
 
@@ -16,11 +16,8 @@ describe("a container's mount points", () => {
   let node: TestNode;
   let pod: RunningPod;
   let dataRoot: string;
-  let count = 0;
-  const config = (line: string, mounts: MountInit[]): ContainerInit => {
-    count += 1;
-    return containerConfig(line, { metadata: { name: `p${count}` }, mounts });
-  };
+  const numbered = numberedConfig("p");
+  const config = (line: string, mounts: MountInit[]): ContainerInit => numbered(line, { mounts });
   const output = async (line: string, mounts: MountInit[]): Promise<string> => {
     const { out, err } = await runToEnd(node, pod, config(line, mounts));
     return out + err;

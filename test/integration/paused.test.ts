@@ -5,8 +5,7 @@ import { processesBeside } from "../support/container-processes.ts";
 import { expectError } from "../support/containers.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing } from "../support/oracle.ts";
 import {
   containerConfig,
   hostSandboxConfig,
@@ -19,19 +18,13 @@ import { until } from "../support/until.ts";
 /** Somebody has called `docker pause`, for which the CRI has no state. */
 describe("a paused container", () => {
   let node: TestNode;
-  let start: NodeState;
   before(async () => {
     node = await startNode({ withoutNetwork: true });
   });
   after(async () => {
     await node.close();
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   const pause = (id: string): void =>
     void execFileSync("docker", ["-H", `unix://${node.upstream}`, "pause", id]);

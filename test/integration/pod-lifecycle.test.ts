@@ -4,8 +4,7 @@ import { expect } from "chai";
 import { ContainerState, PodSandboxState } from "../../src/gen/runtime/v1/api_pb.js";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing } from "../support/oracle.ts";
 import {
   containerConfig,
   createContainer,
@@ -19,7 +18,6 @@ import {
 
 describe("a pod's life", () => {
   let node: TestNode;
-  let start: NodeState;
 
   before(async () => {
     node = await startNode();
@@ -27,12 +25,7 @@ describe("a pod's life", () => {
   after(async () => {
     await node.close();
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   it("runs, is listed, reported, stopped and removed", async () => {
     const { runtime } = node;

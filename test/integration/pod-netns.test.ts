@@ -9,8 +9,7 @@ import { startFailpointNode } from "../support/failpoint-node.ts";
 import type { FailpointNode } from "../support/failpoint-node.ts";
 import { engineSocket } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing, nodeState } from "../support/oracle.ts";
 import {
   containerConfig,
   hostSandboxConfig,
@@ -55,7 +54,6 @@ describe("the namespace that plugins get", function () {
   this.timeout(90_000);
   let plugins: FailpointNode;
   let node: TestNode;
-  let start: NodeState;
 
   before(async () => {
     plugins = await startFailpointNode();
@@ -65,13 +63,8 @@ describe("the namespace that plugins get", function () {
   after(async () => {
     await plugins.close();
   });
-  beforeEach(() => {
-    plugins.failOn({});
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  beforeEach(() => plugins.failOn({}));
+  leavesNothing(() => node);
 
   /** As an earlier release has written it: Docker's path alone. */
   const makeEarly = async (podSandboxId: string): Promise<string> => {

@@ -6,8 +6,7 @@ import { expect } from "chai";
 import { removeImagesOf } from "../support/images.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing } from "../support/oracle.ts";
 import {
   containerConfig,
   createContainer,
@@ -35,7 +34,6 @@ describe("Docker requests per RPC", () => {
   let node: TestNode;
   let registry: TestRegistry;
   let traceFile: string;
-  let start: NodeState;
   before(async () => {
     traceFile = join(await mkdtemp(join(tmpdir(), "dockline-trace-")), "trace");
     [node, registry] = await Promise.all([
@@ -52,12 +50,7 @@ describe("Docker requests per RPC", () => {
     await node.close();
     rmSync(dirname(traceFile), { recursive: true });
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   /** Runs one call and gives back the steps of its trace, and what else the proxy saw meanwhile. */
   async function stepsOf<T>(

@@ -5,8 +5,7 @@ import { expect } from "chai";
 import { works } from "../support/fields.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing } from "../support/oracle.ts";
 import {
   hostSandboxConfig,
   removePod,
@@ -19,7 +18,6 @@ import type { SandboxInit } from "../support/pods.ts";
 
 describe("the DNS of a sandbox", () => {
   let node: TestNode;
-  let start: NodeState;
 
   before(async () => {
     node = await startNode();
@@ -28,12 +26,7 @@ describe("the DNS of a sandbox", () => {
   after(async () => {
     await node.close();
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   it("hostname and DNS are seen by members", async () => {
     works(

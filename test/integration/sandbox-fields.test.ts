@@ -11,8 +11,7 @@ import {
 import { works } from "../support/fields.ts";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing, nodeState } from "../support/oracle.ts";
 import {
   containerConfig,
   createContainer,
@@ -30,7 +29,6 @@ type SandboxSecurity = MessageInitShape<typeof LinuxSandboxSecurityContextSchema
 
 describe("a sandbox's fields", () => {
   let node: TestNode;
-  let start: NodeState;
 
   before(async () => {
     node = await startNode();
@@ -39,12 +37,7 @@ describe("a sandbox's fields", () => {
   after(async () => {
     await node.close();
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   const withSecurity = (securityContext: SandboxSecurity, fields: SandboxInit = {}): SandboxInit =>
     sandboxConfig(node, { ...fields, linux: { securityContext } });

@@ -11,8 +11,7 @@ import {
 } from "../../src/gen/runtime/v1/api_pb.js";
 import { startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing, nodeState } from "../support/oracle.ts";
 import { hostSandboxConfig, removePod, runPod, sandboxConfig } from "../support/pods.ts";
 import type { SandboxInit } from "../support/pods.ts";
 import { rpcFailure } from "../support/rpc-failure.ts";
@@ -83,7 +82,6 @@ const refused: Record<string, { change: SandboxInit; code?: string; handler?: st
 
 describe("a sandbox's input", () => {
   let node: TestNode;
-  let start: NodeState;
 
   before(async () => {
     node = await startNode();
@@ -92,12 +90,7 @@ describe("a sandbox's input", () => {
   after(async () => {
     await node.close();
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   for (const [what, { change, code, handler }] of Object.entries(refused)) {
     it(`with ${what} is refused, and Docker hears nothing`, async () => {

@@ -7,8 +7,7 @@ import { ImageService, RuntimeService } from "../../src/gen/runtime/v1/api_pb.js
 import { failure } from "../support/images.ts";
 import { engineSocket, startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing } from "../support/oracle.ts";
 import {
   containerConfig,
   createContainer,
@@ -26,7 +25,6 @@ const MiB = 1 << 20;
 describe("calls to the CRI server", () => {
   let node: TestNode;
   let raw: Client;
-  let start: NodeState;
   before(async () => {
     node = await startNode({ withoutNetwork: true });
     raw = new Client(node.endpoint, credentials.createInsecure(), {
@@ -39,12 +37,7 @@ describe("calls to the CRI server", () => {
     raw.close();
     await node.close();
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   /** Runs a container that takes SIGTERM in its own way, and waits until it does. */
   const startTrapping = async (pod: RunningPod, onTerm: string): Promise<string> => {

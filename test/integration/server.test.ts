@@ -8,8 +8,7 @@ import { connect, serviceClient } from "../../src/cri/client.ts";
 import { RuntimeService } from "../../src/gen/runtime/v1/api_pb.js";
 import { engineSocket, startNode } from "../support/node.ts";
 import type { TestNode } from "../support/node.ts";
-import { expectNothingLeft, nodeState } from "../support/oracle.ts";
-import type { NodeState } from "../support/oracle.ts";
+import { leavesNothing } from "../support/oracle.ts";
 import { holdSocket } from "../support/systemd-socket.ts";
 import { until } from "../support/until.ts";
 
@@ -30,19 +29,13 @@ async function untilEnded(child: ChildProcess): Promise<Ended> {
 
 describe("the CRI server", () => {
   let node: TestNode;
-  let start: NodeState;
   before(async () => {
     node = await startNode({ withoutNetwork: true });
   });
   after(async () => {
     await node.close();
   });
-  beforeEach(() => {
-    start = nodeState(node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(node, start);
-  });
+  leavesNothing(() => node);
 
   const socket = (): string => node.endpoint.slice("unix://".length);
   const serve = (...args: string[]): ChildProcess =>

@@ -18,9 +18,8 @@ units=(dockline.service dockline.socket)
 # Debian's rpm asks not to be used for packages.
 rpms() { rpm --force-debian --dbpath /var/lib/rpm "$@"; }
 
-start_docker
-make_image
-mkdir -p /etc/cni/net.d /etc/docker /etc/systemd/system-preset
+set_up_docker
+mkdir -p /etc/systemd/system-preset
 # As Fedora and its family have it.
 echo 'disable *' >/etc/systemd/system-preset/99-default-disable.preset
 # What stands for SELinux's programs says how it was called.
@@ -29,10 +28,6 @@ for program in semodule selinuxenabled load_policy restorecon; do
   printf '#!/bin/sh\necho %s "$@" >>%s\n' $program $called >/usr/sbin/$program
   chmod 755 /usr/sbin/$program
 done
-daemon_json='{
-	"shutdown-timeout" : 7
-}'
-echo "$daemon_json" >/etc/docker/daemon.json
 # As the base packages of the family have them.
 mkdir -p /usr/share/licenses /usr/share/selinux/packages/targeted /usr/share/zsh/site-functions
 rpm --dbpath /var/lib/rpm --initdb
@@ -74,11 +69,7 @@ check "what was enabled stays so" systemctl is-enabled "${units[@]}"
 stop_asking
 check "the pod missed no request on the way" equal "$missed_requests" ""
 
-check "registers dockline-oci" dockline install-runtime
-docker create --name needs-it --runtime dockline --network none busybox:1.36 sleep 1000 >/dev/null
-check "is not removed while a container needs dockline-oci" not rpms -e dockline
-check "and serves on" answers
-docker rm -f needs-it >/dev/null
+stays_while_needed rpms -e dockline
 check "is removed" rpms -e dockline
 stop_unit
 check "leaves daemon.json as it was" equal "$(cat /etc/docker/daemon.json)" "$daemon_json"

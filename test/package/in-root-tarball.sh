@@ -15,13 +15,7 @@ example=/opt/dockline/share/doc/examples/web.yaml
 # shellcheck source=test/package/trace.bash
 . "$here/trace.bash"
 
-start_docker
-make_image
-mkdir -p /etc/cni/net.d /etc/docker
-daemon_json='{
-	"shutdown-timeout" : 7
-}'
-echo "$daemon_json" >/etc/docker/daemon.json
+set_up_docker
 # As somebody with a narrow umask does it.
 for pair in old:"$old" new:"$new"; do
   mkdir "/tmp/${pair%%:*}"

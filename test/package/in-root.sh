@@ -14,13 +14,7 @@ export DEBIAN_FRONTEND=noninteractive
 # shellcheck source=test/package/trace.bash
 . "$(dirname "$0")/trace.bash"
 
-start_docker
-make_image
-mkdir -p /etc/cni/net.d /etc/docker
-daemon_json='{
-	"shutdown-timeout" : 7
-}'
-echo "$daemon_json" >/etc/docker/daemon.json
+set_up_docker
 before=$(file_system)
 
 check "installs" dpkg -i "$old"
@@ -54,11 +48,7 @@ check "the changed configuration is still there" grep -q "^drainTimeout: 3s" /et
 stop_asking
 check "the pod missed no request on the way" equal "$missed_requests" ""
 
-check "registers dockline-oci" dockline install-runtime
-docker create --name needs-it --runtime dockline --network none busybox:1.36 sleep 1000 >/dev/null
-check "is not removed while a container needs dockline-oci" not dpkg -r dockline
-check "and serves on" answers
-docker rm -f needs-it >/dev/null
+stays_while_needed dpkg -r dockline
 check "is removed" dpkg -r dockline
 stop_unit
 check "leaves daemon.json as it was" equal "$(cat /etc/docker/daemon.json)" "$daemon_json"

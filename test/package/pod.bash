@@ -25,3 +25,21 @@ answers() { dockline version | grep ': docker'; }
 containers() {
   docker ps -q --no-trunc | xargs -r docker inspect -f '{{.Id}} {{.State.StartedAt}} {{.State.Pid}} {{.RestartCount}}' | sort
 }
+
+# Docker with the example's image, and with settings of the operator's in $daemon_json.
+set_up_docker() {
+  start_docker
+  make_image
+  mkdir -p /etc/cni/net.d /etc/docker
+  daemon_json=$'{\n\t"shutdown-timeout" : 7\n}'
+  echo "$daemon_json" >/etc/docker/daemon.json
+}
+
+# stays_while_needed REMOVAL [ARG...]: Docker could not even stop a container whose runtime is gone.
+stays_while_needed() {
+  check "registers dockline-oci" dockline install-runtime
+  docker create --name needs-it --runtime dockline --network none busybox:1.36 sleep 1000 >/dev/null
+  check "is not removed while a container needs dockline-oci" not "$@"
+  check "and serves on" answers
+  docker rm -f needs-it >/dev/null
+}

@@ -12,6 +12,17 @@ beforeEach(function () {
   current = this.currentTest;
 });
 
+/** For each test of the suite that calls it: what it makes on this node goes with it. */
+export function leavesNothing(node: () => TestNode): void {
+  let start: NodeState;
+  beforeEach(() => {
+    start = nodeState(node());
+  });
+  afterEach(async () => {
+    await expectNothingLeft(node(), start);
+  });
+}
+
 /**
  * Compares with the state at the test's start; what is on its way out gets some seconds. After an
  * attempt that failed the node is swept instead, so that the next attempt starts from a clean one.

@@ -63,6 +63,17 @@ export function containerConfig(shell: string, fields: ContainerInit = {}): Cont
   };
 }
 
+/** The same with names that are not given twice: the letter and a number. */
+export function numberedConfig(
+  letter: string,
+): (shell: string, fields?: ContainerInit) => ContainerInit {
+  let count = 0;
+  return (shell, fields = {}) => {
+    count += 1;
+    return containerConfig(shell, { metadata: { name: `${letter}${count}` }, ...fields });
+  };
+}
+
 export interface RunningPod {
   podSandboxId: string;
   sandbox: SandboxInit;

@@ -6,8 +6,7 @@ import type { SecurityInit } from "./containers.ts";
 import { refused } from "./fields.ts";
 import { startNode } from "./node.ts";
 import type { TestNode } from "./node.ts";
-import { expectNothingLeft, nodeState } from "./oracle.ts";
-import type { NodeState } from "./oracle.ts";
+import { leavesNothing } from "./oracle.ts";
 import { containerConfig, createContainer, hostSandboxConfig, removePod, runPod } from "./pods.ts";
 import type { ContainerInit, RunningPod, SandboxInit } from "./pods.ts";
 
@@ -23,7 +22,6 @@ export interface SharedPod {
 /** A node and a pod for all tests of the suite that calls it; each test must leave nothing in them. */
 export function sharedPod(): SharedPod {
   const shared = {} as SharedPod;
-  let start: NodeState;
   before(async () => {
     shared.node = await startNode({ withoutNetwork: true });
     shared.pod = await runPod(shared.node, hostSandboxConfig(shared.node));
@@ -32,12 +30,7 @@ export function sharedPod(): SharedPod {
     await removePod(shared.node, shared.pod);
     await shared.node.close();
   });
-  beforeEach(() => {
-    start = nodeState(shared.node);
-  });
-  afterEach(async () => {
-    await expectNothingLeft(shared.node, start);
-  });
+  leavesNothing(() => shared.node);
   return shared;
 }
 
