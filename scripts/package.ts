@@ -10,6 +10,7 @@ import { billOfMaterials } from "./package/materials.ts";
 import { nodeFor } from "./package/node-binary.ts";
 import type { Architecture } from "./package/node-binary.ts";
 import { buildRpm, buildSelinuxRpm } from "./package/rpm.ts";
+import { shellFiles } from "./package/shell-files.ts";
 import { buildTarball } from "./package/tarball.ts";
 
 /**
@@ -61,8 +62,12 @@ const inside = await writeBundle(bundle, version);
 const materials = billOfMaterials(inside, version, epochSeconds);
 const materialsFile = join(out, `dockline-${version}.cdx.json`);
 writeFileSync(materialsFile, materials);
+const date = new Date(epochSeconds * 1000).toISOString().slice(0, 10);
+const printed = (...words: string[]): string => run(process.execPath, bundle, ...words);
 const release: Release = {
-  ...{ version, epochSeconds, bundle, materials, out, fast },
+  ...{ version, epochSeconds, date, bundle, materials, out, fast },
+  usage: printed("help"),
+  shell: shellFiles((command) => printed(command, "--help"), version, date),
   licences: thirdPartyLicences(inside),
   licence: licenceExpression(inside),
 };

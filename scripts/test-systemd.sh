@@ -12,13 +12,13 @@ install_npm_packages || exit 1
 PATH=$PWD/node_modules/.bin:$PATH
 [ -n "${DOCKLINE_BUILT:-}" ] || node scripts/build.ts >/dev/null || exit 1
 export DOCKLINE_BUNDLE=1
-DOCKLINE_TEST_KUBELET=$(test/lanes/kubelet build) || exit 1
+DOCKLINE_TEST_KUBELET_PROGRAM=$(test/lanes/kubelet build) || exit 1
 package=$(mktemp -d /var/tmp/dockline-test-systemd.XXXXXX)
 trap 'rm -rf "$package"' EXIT
 node scripts/package.ts --form deb --fast --arch amd64 --out "$package" >/dev/null || exit 1
 DOCKLINE_TEST_PACKAGE=$(echo "$package"/*.deb)
-export DOCKLINE_TEST_KUBELET DOCKLINE_TEST_PACKAGE
-shares=(--share "$package" --share "$(dirname "$DOCKLINE_TEST_KUBELET")")
+export DOCKLINE_TEST_KUBELET_PROGRAM DOCKLINE_TEST_PACKAGE
+shares=(--share "$package" --share "$(dirname "$DOCKLINE_TEST_KUBELET_PROGRAM")")
 [ -z "${DOCKLINE_TEST_CRI_DOCKERD:-}" ] || shares+=(--share "$(dirname "$DOCKLINE_TEST_CRI_DOCKERD")")
 test/lanes/uml-systemd --limit 1500 "${shares[@]}" mocha --no-config --exit --timeout 120000 --slow 60000 \
   --node-option disable-warning=ExperimentalWarning --grep @systemd \

@@ -1,10 +1,9 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../bundle.ts";
-import { run, sha256 } from "./commands.ts";
+import { sha256 } from "./commands.ts";
 import { configurationPage, programPage } from "./man-pages.ts";
 import type { Architecture } from "./node-binary.ts";
-import { shellFiles } from "./shell-files.ts";
 import type { ShellFiles } from "./shell-files.ts";
 import type { Tree } from "./tree.ts";
 
@@ -21,6 +20,12 @@ export interface Release {
   licence: string;
   /** The bill of materials, CycloneDX as JSON. */
   materials: string;
+  /** Of the pages, year-month-day. */
+  date: string;
+  /** What `dockline help` prints. */
+  usage: string;
+  /** Manual pages and completions, from the help of each command of the bundle. */
+  shell: ShellFiles;
   /** Where finished packages go. */
   out: string;
   /** Compress little, for tests. */
@@ -67,18 +72,15 @@ export function putIntoSystem(tree: Tree, build: Build): void {
   }
   tree.copy("deploy/config.yaml", "etc/dockline/config.yaml");
   putPages(tree, "usr/share/man", "usr/share/doc/dockline", build);
-  for (const [path, text] of shellFilesOf(build).completions) tree.write(path, text);
+  for (const [path, text] of build.shell.completions) tree.write(path, text);
 }
 
 /** Manual pages, change log, documentation, examples, bill of materials. */
 export function putPages(tree: Tree, man: string, doc: string, build: Build): void {
-  const { version, bundle, epochSeconds } = build;
-  const date = new Date(epochSeconds * 1000).toISOString().slice(0, 10);
-  const usage = run(process.execPath, bundle, "help");
+  const { version, date, usage, shell } = build;
   tree.writeGzipped(`${man}/man8/dockline.8.gz`, programPage(usage, version, date));
   tree.writeGzipped(`${man}/man5/dockline.yaml.5.gz`, configurationPage(version, date));
-  for (const [name, text] of shellFilesOf(build).pages)
-    tree.writeGzipped(`${man}/man8/${name}`, text);
+  for (const [name, text] of shell.pages) tree.writeGzipped(`${man}/man8/${name}`, text);
   tree.writeGzipped(`${doc}/changelog.gz`, readFileSync(join(root, "CHANGELOG.md"), "utf8"));
   tree.write(`${doc}/dockline.cdx.json`, build.materials);
   tree.copy("NOTICE", `${doc}/NOTICE`);
@@ -88,12 +90,6 @@ export function putPages(tree: Tree, man: string, doc: string, build: Build): vo
   for (const [example, name] of examples) {
     tree.copy(`deploy/${example}`, `${doc}/examples/${name}`);
   }
-}
-
-/** Manual pages and completions, from the help of each command of the bundle. */
-function shellFilesOf({ version, bundle, epochSeconds }: Build): ShellFiles {
-  const date = new Date(epochSeconds * 1000).toISOString().slice(0, 10);
-  return shellFiles((command) => run(process.execPath, bundle, command, "--help"), version, date);
 }
 
 /** The licences as plain files; Debian has its own form of them. */

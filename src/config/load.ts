@@ -166,17 +166,14 @@ export function keyOfFlag(flag: string): OptionKey | undefined {
   throw bad(`unknown flag --${flag}${nearest(flag, keys.map(flagName), "--")}`);
 }
 
-/** Whether a flag stands alone (`--shim-per-container`) or wants a value. */
-export function isSwitch(flag: string): boolean {
-  if (Object.hasOwn(acceptedFlags, flag)) return true;
-  const key = keys.find((candidate) => flagName(candidate) === flag);
-  return key !== undefined && table[key].type === "boolean";
-}
+const hasType = (flag: string, type: Option["type"]): boolean =>
+  keys.some((key) => flagName(key) === flag && table[key].type === type);
 
-export function isList(flag: string): boolean {
-  const key = keys.find((candidate) => flagName(candidate) === flag);
-  return key !== undefined && table[key].type === "list";
-}
+/** Whether a flag stands alone (`--shim-per-container`) or wants a value. */
+export const isSwitch = (flag: string): boolean =>
+  Object.hasOwn(acceptedFlags, flag) || hasType(flag, "boolean");
+
+export const isList = (flag: string): boolean => hasType(flag, "list");
 
 /**
  * Only near misses: Kubernetes gives every pod beside a Service named "dockline" variables that begin

@@ -2,7 +2,7 @@
  * The known name that a mistyped one is most like, undefined where none is like it: at most three
  * letters may differ, or a third of a long name.
  */
-export function nearestName(name: string, known: readonly string[]): string | undefined {
+function nearestName(name: string, known: readonly string[]): string | undefined {
   let best: { candidate: string; distance: number } | undefined;
   for (const candidate of known) {
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());

@@ -1,11 +1,11 @@
-import { readFile, readdir, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parse as parseYaml } from "yaml";
 import type { CdiContainerEdits, CdiDeviceNode } from "../convert/cdi-edits.ts";
 import { parseCdiSpec, resolveCdi } from "../convert/cdi-spec.ts";
 import type { CdiDeviceNodeDraft, PlacedCdiSpec } from "../convert/cdi-spec.ts";
 import { CriError, errorText, invalidArgument } from "../errors.ts";
-import { isErrno } from "../sys/fs.ts";
+import { namesIn } from "../sys/fs.ts";
 
 /** Where vendors put specifications, and programs of the node what they make at run time. */
 export const cdiFolders = ["/etc/cdi", "/var/run/cdi"];
@@ -45,11 +45,7 @@ async function readFolder(
   specs: PlacedCdiSpec[],
   broken: string[],
 ): Promise<void> {
-  const names = await readdir(path).catch((error: unknown) => {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
-  });
-  for (const name of names.sort()) {
+  for (const name of (await namesIn(path)).sort()) {
     if (!/\.(?:json|yaml|yml)$/.test(name)) continue;
     const file = join(path, name);
     try {

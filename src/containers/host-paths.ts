@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
-import { posix } from "node:path";
 import { quoted } from "../convert/field-checks.ts";
+import { mountPoint } from "../convert/mount-points.ts";
 import { CriError } from "../errors.ts";
 import type { Device, Mount } from "../gen/runtime/v1/api_pb.js";
 import { unlessAborted } from "../sys/abort.ts";
@@ -34,7 +34,8 @@ export class HostPaths {
 
   constructor(options: HostPathsOptions) {
     this.#options = options;
-    this.#rejectAbsent = options.rejectAbsent.map(clean);
+    // Compared without "//", "." and a slash at the end.
+    this.#rejectAbsent = options.rejectAbsent.map(mountPoint);
   }
 
   /**
@@ -51,7 +52,7 @@ export class HostPaths {
     if (!mounts.some(isPath)) return [...mounts];
     const walk = await this.#walk((folder, asked) => {
       const refused = (path: string): boolean => this.#rejectAbsent.includes(path);
-      return !refused(folder) && !refused(clean(asked));
+      return !refused(folder) && !refused(mountPoint(asked));
     });
     const resolved = Promise.all(
       mounts.map(async (mount, index) =>
@@ -139,6 +140,3 @@ function reason(error: unknown): string | undefined {
   if (error instanceof NoAnswer || error instanceof CallFailure) return error.message;
   return kernelWords(error);
 }
-
-/** The option's paths and the requests' are compared without "//", "." and a slash at the end. */
-const clean = (path: string): string => posix.join("/", path).replace(/(?<=.)\/$/, "");

@@ -16,7 +16,7 @@ import type { ContainerEntry } from "../index/container-index.ts";
 import type { ResourceUpdates } from "../state/resource-updates.ts";
 import { waiting } from "../sys/call-trace.ts";
 import { isErrno } from "../sys/fs.ts";
-import { cgroupsOf, inContainer, isExiting } from "../sys/process-tree.ts";
+import { cgroupsOf, containerPart, inContainer, isExiting } from "../sys/process-tree.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { writeOomScore } from "./oom-score.ts";
 import { runningProcess } from "./running-process.ts";
@@ -226,9 +226,7 @@ export function cgroupFile(
   let unified: string | undefined;
   for (const line of membership.split("\n")) {
     const [, controllers = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    const parts = path.split("/");
-    const own = parts.findIndex((part) => part.includes(containerId));
-    const folder = own < 0 ? undefined : parts.slice(0, own + 1).join("/");
+    const folder = containerPart(path, containerId);
     if (controllers.split(",").includes(write.controller)) {
       if (folder === undefined) return undefined;
       return join("/sys/fs/cgroup", write.controller, folder, write.file);

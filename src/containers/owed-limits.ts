@@ -40,7 +40,7 @@ export class OwedLimits {
     const kind = await kindOfHostWrites(this.#deps, container);
     if (kind !== "needed") {
       this.#deps.owed.limitsDone(container.id);
-      await this.#ownStart(container.id, start);
+      await this.#whileBusy(container.id, start);
       if (kind === "optional") await applyHostWrites(this.#deps, container);
       return;
     }
@@ -51,17 +51,6 @@ export class OwedLimits {
       await applyHostWrites(this.#deps, container);
       failpoint("start.after-writes");
     });
-  }
-
-  /** One that owes nothing: told of meanwhile, it is no start by others. */
-  async #ownStart(id: string, start: () => Promise<void>): Promise<void> {
-    this.#busy.add(id);
-    try {
-      await start();
-    } finally {
-      this.#busy.delete(id);
-      this.#again.delete(id);
-    }
   }
 
   /** Has `change` alter the limits. Those that are saved then are set again, should it break off. */
@@ -78,10 +67,17 @@ export class OwedLimits {
 
   /** What is owed is done with the work, unless somebody restarts the container meanwhile. */
   async #atWork(id: string, work: () => Promise<void>): Promise<void> {
+    await this.#whileBusy(id, async () => {
+      await work();
+      if (!this.#again.has(id)) this.#deps.owed.limitsDone(id);
+    });
+  }
+
+  /** A start that the index reports meanwhile is ours, and none by others. */
+  async #whileBusy(id: string, work: () => Promise<void>): Promise<void> {
     this.#busy.add(id);
     try {
       await work();
-      if (!this.#again.has(id)) this.#deps.owed.limitsDone(id);
     } finally {
       this.#busy.delete(id);
       this.#again.delete(id);

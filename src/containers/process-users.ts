@@ -135,7 +135,7 @@ const isId = (value: unknown): boolean =>
   Number.isInteger(value) && (value as number) >= 0 && (value as number) <= maxId;
 
 /** The process's own ids, as its user namespace has them: all there is where no spec can be read. */
-export function fromProc(pid: number, containerId: string): ProcessIds | undefined {
+function fromProc(pid: number, containerId: string): ProcessIds | undefined {
   try {
     if (!inContainer(pid, containerId)) return undefined;
     const status = readFileSync(`/proc/${pid}/status`, "utf8");

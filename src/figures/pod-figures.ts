@@ -47,7 +47,7 @@ export function podFigures(
 }
 
 /** Pressure is no sum: tasks that wait at the same time count once. */
-export function sumOf(all: readonly [CgroupFigures, ...CgroupFigures[]]): CgroupFigures {
+function sumOf(all: readonly [CgroupFigures, ...CgroupFigures[]]): CgroupFigures {
   const [first] = all;
   const memories = all.map(({ memory }) => memory).filter((memory) => memory !== undefined);
   const swaps = all.map(({ swap }) => swap).filter((swap) => swap !== undefined);

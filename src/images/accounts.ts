@@ -6,6 +6,7 @@ import type { ContainerSummary } from "../engine/types.ts";
 import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { SingleFlight } from "../sys/mutex.ts";
+import { RecentMap } from "../sys/recent-map.ts";
 
 /** Texts of an image's /etc/passwd and /etc/group; "" for a missing file. */
 export interface AccountFiles {
@@ -38,7 +39,7 @@ export function createAccountReader(
   engine: AccountEngine,
   log: Logger,
 ): (imageId: string) => Promise<AccountFiles> {
-  const known = new Map<string, AccountFiles>();
+  const known = new RecentMap<AccountFiles>(64);
   const flights = new SingleFlight<AccountFiles>();
 
   const readOnce = async (imageId: string): Promise<AccountFiles> => {
@@ -70,8 +71,6 @@ export function createAccountReader(
       try {
         const files = await readOnce(imageId);
         known.set(imageId, files);
-        const [oldest] = known.keys();
-        if (known.size > 64 && oldest !== undefined) known.delete(oldest);
         return files;
       } catch (error) {
         if (!(error instanceof ScratchGone) || attempt === attempts) throw error;

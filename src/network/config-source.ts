@@ -2,7 +2,7 @@ import { readFile, readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { errorText } from "../errors.ts";
 import type { Clock } from "../sys/clock.ts";
-import { isErrno } from "../sys/fs.ts";
+import { isErrno, namesIn } from "../sys/fs.ts";
 import { SingleFlight } from "../sys/mutex.ts";
 import { parseConfigList, parsePluginFile, parseSingleConfig, pluginTypes } from "./conflist.ts";
 import type { NetworkConfig } from "./conflist.ts";
@@ -186,12 +186,7 @@ async function readConfigFile(path: string): Promise<string> {
 
 /** Files of the folder that spec 1.1 appends to the list; most networks have none. */
 async function pluginFiles(folder: string): Promise<string[]> {
-  try {
-    return (await readdir(folder)).filter((name) => extname(name) === ".conf").sort();
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
-  }
+  return (await namesIn(folder)).filter((name) => extname(name) === ".conf").sort();
 }
 
 /** A text that changes with every change of a file in the folder or one level below it. */

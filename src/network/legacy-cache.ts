@@ -1,7 +1,7 @@
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { invalidArgument } from "../errors.ts";
-import { isErrno, writeFileAtomic } from "../sys/fs.ts";
+import { namesIn, writeFileAtomic } from "../sys/fs.ts";
 import type { NetworkAttachment } from "./attachment.ts";
 import type { CniArgs } from "./cni-args.ts";
 import { isCniName, isJsonObject, parseConfigList, parseSingleConfig } from "./conflist.ts";
@@ -97,14 +97,9 @@ async function cacheFiles(
 ): Promise<{ path: string; networkName: string }[]> {
   const folder = join(cacheDir, "results");
   const ending = `-${containerId}-${ifName}`;
-  try {
-    return (await readdir(folder))
-      .filter((name) => name.endsWith(ending) && name.length > ending.length)
-      .map((name) => ({ path: join(folder, name), networkName: name.slice(0, -ending.length) }));
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
-  }
+  return (await namesIn(folder))
+    .filter((name) => name.endsWith(ending) && name.length > ending.length)
+    .map((name) => ({ path: join(folder, name), networkName: name.slice(0, -ending.length) }));
 }
 
 function parseEntry(

@@ -8,7 +8,6 @@ import { isCniName } from "./conflist.ts";
 import type { JsonObject, NetworkConfig } from "./conflist.ts";
 import { readLegacyCache, removeLegacyCache } from "./legacy-cache.ts";
 import type { LegacyCacheEntry } from "./legacy-cache.ts";
-import { pathNow } from "./netns.ts";
 import type { NetnsNow } from "./netns.ts";
 import { podIps } from "./result.ts";
 
@@ -84,7 +83,8 @@ export function createLegacyPods(options: {
       cniVersion: lookup?.config?.cniVersion ?? versionAtAdd(config, entry?.result),
       ifName,
       containerId: pod.containerId,
-      netns: await pathNow(pod.netns),
+      // DEL asks where it is before each plugin.
+      netns: "",
       plugins: config.plugins,
       disableCheck: config.disableCheck,
       args: entry?.args ?? podCniArgs(pod),

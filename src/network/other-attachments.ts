@@ -1,6 +1,6 @@
-import { readFile, readdir } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { isErrno } from "../sys/fs.ts";
+import { isErrno, namesIn } from "../sys/fs.ts";
 import { isJsonObject } from "./conflist.ts";
 
 /** What GC must leave alone, as the spec names it. */
@@ -18,15 +18,10 @@ export async function otherAttachments(
   network: string,
 ): Promise<ValidAttachment[]> {
   const folder = join(cacheDir, "results");
-  let names: string[];
-  try {
-    names = await readdir(folder);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
-    throw error;
-  }
   const found: ValidAttachment[] = [];
-  for (const name of names.filter((candidate) => candidate.startsWith(`${network}-`))) {
+  for (const name of (await namesIn(folder)).filter((candidate) =>
+    candidate.startsWith(`${network}-`),
+  )) {
     const attachment =
       (await readCached(join(folder, name))) ?? byName(name.slice(network.length + 1));
     if (attachment !== undefined) found.push(attachment);

@@ -1,4 +1,5 @@
 import type { RunResult } from "../sys/process.ts";
+import { annotationsCapability } from "./attachment.ts";
 import type { JsonObject } from "./conflist.ts";
 
 /** Not CHECK: no runtime asks for it between a pod's ADD and DEL, and nothing would follow from its answer. */
@@ -18,8 +19,6 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 /** Names of variables whose values nobody is to read in a log. */
 const secretName = /pass|pwd$|secret|token|credential|auth|api_?key|access_?key|private_?key/i;
-/** The capability that hands a pod's annotations on, in which users put anything. */
-const annotationsKey = "io.kubernetes.cri.pod-annotations";
 /** Shorter ones ("1", "true") would be masked all over a text. */
 const shortestSecret = 6;
 
@@ -61,7 +60,7 @@ export class PluginEnvironment {
   shownInput(config: JsonObject): unknown {
     const shown: unknown = JSON.parse(
       JSON.stringify(config, (key, value: unknown) => {
-        if (key === annotationsKey) return "***";
+        if (key === annotationsCapability) return "***";
         return secretName.test(key) && typeof value !== "object" ? "***" : value;
       }),
       (_, value: unknown) => (typeof value === "string" ? this.#masked(value) : value),

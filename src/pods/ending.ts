@@ -1,5 +1,6 @@
 import { errorText } from "../errors.ts";
 import { EngineError, isStatus, isUncertain } from "../engine/errors.ts";
+import type { ContainerEntry } from "../index/container-index.ts";
 import { waiting } from "../sys/call-trace.ts";
 import {
   containerPids,
@@ -9,6 +10,11 @@ import {
 } from "../sys/process-tree.ts";
 import type { SandboxDeps } from "./sandbox-deps.ts";
 import { repeatIfLost } from "./lost-answer.ts";
+
+/** Not known to have ended: memory may be of before a start whose answer was lost. */
+export function mayRun(entry: ContainerEntry | undefined): boolean {
+  return entry !== undefined && (entry.state.Running || entry.state.Paused || entry.dirty);
+}
 
 type EndingDeps = Pick<SandboxDeps, "engine" | "index" | "clock" | "log">;
 

@@ -1,10 +1,11 @@
 import { toBinary } from "@bufbuild/protobuf";
+import { isHostNetwork } from "../convert/namespaces.ts";
 import { interfaceSysctls } from "../convert/sysctls.ts";
 import { mappingWarning } from "../convert/user-namespace.ts";
 import type { SandboxId } from "../convert/names.ts";
 import { CriError, errorText } from "../errors.ts";
 import type { ContainerInspect } from "../engine/types.ts";
-import { NamespaceMode, PodSandboxConfigSchema } from "../gen/runtime/v1/api_pb.js";
+import { PodSandboxConfigSchema } from "../gen/runtime/v1/api_pb.js";
 import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
 import { podBandwidth } from "../network/bandwidth.ts";
 import { isPluginsWord } from "../network/cni-error.ts";
@@ -48,8 +49,7 @@ export async function setUp(
 ): Promise<SandboxId> {
   const { name, config } = wanted;
   const facts = await deps.facts();
-  const hostNetwork =
-    config.linux?.securityContext?.namespaceOptions?.network === NamespaceMode.NODE;
+  const hostNetwork = isHostNetwork(config.linux?.securityContext?.namespaceOptions);
   // All that can be refused is refused before anything exists.
   const plan = await planPauseContainer(deps, wanted, facts);
   const network = hostNetwork

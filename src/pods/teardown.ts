@@ -5,7 +5,7 @@ import { CniError } from "../network/cni-error.ts";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
 import { failpoint } from "../sys/failpoint.ts";
 import type { SandboxDeps } from "./sandbox-deps.ts";
-import { killContainer, removeContainer, removeOrLeave } from "./ending.ts";
+import { killContainer, mayRun, removeContainer, removeOrLeave } from "./ending.ts";
 import { releaseForeignNetwork, releaseNetwork } from "./release-network.ts";
 import type { RecordedSandbox } from "./recorded.ts";
 
@@ -178,11 +178,6 @@ async function membersOf(
     ids.map((id) => index.membersOf(id).catch(() => index.peekMembers(id))),
   );
   return members.flat();
-}
-
-/** Not known to have ended: memory may be of before a start whose answer was lost. */
-function mayRun(entry: ContainerEntry | undefined): boolean {
-  return entry !== undefined && (entry.state.Running || entry.state.Paused || entry.dirty);
 }
 
 /** Runs, or may, though the first look at it showed nothing of that. What was killed then stays "running" for a while. */

@@ -7,6 +7,7 @@ import { CriError, errorText, invalidArgument, notFound } from "../errors.ts";
 import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
 import { isErrno, readTextIfExists } from "../sys/fs.ts";
+import { unescaped } from "../sys/mount-table.ts";
 import { runProcess } from "../sys/process.ts";
 import { findBundle, firstError } from "../containers/criu.ts";
 import type { Criu, OciBundle } from "../containers/criu.ts";
@@ -158,9 +159,7 @@ async function upperFolder(pid: number): Promise<string> {
   if (upper === undefined || !isAbsolute(upper)) {
     throw unimplemented("checkpoint: the container's root is not an overlay");
   }
-  return upper.replace(/\\([0-7]{3})/g, (_, octal: string) =>
-    String.fromCharCode(parseInt(octal, 8)),
-  );
+  return unescaped(upper);
 }
 
 /** Paths that the container removed: overlay's character devices 0:0. */

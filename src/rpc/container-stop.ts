@@ -1,11 +1,10 @@
 import type { Handlers } from "../cri/bind.ts";
 import { invalidArgument } from "../errors.ts";
 import { isStatus, isUncertain } from "../engine/errors.ts";
-import type { ContainerEntry } from "../index/container-index.ts";
 import type { RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import { settleWithin } from "../sys/abort.ts";
 import type { PodDeps } from "../pods/deps.ts";
-import { killContainer, removeContainer, signalContainer } from "../pods/ending.ts";
+import { killContainer, mayRun, removeContainer, signalContainer } from "../pods/ending.ts";
 
 /** StopContainer and RemoveContainer: both succeed for what is unknown or done already. */
 export function containerStop(
@@ -17,7 +16,7 @@ export function containerStop(
       if (request.containerId === "") throw invalidArgument("stop: container id is empty");
       const container = await deps.index.find("container", request.containerId);
       if (container === undefined) return {};
-      if (hasEnded(container)) return {};
+      if (!mayRun(container)) return {};
       await stopSignalledOnce(deps, underWay, container.id, graceOf(request.timeout));
       return {};
     },
@@ -94,10 +93,5 @@ function graceOf(seconds: bigint): number {
 async function stoppedAnyway(deps: PodDeps, id: string, error: unknown): Promise<boolean> {
   if (!isUncertain(error)) return false;
   const now = await deps.index.find("container", id, { fresh: true });
-  return now === undefined || hasEnded(now);
-}
-
-/** Known not to run. With an engine that is slow, "not running" may be what was known before a start. */
-function hasEnded({ state, dirty }: ContainerEntry): boolean {
-  return !state.Running && !state.Paused && !dirty;
+  return !mayRun(now);
 }

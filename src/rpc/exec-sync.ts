@@ -18,7 +18,7 @@ const outputLimitBytes = 16 * 1024 * 1024 - 64 * 1024;
 /** How long output may still come after the process has ended: a background child keeps it open. */
 const drainMs = 2000;
 /** ctrl-@ eleven times: nobody types it, and without a tty it means nothing. */
-export const neutralDetachKeys = Array.from({ length: 11 }, () => "ctrl-@").join(",");
+const neutralDetachKeys = Array.from({ length: 11 }, () => "ctrl-@").join(",");
 
 /** How long the processes of a late command may take to be gone before its caller hears of it. */
 const endMs = 2000;

@@ -111,11 +111,12 @@ export class Views {
 
   /** The same as bytes: encoded again only when the entry, its record or its addresses changed. */
   async encodedSandboxStatus(entry: ContainerEntry): Promise<Uint8Array> {
+    if (!isSandbox(entry)) throw new TypeError(`${entry.id} is no sandbox`);
     const network = await this.sandboxNetwork(entry);
     const beside = [network.ready, network.ips];
     const known = this.#statuses.get(entry);
     if (known !== undefined && upToDate(known, beside)) return known.bytes;
-    const bytes = toBinary(PodSandboxStatusSchema, await this.podSandboxStatus(entry));
+    const bytes = toBinary(PodSandboxStatusSchema, toPodSandboxStatus(entry, network));
     this.#statuses.set(entry, { bytes, beside });
     return bytes;
   }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { readTextIfExists, writeFileAtomic } from "../sys/fs.ts";
+import { readTextIfExists, removeUnfinished, writeFileAtomic } from "../sys/fs.ts";
 import { NewerFile, refuseNewer } from "./newer-file.ts";
 
 /** What a kubelet asks for at its start and ends without. */
@@ -35,6 +35,7 @@ export class KeptEngine {
     const path = join(stateDir, fileName);
     const kept = new KeptEngine(path, log);
     try {
+      await removeUnfinished(path);
       const text = await readTextIfExists(path);
       if (text !== undefined) kept.#current = parse(text);
     } catch (error) {

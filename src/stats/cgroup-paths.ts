@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { containerPart } from "../sys/process-tree.ts";
 import { readKernelFile } from "./kept-file.ts";
 
 /** Where a process's cgroups are in the file system. */
@@ -78,10 +79,4 @@ export function parentFolders(folders: CgroupFolders): CgroupFolders {
     ),
     unified: folders.unified === undefined ? undefined : join(folders.unified, ".."),
   };
-}
-
-function containerPart(path: string, id: string): string | undefined {
-  const parts = path.split("/");
-  const at = parts.findIndex((part) => part.includes(id));
-  return at === -1 ? undefined : parts.slice(0, at + 1).join("/");
 }

@@ -1,4 +1,5 @@
 import { isAbsolute } from "node:path";
+import { unescaped } from "../sys/mount-table.ts";
 import { readKernelFile } from "./kept-file.ts";
 
 /** One line of mountinfo that mounts an overlay. */
@@ -38,11 +39,4 @@ export function upperDirOf(pid: number, proc = "/proc"): string | undefined {
 function optionOf(options: string, key: string): string | undefined {
   const option = options.split(",").find((part) => part.startsWith(`${key}=`));
   return option === undefined ? undefined : unescaped(option.slice(key.length + 1));
-}
-
-/** The kernel writes space, tab, newline and backslash as octal. */
-function unescaped(text: string): string {
-  return text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) =>
-    String.fromCharCode(parseInt(octal, 8)),
-  );
 }

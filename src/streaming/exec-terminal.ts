@@ -1,7 +1,8 @@
 import { constants } from "node:fs";
-import { open, readFile, readdir, readlink } from "node:fs/promises";
+import { open, readdir, readlink } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { readProcess } from "../sys/process-tree.ts";
 import { roomIn } from "../sys/room.ts";
 import { heldBack } from "./detach-keys.ts";
 
@@ -59,8 +60,7 @@ export async function typePastDocker(
   bytes: Uint8Array,
 ): Promise<boolean> {
   try {
-    const status = await readFile(`/proc/${pid}/status`, "latin1");
-    const shim = /^PPid:\t(\d+)$/m.exec(status)?.[1];
+    const shim = readProcess(pid)?.parent;
     if (shim === undefined) return false;
     const folder = `/proc/${shim}/fd`;
     for (const name of await readdir(folder)) {

@@ -59,12 +59,23 @@ export async function removeUnfinished(path: string): Promise<void> {
   }
 }
 
-/** A file of /proc; undefined when its process is gone, or belongs to somebody whose files we may not read. */
+/** A file of /proc or of a cgroup; undefined when it is gone, or belongs to somebody whose files we may not read. */
 export function readProcessFile(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
+    // ENODEV, ENOTSUP: cgroup.procs of a cgroup that is gone, or is threaded.
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "ENODEV", "ENOTSUP")) return undefined;
+    throw error;
+  }
+}
+
+/** Names in a folder, in no order; none where there is no folder. */
+export async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR")) return [];
     throw error;
   }
 }

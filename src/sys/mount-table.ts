@@ -25,7 +25,7 @@ export class MountTable {
       if (separator === -1) continue;
       const [id = "", parent = "", , , point = ""] = line.split(" ", 5);
       const type = line.slice(separator + 3).split(" ", 1)[0] ?? "";
-      const entry = { id: Number(id), point: unescape(point), type };
+      const entry = { id: Number(id), point: unescaped(point), type };
       ids.add(entry.id);
       parents.push(Number(parent));
       this.#children.set(`${parent}:${entry.point}`, entry);
@@ -65,14 +65,14 @@ export function hangingMountOf(mountinfo: string, dev: bigint): string | undefin
     const [id = "", , number, , point = ""] = line.split(" ", 5);
     if (number !== `${major}:${minor}`) continue;
     const type = line.slice(line.indexOf(" - ") + 3).split(" ", 1)[0] ?? "";
-    const entry = { id: Number(id), point: unescape(point), type };
+    const entry = { id: Number(id), point: unescaped(point), type };
     return mayHang(entry) ? entry.point : undefined;
   }
   return undefined;
 }
 
 /** The kernel writes blanks, tabs, newlines and backslashes as octal numbers. */
-function unescape(text: string): string {
+export function unescaped(text: string): string {
   if (!text.includes("\\")) return text;
   return text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),

@@ -1,6 +1,6 @@
-import { readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { isErrno } from "./fs.ts";
+import { isErrno, readProcessFile } from "./fs.ts";
 import { Turns } from "./turns.ts";
 
 /** What identifies a process beyond its pid, which the kernel gives away again. */
@@ -40,7 +40,7 @@ const ticksPerSecond = 100;
 export function processAge(pid: number, containerId: string): ProcessAge {
   const found = readProcess(pid);
   if (found === undefined || isZombie(pid) || !inContainer(pid, containerId)) return "gone";
-  const uptimeSeconds = Number(readProc("/proc/uptime")?.split(" ")[0]);
+  const uptimeSeconds = Number(readProcessFile("/proc/uptime")?.split(" ")[0]);
   const ageMs = (uptimeSeconds - Number(found.startTicks) / ticksPerSecond) * 1000;
   // Where something shows another uptime than the kernel's (lxcfs), nothing follows from it.
   return Number.isFinite(ageMs) && ageMs >= 0 ? ageMs : "unknown";
@@ -53,7 +53,17 @@ export function inContainer(pid: number, containerId: string): boolean {
 
 /** `/proc/<pid>/cgroup`; undefined once the process has ended, also between the open and the read. */
 export function cgroupsOf(pid: number): string | undefined {
-  return readProc(`/proc/${pid}/cgroup`);
+  return readProcessFile(`/proc/${pid}/cgroup`);
+}
+
+/**
+ * The part of a cgroup's path that is the container's own, undefined where none is: a process may have moved below
+ * it, as init systems do.
+ */
+export function containerPart(path: string, id: string): string | undefined {
+  const parts = path.split("/");
+  const at = parts.findIndex((part) => part.includes(id));
+  return at === -1 ? undefined : parts.slice(0, at + 1).join("/");
 }
 
 /**
@@ -196,22 +206,16 @@ async function containerProcesses(
 function cgroupPids(pid: number, containerId: string): number[] | undefined {
   for (const line of (cgroupsOf(pid) ?? "").split("\n")) {
     const [, controllers = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    const parts = path.split("/");
-    const own = parts.findIndex((part) => part.includes(containerId));
-    if (own < 0) continue;
-    const folder = join(
-      "/sys/fs/cgroup",
-      controllers.replace(/^name=/, ""),
-      ...parts.slice(0, own + 1),
-    );
-    const pids = pidsBelow(folder);
+    const own = containerPart(path, containerId);
+    if (own === undefined) continue;
+    const pids = pidsBelow(join("/sys/fs/cgroup", controllers.replace(/^name=/, ""), own));
     if (pids?.includes(pid) === true) return pids;
   }
   return undefined;
 }
 
 function pidsBelow(folder: string): number[] | undefined {
-  const here = readProc(join(folder, "cgroup.procs"));
+  const here = readProcessFile(join(folder, "cgroup.procs"));
   if (here === undefined) return undefined;
   const pids = here.split("\n").filter(Boolean).map(Number);
   for (const name of foldersIn(folder)) pids.push(...(pidsBelow(join(folder, name)) ?? []));
@@ -250,16 +254,6 @@ function isZombie(pid: number): boolean {
 
 /** The command in parentheses may hold spaces and parentheses itself: counted from the last one. */
 function statFields(pid: number): string[] | undefined {
-  const text = readProc(`/proc/${pid}/stat`);
+  const text = readProcessFile(`/proc/${pid}/stat`);
   return text?.slice(text.lastIndexOf(")") + 2).split(" ");
-}
-
-function readProc(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    // ENOTSUP: cgroup.procs of a threaded cgroup.
-    if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "ENODEV", "ENOTSUP")) return undefined;
-    throw error;
-  }
 }

@@ -32,7 +32,7 @@ export function unknownRpcs(rpcs: readonly string[], known: readonly string[]): 
 const reading =
   /^(?:Version|Status|RuntimeConfig|(?:List|Stream)\w+|\w+(?:Status|Stats)|GetContainerEvents|ImageFsInfo|ExecSync|Exec|Attach|PortForward)$/;
 
-export const isWrite = (rpc: string): boolean => !reading.test(rpc);
+const isWrite = (rpc: string): boolean => !reading.test(rpc);
 
 function rpcPasses(rpc: string, { rpcs = [], writes = false }: TraceFilter): boolean {
   if (writes && !isWrite(rpc)) return false;

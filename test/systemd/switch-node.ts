@@ -114,7 +114,7 @@ function writeCriDockerd(): void {
 
 /** A kubelet as kubeadm leaves it: its flags in a file, its configuration in another. */
 function writeKubelet(): void {
-  const binary = variable("DOCKLINE_TEST_KUBELET");
+  const binary = variable("DOCKLINE_TEST_KUBELET_PROGRAM");
   // cAdvisor ends the kubelet where the processor has no clock speed, as in user-mode-linux.
   const cpuinfo = "/run/cpuinfo";
   writeFileSync(cpuinfo, `${readFileSync("/proc/cpuinfo", "utf8")}cpu MHz\t\t: 1000.000\n`);

@@ -24,11 +24,11 @@ const mayImport: Record<string, readonly string[]> = {
   state: ["sys", "convert/names.ts"],
   streaming: ["sys", "engine"],
   trace: ["sys"],
-  images: ["engine", "state", "sys", "index"],
+  images: ["engine", "sys"],
   index: ["convert", "gen", "engine", "sys"],
   facade: ["gen", "cri", "sys"],
   containers: ["convert", "gen", "engine", "index", "images", "logs", "state", "sys"],
-  pods: ["containers", "convert", "gen", "engine", "index", "network", "logs", "state", "sys"],
+  pods: ["containers", "convert", "gen", "engine", "index", "network", "state", "sys"],
   figures: ["gen", "index", "stats", "sys"],
   rpc: [
     "pods",

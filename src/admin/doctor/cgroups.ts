@@ -1,9 +1,9 @@
+import { followsRuntime } from "../kubelet/cgroup-driver.ts";
 import type { NodeFacts } from "./facts.ts";
 import { error, ok, warning, withoutEngine } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 
-/** Minors of the kubelet: it takes the driver from the runtime; it refuses cgroup v1 unless told. */
-const asksRuntime = 31;
+/** The minor of the kubelet that refuses cgroup v1 unless told otherwise. */
 const refusesV1 = 35;
 
 export function checkCgroupDriver({ engine, kubelet, daemon, systemd }: NodeFacts): Finding {
@@ -17,7 +17,7 @@ export function checkCgroupDriver({ engine, kubelet, daemon, systemd }: NodeFact
       `in ${daemon.path}: "exec-opts": ["native.cgroupdriver=${other.value}"]`,
       "systemctl restart docker kubelet",
     ];
-    if (kubelet.minor !== undefined && kubelet.minor >= asksRuntime) {
+    if (kubelet.minor !== undefined && kubelet.minor >= followsRuntime) {
       const why = `this kubelet (1.${kubelet.minor}) follows Docker, but its configuration says something else`;
       const line =
         other.flagOf === undefined
@@ -28,7 +28,7 @@ export function checkCgroupDriver({ engine, kubelet, daemon, systemd }: NodeFact
     return (kubelet.minor === undefined ? warning : error)(
       check,
       what,
-      `a kubelet before 1.${asksRuntime} looks for pods in another place than Docker: limits and ` +
+      `a kubelet before 1.${followsRuntime} looks for pods in another place than Docker: limits and ` +
         "statistics of pods are lost, or pods fail to start. Change one of them on a drained node" +
         (kubelet.minor === undefined
           ? ". Newer kubelets follow Docker; the version of this one is not known"
@@ -49,7 +49,7 @@ export function checkCgroupDriver({ engine, kubelet, daemon, systemd }: NodeFact
   const kubelets =
     other !== undefined
       ? "as the kubelet has it"
-      : `the kubelet asks Dockline for it (from 1.${asksRuntime} on, before that set cgroupDriver)`;
+      : `the kubelet asks Dockline for it (from 1.${followsRuntime} on, before that set cgroupDriver)`;
   return ok(check, `${docker}, ${kubelets}`);
 }
 

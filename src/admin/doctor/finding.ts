@@ -45,3 +45,13 @@ export const error = (
 
 export const withoutEngine = (check: string): Finding =>
   skipped(check, "not looked at: Docker does not answer");
+
+/** A pod, with what its network plugin holds for it. */
+export function podText(held: {
+  pod: string;
+  addresses: readonly string[];
+  network: string;
+}): string {
+  const { pod, addresses, network } = held;
+  return `${pod} (${addresses.length === 0 ? "no address known" : addresses.join(", ")}, network ${network})`;
+}

@@ -1,6 +1,6 @@
 import { count } from "../report.ts";
 import type { NodeFacts } from "./facts.ts";
-import { ok, skipped, warning } from "./finding.ts";
+import { ok, podText, skipped, warning } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 
 /** How many are named. */
@@ -13,9 +13,7 @@ export function checkGivenUp({ givenUp }: NodeFacts): Finding {
   if (givenUp === undefined || givenUp.length === 0) {
     return ok(check, "no address of a pod was given up");
   }
-  const pods = givenUp.slice(0, shown).map(({ pod, addresses, network }) => {
-    return `${pod} (${addresses.length === 0 ? "no address known" : addresses.join(", ")}, network ${network})`;
-  });
+  const pods = givenUp.slice(0, shown).map(podText);
   return warning(
     check,
     `${count(givenUp.length, "CNI DEL")} could not work any more and was given up: ${pods.join("; ")}` +

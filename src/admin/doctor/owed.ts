@@ -1,6 +1,6 @@
 import { count } from "../report.ts";
 import type { NodeFacts, OwedFacts } from "./facts.ts";
-import { ok, skipped, warning } from "./finding.ts";
+import { ok, podText, skipped, warning } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 
 /** How many of a kind are named. */
@@ -18,9 +18,7 @@ export function checkOwed(node: NodeFacts): Finding[] {
 function owedByPods({ pods }: OwedFacts): Finding[] {
   const [first] = pods;
   if (first === undefined) return [];
-  const named = pods.slice(0, shown).map(({ pod, addresses, network }) => {
-    return `${pod} (${addresses.length === 0 ? "no address known" : addresses.join(", ")}, network ${network})`;
-  });
+  const named = pods.slice(0, shown).map(podText);
   return [
     warning(
       check,

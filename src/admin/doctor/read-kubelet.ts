@@ -1,7 +1,8 @@
 import { parse as parseYaml } from "yaml";
 import { errorText } from "../../errors.ts";
 import { dockershimFlagsOf, lostFlagsOf } from "../kubelet-flags.ts";
-import { endpointOf, flagIn, keyIn, needsInstance, nextEndpointOf } from "../kubelet/endpoint.ts";
+import { cgroupDriverOf } from "../kubelet/cgroup-driver.ts";
+import { endpointOf, flagIn, needsInstance, nextEndpointOf } from "../kubelet/endpoint.ts";
 import { kubeletAmong, readKubeletFiles, wordsOf } from "../kubelet/files.ts";
 import type { KubeletFiles } from "../kubelet/files.ts";
 import type { TextFile } from "../text-file.ts";
@@ -41,7 +42,7 @@ export async function readKubelet(sources: KubeletSources): Promise<KubeletFacts
   const broken = troubles.length > 0;
   const endpoint = endpointOf(files);
   const nextEndpoint = nextEndpointOf(files);
-  const cgroupDriver = flagIn(files, "--cgroup-driver") ?? keyIn(files, "cgroupDriver");
+  const cgroupDriver = cgroupDriverOf(files);
   const failCgroupV1 = flagIn(files, "--fail-cgroupv1")?.value ?? settings["failCgroupV1"];
   const mayUseV1 = failCgroupV1 === false || failCgroupV1 === "false";
   const minor = chosen ? undefined : await readMinor(running, sources);

@@ -36,7 +36,7 @@ export interface NamedFiles {
   proc?: string;
 }
 
-export const kubeadmFolder = "/var/lib/kubelet";
+const kubeadmFolder = "/var/lib/kubelet";
 export const kubeadmFlagsName = "kubeadm-flags.env";
 
 const defaultFlags = [

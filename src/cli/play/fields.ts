@@ -1,4 +1,4 @@
-import { nearestName } from "../../config/nearest.ts";
+import { nearest } from "../../config/nearest.ts";
 
 /** One step from a document's root to a field: a key, or an index of a list. */
 export type PathPart = string | number;
@@ -147,11 +147,7 @@ export class Fields {
       else if (unsupported.includes(key)) this.problem(key, "not supported by dockline play");
       else {
         const known = [...this.#seen, ...Object.keys(passedOver), ...unsupported];
-        const meant = nearestName(key, known);
-        this.problem(
-          key,
-          meant === undefined ? "unknown field" : `unknown field; did you mean ${meant}?`,
-        );
+        this.problem(key, `unknown field${nearest(key, known, "")}`);
       }
     }
   }

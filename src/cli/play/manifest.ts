@@ -1,6 +1,6 @@
 import { LineCounter, isMap, isNode, isScalar, isSeq, parseAllDocuments } from "yaml";
 import type { Document, ScalarTag } from "yaml";
-import { nearestName } from "../../config/nearest.ts";
+import { nearest } from "../../config/nearest.ts";
 import { Configs } from "./configs.ts";
 import { Fields, pathText } from "./fields.ts";
 import type { PathPart, Remark, Report } from "./fields.ts";
@@ -100,8 +100,7 @@ function kindOf(root: Fields): (typeof workloadKinds)[number] | undefined {
     root.passOver("kind", `a ${kind} says nothing to one node`);
   } else {
     const known = [...workloadKinds, "ConfigMap", "Secret"];
-    const meant = nearestName(kind, [...known, ...passedOverKinds]);
-    const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
+    const hint = nearest(kind, [...known, ...passedOverKinds], "");
     root.problem(
       "kind",
       kind === "" ? "is missing" : `${kind} is not one of ${list(known, "and")}${hint}`,

@@ -5,7 +5,7 @@ import { connect, serviceClient } from "../../cri/client.ts";
 import { errorText } from "../../errors.ts";
 import { ImageService, RuntimeService } from "../../gen/runtime/v1/api_pb.js";
 import { systemClock } from "../../sys/clock.ts";
-import { nearestName } from "../../config/nearest.ts";
+import { nearest } from "../../config/nearest.ts";
 import { endpointOf } from "../arguments.ts";
 import { playDisk } from "./disk.ts";
 import { followLog } from "./logs.ts";
@@ -125,10 +125,8 @@ function parse(rest: readonly string[], endpoint: string): Wanted {
       if (!logs.startsWith("/")) throw new Error("--log-dir: want an absolute path");
     } else if (switches.some((known) => known === word)) given.add(word);
     else {
-      const meant = nearestName(word, [...switches, "--log-dir", "--endpoint"]);
-      throw new Error(
-        `unknown option ${word}${meant === undefined ? "" : `; did you mean ${meant}?`}`,
-      );
+      const hint = nearest(word, [...switches, "--log-dir", "--endpoint"], "");
+      throw new Error(`unknown option ${word}${hint}`);
     }
   }
   if (files.length === 0) throw new Error("no file is given; dockline play --help says more");
