@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { ownVersion, root, writeBundle } from "./bundle.ts";
+import { root, writeBundle } from "./bundle.ts";
 import { run, sha256 } from "./package/commands.ts";
 import type { Build, Release } from "./package/contents.ts";
 import { buildDeb } from "./package/deb.ts";
@@ -12,6 +12,7 @@ import type { Architecture } from "./package/node-binary.ts";
 import { buildRpm, buildSelinuxRpm } from "./package/rpm.ts";
 import { shellFiles } from "./package/shell-files.ts";
 import { buildTarball } from "./package/tarball.ts";
+import { checkoutVersion } from "./project/build-version.ts";
 
 /**
  * `npm run package`: for amd64 and arm64 a .deb, an RPM and a tarball, each with a Node of its own; the
@@ -20,7 +21,7 @@ import { buildTarball } from "./package/tarball.ts";
  *
  *   --form FORM      deb (needs dpkg-deb), rpm (needs rpmbuild) or tarball alone; may be repeated
  *   --arch ARCH      amd64 or arm64 alone
- *   --version V      another version than that of package.json
+ *   --version V      another version than that of this commit (project/build-version.ts)
  *   --out FOLDER     another folder than dist
  *   --fast           compresses little, for tests
  */
@@ -28,12 +29,13 @@ const { values } = parseArgs({
   options: {
     form: { type: "string", multiple: true },
     arch: { type: "string" },
-    version: { type: "string", default: ownVersion() },
+    version: { type: "string" },
     out: { type: "string", default: join(root, "dist") },
     fast: { type: "boolean", default: false },
   },
 });
-const { version, fast } = values;
+const { fast } = values;
+const version = values.version ?? checkoutVersion();
 // Others are run in the checkout.
 const out = resolve(values.out);
 

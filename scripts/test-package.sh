@@ -16,8 +16,9 @@ PATH=$PWD/node_modules/.bin:$PATH
 work=$(mktemp -d /var/tmp/dockline-test-package.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
-version=$(node -p 'require("./package.json").version')
-next=${version%.*}.$((${version##*.} + 1))
+version=$(node scripts/project/build-version.ts) || exit 1
+base=${version%%+*}
+next=${base%.*}.$((${base##*.} + 1))
 if [ "${1-}" = --systemd ]; then
   forms=(--form deb --form tarball)
   node scripts/package.ts "${forms[@]}" --fast --arch amd64 --out "$work/old" || exit 1

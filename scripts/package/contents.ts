@@ -87,6 +87,9 @@ export function putPages(tree: Tree, man: string, doc: string, build: Build): vo
   for (const name of readdirSync(join(root, "docs")).filter((file) => file.endsWith(".md"))) {
     tree.copy(`docs/${name}`, `${doc}/${name}`);
   }
+  for (const name of readdirSync(join(root, "docs", "pictures"))) {
+    tree.copy(`docs/pictures/${name}`, `${doc}/pictures/${name}`);
+  }
   for (const [example, name] of examples) {
     tree.copy(`deploy/${example}`, `${doc}/examples/${name}`);
   }
