@@ -1,9 +1,7 @@
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "chai";
 import { parseAllDocuments } from "yaml";
-import { commandsOf, pages, parsePage, root } from "./extract.ts";
+import { commandsOf, pages, parsePage } from "./extract.ts";
 import type { Command } from "./extract.ts";
 import { unknownWords } from "./own-words.ts";
 import { decide, isProgram } from "./rules.ts";
@@ -49,17 +47,6 @@ describe("commands of the pages", () => {
       }),
     );
     expect(broken).to.deep.equal([]);
-  });
-
-  it("lie on pages whose links lead somewhere", () => {
-    const dead = all.flatMap(({ page, text }) =>
-      [...text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)]
-        .map((match) => match[1] ?? "")
-        .filter((target) => !/^[a-z]+:/.test(target))
-        .filter((target) => !existsSync(join(root, dirname(page), target)))
-        .map((target) => `${page}: ${target}`),
-    );
-    expect(dead).to.deep.equal([]);
   });
 });
 
