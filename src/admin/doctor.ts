@@ -1,3 +1,8 @@
+/*
+ * src/admin: commands that look at the node and act on it: doctor, migrate, install-runtime.
+ * Not here: speaking CRI (src/cli does), and decisions about pods: these commands run beside a daemon,
+ * or without one.
+ */
 import { existsSync } from "node:fs";
 import { parseArguments } from "../config/argv.ts";
 import { readConfigFile } from "../config/file.ts";

@@ -1,3 +1,9 @@
+/*
+ * src/cli: commands that speak CRI as any client does (play, release, version), the trace, and the
+ * list of all commands.
+ * Not here: Docker, CNI and files of the daemon: what is not in the CRI or the trace is not known
+ * here.
+ */
 import { version } from "../version.ts";
 
 export interface Command {

@@ -1,3 +1,8 @@
+/*
+ * src/config: the options: one table, and how flags, environment and file become values.
+ * Not here: effects of an option. Checks of values that need other folders are in src/daemon/option-
+ * checks.ts.
+ */
 import { CriError } from "../errors.ts";
 import { collected, ConfigError } from "./errors.ts";
 import { editDistance, nearest } from "./nearest.ts";

@@ -1,3 +1,9 @@
+/*
+ * src/containers: what a container needs beyond Docker's API: edits of its OCI spec, devices, users,
+ * host paths, limits owed after the start, execs.
+ * Not here: networks and sandbox records (src/pods), and translation that needs no effect
+ * (src/convert).
+ */
 import type { EngineFacts } from "../convert/engine-facts.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { InfoCache } from "../engine/info-cache.ts";

@@ -1,3 +1,7 @@
+/*
+ * src/convert: the translation between the CRI and Docker, both ways, as pure functions.
+ * Not here: I/O, clock, environment and state: the same input gives the same output.
+ */
 import { invalidArgument } from "../errors.ts";
 import type { ContainerCreate, HostConfig } from "../engine/types.ts";
 import type { ContainerConfig, PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";

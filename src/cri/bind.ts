@@ -1,3 +1,8 @@
+/*
+ * src/cri: the CRI on the wire: typed handlers, the wrapper around each call, error codes, the socket,
+ * a client.
+ * Not here: Docker, and what a call does: handlers are in src/rpc.
+ */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type {
   DescMessage,

@@ -1,3 +1,8 @@
+/*
+ * src/daemon: the wiring of `dockline serve`: start and stop order, the parts and how they are put
+ * together, what happens between calls.
+ * Not here: behaviour of a call. This folder may import all others, and none imports it.
+ */
 import type { LoadedConfig } from "../config/load.ts";
 import type { Config } from "../config/options.ts";
 import { plainConfig } from "../config/reference.ts";

@@ -1,3 +1,7 @@
+/*
+ * src/engine: Docker Engine in Dockline's own terms: requests, lanes, events, errors.
+ * Not here: the CRI, and names or labels of pods. dockerode is known in this folder alone.
+ */
 import type { Duplex, Readable } from "node:stream";
 import type { ImageInspect, ImageSummary, PullProgress, RegistryAuth } from "./image-types.ts";
 import type {

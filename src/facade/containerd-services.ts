@@ -1,3 +1,7 @@
+/*
+ * src/facade: the few services of containerd that the kubelet's cAdvisor asks for.
+ * Not here: Docker and the index: what it shows comes from src/daemon/facade-view.ts.
+ */
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { notFound } from "../errors.ts";
 import type { Containers } from "../gen/containerd/services/containers/v1/containers_pb.js";

@@ -1,3 +1,7 @@
+/*
+ * src/figures: what statistics and metrics look like on the wire.
+ * Not here: reading files of the kernel (src/stats) and requests to Docker.
+ */
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type {
   CgroupFigures,

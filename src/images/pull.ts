@@ -1,3 +1,7 @@
+/*
+ * src/images: pulls, mirrors, credentials, the embedded pause image, images as volumes.
+ * Not here: the CRI: src/rpc and src/convert translate.
+ */
 import type { Engine } from "../engine/engine.ts";
 import { EngineError } from "../engine/errors.ts";
 import type { PullProgress, RegistryAuth } from "../engine/image-types.ts";

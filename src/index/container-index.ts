@@ -1,3 +1,9 @@
+/*
+ * src/index: all pods, containers and images in memory, which answer lists and statuses without a
+ * request to Docker.
+ * Not here: writes to Docker, and facts that Docker cannot give back after a restart (src/state has
+ * those).
+ */
 import type {
   ContainerCreate,
   ContainerInspect,

@@ -1,3 +1,8 @@
+/*
+ * src/logs: Docker's log files copied to CRI log files, resumable after a kill.
+ * Not here: requests to Docker, and knowledge of pods: it gets paths.
+ */
+
 /** Where one container's output is read and where the CRI wants it. */
 export interface LogTarget {
   containerId: string;

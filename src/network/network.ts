@@ -1,3 +1,8 @@
+/*
+ * src/network: CNI: configuration, plugins, results, and the files of a pod that belong to its
+ * network.
+ * Not here: Docker and sandbox records: callers pass what ADD and DEL need.
+ */
 import { CriError, errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { GivenUp } from "../state/given-up.ts";

@@ -1,3 +1,7 @@
+/*
+ * src/pods: a pod's life: its phases, its pause container, its network and their removal.
+ * Not here: requests of the CRI (src/rpc checks those) and making the members of a pod (src/containers).
+ */
 import type { SandboxPhase, SandboxRecord } from "../state/sandbox-records.ts";
 
 /**

@@ -1,3 +1,8 @@
+/*
+ * src/rpc: the handlers, one file per group of RPCs: check the request, find the object, call the
+ * folder that does the work, answer.
+ * Not here: the work itself, and state between calls.
+ */
 import { configHash } from "../convert/config-hash.ts";
 import { sandboxName } from "../convert/names.ts";
 import type { Handlers } from "../cri/bind.ts";

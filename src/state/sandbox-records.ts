@@ -1,3 +1,7 @@
+/*
+ * src/state: what must survive a restart and Docker cannot keep: small files, each written whole.
+ * Not here: what can be asked of Docker again, and decisions about what is read.
+ */
 import { createHash } from "node:crypto";
 import { readFile, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";

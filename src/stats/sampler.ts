@@ -1,3 +1,7 @@
+/*
+ * src/stats: figures of containers, pods and disks from the kernel's files.
+ * Not here: requests to Docker, and the form of an answer (src/figures).
+ */
 import { clearInterval, setImmediate, setInterval } from "node:timers";
 import type { Clock } from "../sys/clock.ts";
 import { cgroupFoldersOf, parentFolders, readCgroupMounts } from "./cgroup-paths.ts";

@@ -1,3 +1,7 @@
+/*
+ * src/streaming: exec, attach and port-forward: tokens, SPDY and WebSocket, the helper in the pod.
+ * Not here: choosing the container: a token stands for what an RPC has decided.
+ */
 import { readFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import type { IncomingMessage, Server, ServerOptions } from "node:http";

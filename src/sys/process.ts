@@ -1,3 +1,8 @@
+/*
+ * src/sys: files, processes, clock, locks and the like, for every other folder. Only this file starts
+ * processes.
+ * Not here: anything about Docker, the CRI or CNI.
+ */
 import { spawn } from "node:child_process";
 import type { ChildProcess, SpawnOptions } from "node:child_process";
 import { beginStep } from "./call-trace.ts";

@@ -1,3 +1,8 @@
+/*
+ * src/trace: what calls become: events, the trace socket and file, the waterfall, spans for
+ * OpenTelemetry.
+ * Not here: contents of requests and answers: names, ids, times and codes only.
+ */
 import { outsideCall } from "../sys/call-trace.ts";
 import type { CallTarget, CallTrace, TraceStep } from "../sys/call-trace.ts";
 import { callEvent, stepEvent } from "./event.ts";

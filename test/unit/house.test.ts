@@ -109,6 +109,25 @@ describe("the source layout", () => {
     );
   });
 
+  it("has a main file in each folder that says what it is for and what may not be in it", () => {
+    const page = readFileSync(join(source, "..", "docs", "architecture.md"), "utf8");
+    const layout = page.slice(page.indexOf("## Source layout"), page.indexOf("## A pod's life"));
+    const without = Object.keys({ ...mayImport, daemon: [] }).filter((folder) => {
+      if (folder === "gen") return false;
+      const link = new RegExp(
+        `\\x60src/${folder}/\\x60 \\(\\[[\\w-]+\\.ts\\]\\(\\.\\./(src/[^)]+)\\)`,
+      );
+      const main = link.exec(layout)?.[1];
+      if (main === undefined) return true;
+      const text = readFileSync(join(source, "..", main), "utf8");
+      const head = new RegExp(
+        `^/\\*\\n \\* src/${folder}: [^]+?\\n \\* Not here: [^]+?\\n \\*/\\n`,
+      );
+      return !head.test(text);
+    });
+    expect(without).to.deep.equal([]);
+  });
+
   it("has no file that imports itself by way of others", () => {
     const next = new Map<string, string[]>();
     for (const { file, target } of imports()) {
