@@ -33,7 +33,7 @@ struct dial {
 
 static struct dial dials[MAX_DIALS];
 static unsigned used, highest;
-/* Of dials that are over, in the order in which the parent is to hear of them. */
+/* Dials that are over, in the order in which the parent is informed of them.  */
 static unsigned short finished[MAX_DIALS];
 static unsigned finished_first, finished_count;
 /* Of sockets on their way: the parent acknowledges them in order and without a name. */

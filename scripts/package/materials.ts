@@ -41,7 +41,7 @@ export function billOfMaterials(
     const from = owner(path);
     for (const { path: to, external } of imports) {
       if (external === true || !Object.hasOwn(inputs, to)) continue;
-      // What we put in the place of a module (scripts/bundle.ts) makes nobody depend on us.
+      // A module that scripts/bundle.ts replaces with one of ours does not make its users depend on Dockline.
       const needed = owner(to);
       if (needed !== from && needed !== dockline) from.dependencies.add(needed.bomRef);
     }

@@ -34,7 +34,7 @@ export interface FoundProcess {
   args: string[];
 }
 
-/** The kubelet and cri-dockerd take a flag's name with underscores for the one with dashes. */
+/** The kubelet and cri-dockerd accept underscores in a flag's name in place of dashes. */
 export const withDashes = (name: string): string => name.replaceAll("_", "-");
 
 /** The value of a Go flag on a command line, in both of its forms; of several the last one wins. */

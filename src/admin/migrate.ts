@@ -75,7 +75,7 @@ export async function migrate(
   }
   try {
     const units = options.direction === "to" ? undefined : await lookAtUnits(switchUnits);
-    // Its unit knows the folders when it does not run: after a switch, or a step that failed.
+    // When cri-dockerd does not run (after a switch, or after a step that failed), its unit has the directories.
     const theirs = findCriDockerd()[0]?.args ?? units?.get("cri-docker.service")?.command;
     return await run(parseOptions(args, theirs) ?? options, units, print);
   } catch (error) {

@@ -100,7 +100,7 @@ export async function releasePod(
   }
   const owed: Owed[] = [];
   for (const item of named) {
-    // A name may be that of a healthy pod as well, and no Stop must hit that.
+    // A healthy pod may have the same name, and must not be stopped.
     const isReady = item.state === PodSandboxState.SANDBOX_READY;
     const one = isReady ? undefined : await owedBy(runtime, item);
     if (one === undefined) print(`${titleOf(item)}: nothing is owed\n`);

@@ -40,7 +40,7 @@ const OVERLAY_DRIVERS = ["overlay2", "overlayfs"];
 const probeMs = 20_000;
 /** The first answers after a start wait so long for the first probe; it takes some hundredths of a second. */
 const firstMs = 2_000;
-/** What failed may have been the machine's moment; not asked again for each call. */
+/** A failure may be temporary, so it is tried again, but not for each call. */
 const retryMs = 60_000;
 const nothing: EditingReport = { runtimes: [], unusable: new Map() };
 

@@ -150,7 +150,7 @@ function planAfterStart(
   };
 }
 
-/** A limit below what the runtime's own first process used is refused until the kernel has that back. */
+/** The kernel refuses a limit below what the runtime's first process used until it has reclaimed that memory. */
 async function writeOnceFree(
   deps: Pick<ContainerDeps, "clock">,
   pid: number,

@@ -10,7 +10,7 @@ import type { ImageIndex } from "../index/image-index.ts";
 export interface ImageMounts {
   /** Image ids or paths of copies, by the mount's place in the list. */
   readonly sources: ReadonlyMap<number, string>;
-  /** Ids of the images with copies, for the container's label: it is what keeps these. */
+  /** Ids of images that are mounted as copies. They go into the container's label, which keeps the copies. */
   readonly copied: readonly string[];
   /** Once the container is known to have them, or is not made. */
   release(): void;

@@ -13,7 +13,7 @@ export interface CdiContainerEdits {
 
 export interface CdiDeviceNode {
   readonly path: string;
-  /** The reader fills in what the file says where the specification leaves it out. */
+  /** Where the specification leaves these out, the reader takes them from the device file. */
   readonly type: "b" | "c" | "u" | "p";
   readonly major: number;
   readonly minor: number;

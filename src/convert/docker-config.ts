@@ -18,7 +18,7 @@ export function credentialsIn(text: string, repository: string): RegistryAuth | 
   return credentialsOf(parse(text), repository);
 }
 
-/** The same out of a file in the form of the old `.dockercfg`, which is the `auths` alone. */
+/** The same from a file in the old form of `.dockercfg`, which consists of the `auths` alone. */
 export function oldCredentialsIn(text: string, repository: string): RegistryAuth | undefined {
   return credentialsOf({ auths: parse(text) }, repository);
 }

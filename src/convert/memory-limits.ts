@@ -14,7 +14,7 @@ export interface MemoryPlan {
   readonly hostWrites: CgroupWrite[];
 }
 
-/** Bytes as a JSON number. Beyond 2^53 rounded down to a page, which is what the kernel does anyway. */
+/** Bytes as a JSON number. Above 2^53 it is rounded down to a page, as the kernel does anyway. */
 export function toDockerBytes(bytes: bigint): number {
   return Number(bytes > BigInt(Number.MAX_SAFE_INTEGER) ? bytes - (bytes % PAGE) : bytes);
 }

@@ -54,8 +54,8 @@ export function toDockerRuntime(handler: string, facts: RuntimeFacts): string | 
 }
 
 /**
- * True for runtimes that put a container's processes into the container's own cgroup. Others may run them
- * in a sandbox of the pod, as gVisor does, whose process is what Docker shows.
+ * True for runtimes that put a container's processes into the container's own cgroup. Others may run
+ * them inside a sandbox of the pod, as gVisor does; Docker then shows the sandbox's process.
  */
 export function hasOwnCgroups(handler: string, facts: RuntimeFacts): boolean {
   const runtime = toDockerRuntime(handler, facts) ?? facts.defaultRuntime;

@@ -37,7 +37,7 @@ export class Readiness {
     return { stop: () => clearInterval(timer) };
   }
 
-  /** Never rejects, and does nothing while an earlier look waits for a plugin. */
+  /** Never rejects. Does nothing while an earlier call still waits for a plugin. */
   async look(): Promise<void> {
     if (this.#busy) return;
     this.#busy = true;

@@ -15,9 +15,9 @@ export interface EndExecDeps {
   pidOf?(execId: string, containerId: string): number | "none" | "unknown";
   /** Told of each exec that has ended, or was never started. */
   ended?(execId: string): void;
-  /** Ends the looking: the next process goes on with what is noted. */
+  /** Ends the search; the next process continues it from what is noted on disk. */
   stopping?: AbortSignal;
-  /** Between two looks at those that are looked for rarely, in ms; default a minute. */
+  /** How long to wait before looking again for an exec that was not found for some time, in ms; default a minute. */
   rarelyMs?: number;
 }
 

@@ -13,7 +13,7 @@ export type EngineFailure =
   /** The engine answered, but not with what its API promises (HTML, broken JSON). */
   | "protocol";
 
-/** A failed Docker request. The rpc files say what a status *means* there; this only says what came. */
+/** A failed Docker request, as it came. What a status means for a call is decided in src/rpc. */
 export class EngineError extends Error {
   override readonly name = "EngineError";
   readonly failure: EngineFailure;

@@ -13,7 +13,7 @@ import { UnpackBudget, UnusableImage } from "./layer-entry.ts";
 import { unpackSavedImage } from "./saved-image.ts";
 import { resolveSubPath } from "./sub-path.ts";
 
-/** A copy in use; it stays until the last of its users has let it go and no container has it. */
+/** A copy in use. It stays until all users have released it and no container mounts it. */
 export interface HeldCopy {
   /** Absolute path of the sub path in the copy; no link is on the way. */
   path(subPath: string): Promise<string>;
@@ -62,7 +62,7 @@ export async function createImageVolumes(deps: {
   const folder = join(deps.stateDir, "image-volumes");
   await ensurePrivateFolder(folder);
   const holders = new Map<string, number>();
-  /** Held at some time since the last look at who uses what: that look may be older. */
+  /** Copies taken into use since the last look at the containers, which that look cannot have seen. */
   const heldSince = new Set<string>();
   const locks = new KeyedMutex();
   const flights = new SingleFlight<undefined>();

@@ -21,7 +21,7 @@ import { drain, readTar } from "./read-tar.ts";
 import type { TarEntry } from "./read-tar.ts";
 
 export interface UnpackedLayer {
-  /** Folders that the layer itself describes, "" for its root; others were only on the way. */
+  /** Folders that have an entry of their own in the layer, "" for its root. Others were only made as parents. */
   readonly described: ReadonlySet<string>;
   /** Files whose extended attributes (file capabilities) could not be kept. */
   readonly withoutAttributes: number;

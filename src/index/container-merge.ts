@@ -40,7 +40,7 @@ export type Fact =
       kind: "event";
       event: EngineEvent;
       order: number;
-      /** Which inspect must have seen what the event tells: the last one, the one under way, or none. */
+      /** The inspect whose answer already contains this change: the last one, the one under way, or none. */
       seenBy: "inspected" | "flight" | "none";
     }
   | { kind: "list"; summary: ContainerSummary; since: Mark; order: number }
@@ -140,7 +140,7 @@ function mergeWrite(before: Known, { now, mark }: FactOf<"write">): Known {
   return now !== undefined && isLater(now, known.state.Status) ? withWord(known, now, mark) : known;
 }
 
-/** True where the kernel's word would tell something new: a stop with an error and no known cause. */
+/** True if it stopped with an error for no known reason, so that the kernel's log may have the cause. */
 export function wantsKillEvidence({ state, oomNs }: Known): boolean {
   return phaseOf(state) === "stopped" && state.ExitCode !== 0 && !state.OOMKilled && oomNs === 0n;
 }

@@ -16,7 +16,7 @@ export interface ContainerRecord {
   /** When the inspect under way began. */
   flight: Mark | undefined;
   phase: Phase;
-  /** What a list last said against what was known, and its order. */
+  /** The last list that contradicted what was known: its words and its order. */
   contradiction?: { words: string; order: number } | undefined;
 }
 

@@ -182,8 +182,8 @@ export class ContainerTable {
   }
 
   /**
-   * Events before this order may be lost. What had not ended may be another run of it, or have other
-   * limits: only an inspect says so. What had ended is inspected when somebody asks for it (`suspect`).
+   * Events before this order may be lost. A container that had not ended may have been restarted or
+   * have other limits, which only an inspect shows. One that had ended is inspected when somebody asks for it (`suspect`).
    */
   gap(atOrder: number): void {
     this.#gapAt = atOrder;
@@ -276,7 +276,7 @@ export class ContainerTable {
 
   #changed(record: ContainerRecord, atNs: bigint): void {
     const before = record.entry;
-    // The engine tells of a kill late, or never when the life was short: there is other evidence.
+    // The engine reports an OOM kill late, and not at all for a container that lived briefly; the kernel's log has it too.
     if (wantsKillEvidence(record.known) && this.#hooks.oomKilled(before.id)) {
       record.known = merge(record.known, { kind: "killed" });
     }

@@ -52,7 +52,7 @@ export interface ConfigSource {
   current(): Promise<ConfigLookup>;
 }
 
-/** How long a good reading is trusted while the folder is unchanged, and a bad one at all, in ms. */
+/** How long a result is reused, in ms: a good one only while the folder is unchanged, a bad one in any case. */
 const recheckBinariesMs = 10_000;
 const recheckFailureMs = 1_000;
 const maxConfigBytes = 1 << 20;

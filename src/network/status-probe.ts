@@ -8,7 +8,7 @@ import type { UsableConfig } from "./config-source.ts";
 import { versionAtLeast } from "./conflist.ts";
 
 export interface StatusProbe {
-  /** What the plugins of spec 1.1 say keeps them from serving pods; undefined when nothing. */
+  /** Why plugins of spec 1.1 say that they cannot serve pods; undefined if they can. */
   trouble(config: UsableConfig): Promise<string | undefined>;
 }
 

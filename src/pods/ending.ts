@@ -11,7 +11,7 @@ import {
 import type { SandboxDeps } from "./sandbox-deps.ts";
 import { repeatIfLost } from "./lost-answer.ts";
 
-/** Not known to have ended: memory may be of before a start whose answer was lost. */
+/** False only if it is known to have ended. What memory says may be older than a start whose answer was lost. */
 export function mayRun(entry: ContainerEntry | undefined): boolean {
   return entry !== undefined && (entry.state.Running || entry.state.Paused || entry.dirty);
 }
@@ -143,7 +143,7 @@ async function help(
 
 /**
  * Docker says that the container runs, and its first process does not, or no process of the whole. A
- * zombie does not run: a shim that hangs collects none. A pid that the kernel gave away again tells nothing.
+ * zombie does not run: a shim that hangs collects none. A reused pid proves nothing.
  */
 function isUnnoticedEnd(deps: EndingDeps, id: string, of: "first process" | "whole"): boolean {
   const pid = pidOf(deps, id);

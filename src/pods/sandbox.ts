@@ -63,7 +63,7 @@ export class Sandbox implements RecordedSandbox {
       this.noteForeignDel(id, undefined);
   }
 
-  /** No call, no record, no timer: a new object would do as well. */
+  /** True if it has no call, no record and no timer, so that it can be dropped and made again when asked for. */
   get isForgotten(): boolean {
     if (this.#calls > 0 || this.#unclaimed.isWaiting) return false;
     return this.record === undefined && this.#foreignDelFailure === undefined;

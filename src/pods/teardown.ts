@@ -112,7 +112,7 @@ export async function takeDown(
   for (const id of ids) deps.index.touchedRecord(id);
 }
 
-/** Of a sandbox without a record: one that the engine cannot remove now keeps its name, and no more. */
+/** For a sandbox without a record. One that the engine cannot remove now keeps its name and nothing else. */
 export async function removeLeftOver(
   deps: SandboxDeps,
   sandbox: RecordedSandbox,

@@ -182,7 +182,7 @@ async function engineWords(deps: StatusDeps, signal: AbortSignal): Promise<Engin
     if (found !== undefined) return found;
     const leftMs = endMs - deps.clock.monotonicMs();
     if (leftMs <= 0) break;
-    // An engine that hangs is not waited for beyond the end; one that is not there refuses at once.
+    // A hanging engine is given the time that is left; one that is not running refuses the connection immediately.
     await settleWithin(deps.info.get(), leftMs, deps.clock).catch(() => undefined);
     if (deps.info.peek() === undefined) await deps.clock.sleep(betweenAttemptsMs, signal);
   }

@@ -17,7 +17,7 @@ export class DescriptorBudget {
   }
 }
 
-/** Half of what the process may open: connections, logs and plugins need theirs. */
+/** Half of the process's limit of open files; the rest is for connections, logs and plugins. */
 function defaultLimit(): number {
   const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
   return Math.floor(Number(soft ?? 1024) / 2);

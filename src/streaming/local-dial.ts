@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 
-/** The pod's process ended the connection before it was handed over; unlike a refusal, no failure. */
+/** The pod's process closed the connection before it was handed over. Unlike a refusal, this is not a failure. */
 export class ResetAtOnce extends Error {
   constructor() {
     super("connection reset");

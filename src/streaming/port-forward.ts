@@ -71,7 +71,7 @@ export async function runSpdyPortForward(
       const ahead = pairs.size < maxDialsAhead;
       const created: Pair = { timer, dial: ahead ? beginDial(deps.dialler, port) : undefined };
       pairs.set(id, (pair = created));
-      // A client that takes its half back does not wait for the timeout either.
+      // If the client closes its half of the pair, there is no need to wait for the timeout.
       stream.once("close", () => {
         if (pairs.get(id) === created) giveUp(id, created);
       });

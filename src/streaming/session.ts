@@ -91,7 +91,7 @@ export function createSessions(deps: StreamingServerDeps): Sessions {
     running.add(tracked);
   };
 
-  /** `use` runs in the same turn: the first message may be in `head` already. */
+  /** Calls `use` before it returns to the event loop, since `head` may hold the first message already. */
   const openWebSocket = <T>(
     client: Client,
     protocol: string,

@@ -13,7 +13,7 @@ export interface Told {
   readonly call: CallTrace;
   /** Set for a late step. */
   readonly step?: TraceStep;
-  /** Made once, however many want it. */
+  /** Created at the first use and shared by all listeners. */
   readonly event: () => TraceEvent;
   readonly line: () => string;
 }
@@ -63,7 +63,7 @@ export class TraceHub {
     this.#ids += 1;
     call.id = this.#ids;
     this.#running.add(call);
-    // A removal's target has no name any more when the call is over.
+    // Names are looked up at the start: when a removal is over, its target has none.
     if (this.#sinks.size > 0) this.name(call);
   }
 

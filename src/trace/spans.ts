@@ -166,7 +166,7 @@ function stepAttributes({ kind, name, status }: TraceStep): Attributes {
 const exitCode = (status: number | undefined): Attributes =>
   status === undefined ? {} : { "process.exit.code": status };
 
-/** No status is no answer, or a process that was killed. */
+/** A step without a status got no answer, or its process was killed. */
 function stepFailed({ kind, status }: TraceStep): boolean {
   if (kind === "wait") return false;
   return kind === "docker" ? (status ?? 500) >= 400 : status !== 0;

@@ -108,7 +108,7 @@ function sayProbe(probe: Probe, say: Say): void {
     if (path.startsWith("/proc/sys/") && !path.endsWith("domainname"))
       say("sysctls", path.slice(10), file(path));
   }
-  // The node's own come and go.
+  // Interfaces of the node itself come and go.
   if (namespaceOf("net", probe.namespaces["net"] ?? "") === "own") {
     const lines = file("/proc/net/dev").split("\n").slice(2);
     say("namespaces", "interfaces", lines.map((line) => line.split(":")[0]?.trim()).sort());

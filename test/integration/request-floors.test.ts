@@ -73,8 +73,8 @@ describe("Docker requests per RPC", () => {
     expect(mine.code).to.equal("OK");
     const docker = named(mine, "docker");
     const forks = [...named(mine, "cni"), ...named(mine, "process")];
-    // Nothing hidden: what went over the wire is the call's own, or one of the index's reads, or the
-    // size of containerd's store, which is asked for in the background after images came or went.
+    // No other request is made in secret: each one on the wire belongs to the call, to the index, or to the
+    // size of containerd's store, which is read in the background after images were added or removed.
     const own = node.proxy.requests.map(({ method, route }) => `${method} ${route}`);
     for (const name of docker) {
       expect(own, `${rpc} traced ${name}`).to.include(name);

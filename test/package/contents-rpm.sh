@@ -19,7 +19,7 @@ for pair in amd64:x86_64 arm64:aarch64; do
   rpm2archive -n "$rpm" >/dev/null 2>&1 || rpm2archive "$rpm" >/dev/null || exit 1
   tar -xf "$rpm".t* -C "$work/$name" && rm "$rpm".t*
   dpkg-deb -x "$folder/dockline_${version}_${pair%:*}.deb" "$work/deb"
-  check "$name: its name, version, machine and licence" grep -qxE "dockline $version 1 $name Apache-2.0 AND MIT AND .*" <(
+  check "$name: its name, version, machine and licence" grep -qxE "dockline ${version//+/[+]} 1 $name Apache-2.0 AND MIT AND .*" <(
     query "$rpm" '%{NAME} %{VERSION} %{RELEASE} %{ARCH} %{LICENSE}\n'
   )
   check "$name: neither the machine nor the hour is in it" equal "$(query "$rpm" '%{BUILDHOST} %{BUILDTIME}')" "dockline $epoch"
@@ -33,7 +33,7 @@ for pair in amd64:x86_64 arm64:aarch64; do
       grep -vE '^(drwxr-xr-x|-rw-r--r--|-rwxr-xr-x|lrwxrwxrwx) root:root /'
   )"
   check "$name: has its folders, so that they go with it" equal "$(
-    query "$rpm" '[%{FILEMODES:perms} %{FILENAMES}\n]' | sed -n 's/^d[^ ]* //p' | grep -vE '/(bin|dist|lib|examples)$' | sort
+    query "$rpm" '[%{FILEMODES:perms} %{FILENAMES}\n]' | sed -n 's/^d[^ ]* //p' | grep -vE '/(bin|dist|lib|examples|pictures)$' | sort
   )" "$(printf '%s\n' /etc/dockline /usr/lib/dockline /usr/share/doc/dockline /usr/share/licenses/dockline)"
   check "$name: the configuration is one, and is kept" equal "$(
     query "$rpm" '[%{FILEFLAGS:fflags} %{FILENAMES}\n]' | grep '^[^ ]*c'

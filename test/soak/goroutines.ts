@@ -4,7 +4,7 @@ import type { PrivateEngine } from "../support/private-engine.ts";
 import { until } from "../support/until.ts";
 
 export interface Goroutines {
-  /** Attaches that dockerd works on; at rest those that 20.10 never ends, since they met their container's exit. */
+  /** Attaches that dockerd works on. At rest only those are left that coincided with the container's exit: 20.10 never ends them. */
   attaches: number;
   /** Goroutines that are not about them. */
   other: number;

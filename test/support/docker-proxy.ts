@@ -156,7 +156,7 @@ function forward(
 ): void {
   const cut = (): void => void message.socket.destroy();
   const { method = "", url = "/" } = message;
-  // Were the engine told to close, its answer could overtake Node's last (empty) write: EPIPE.
+  // With "close" the engine's answer could come before Node's last (empty) write, which then fails with EPIPE.
   const headers = [...endToEnd(message.rawHeaders, body), "Connection", "keep-alive"];
   const outgoing = httpRequest({ socketPath: upstream, method, path: url, headers, agent: false });
   outgoing.on("error", cut);

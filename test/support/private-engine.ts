@@ -81,7 +81,7 @@ export async function startPrivateEngine(
       stop = undefined;
     },
     remove: async () => {
-      // Containers of an engine that was killed have their processes still.
+      // Processes of containers outlive an engine that was killed.
       if (stop === undefined) await engine.start();
       for (const id of docker(socketPath, "ps", "-aq")) docker(socketPath, "rm", "-fv", id);
       await engine.stop();

@@ -101,8 +101,8 @@ static char *ask_features(size_t *size)
 	return wait_for(child) == 0 ? bytes : NULL;
 }
 
-/* Kept beside the edits under what tells one build of the runtime from another: asking takes longer
-   than all else that is done here. */
+/* The answer is cached beside the edits, under a key that changes with the runtime's file: asking the
+   runtime takes longer than everything else that is done here. */
 static void read_features(void)
 {
 	const struct timespec *changed = &runtime_file.st_mtim;

@@ -52,18 +52,24 @@ const load = () =>
     script.src = withBase("/mermaid.js");
     script.onload = () => {
       const dark = document.documentElement.classList.contains("dark");
-      window.mermaid.initialize({ startOnLoad: false, theme: dark ? "dark" : "default" });
+      const deterministicIds = true;
+      const theme = dark ? "dark" : "default";
+      window.mermaid.initialize({ startOnLoad: false, deterministicIds, theme });
       resolve(window.mermaid);
     };
     script.onerror = reject;
     document.head.append(script);
   }));
 
-async function draw() {
-  await nextTick();
-  const nodes = document.querySelectorAll("pre.mermaid:not([data-processed])");
-  if (nodes.length > 0) await (await load()).run({ nodes });
-}
+// One after the other: two that run at once would draw into each other.
+let drawn = Promise.resolve();
+const draw = () => {
+  drawn = drawn.then(async () => {
+    await nextTick();
+    const nodes = document.querySelectorAll("pre.mermaid:not([data-processed])");
+    if (nodes.length > 0) await (await load()).run({ nodes });
+  });
+};
 
 export default {
   extends: Theme,

@@ -2,7 +2,7 @@ import type { NodeFacts } from "./facts.ts";
 import { ok, warning } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 
-/** Another runtime where plugins of the Node Resource Interface look for the one that runs the pods. */
+/** Reports another runtime on the socket where NRI plugins expect the one that runs the pods. */
 export function checkNriSocket({ nri, daemon }: NodeFacts): Finding {
   const check = "nri-socket";
   const { path, listener, docker } = nri;

@@ -55,7 +55,7 @@ export function readManifest(
 ): Manifest {
   const objects = files.flatMap(objectsOf);
   const configs = new Configs();
-  // Wherever in the files they are.
+  // They may be anywhere in the files.
   for (const { root } of objects) {
     const kind = root.raw("kind");
     if (kind === "ConfigMap" || kind === "Secret") configs.add(kind, root);

@@ -96,7 +96,7 @@ function tlsServer(tls: MetricsTls, onRequest: RequestListener, log: Logger): Se
     },
     onRequest,
   );
-  // Before the handshake of this connection, and without a timer: certificates are replaced once in a while.
+  // Certificates change rarely, so instead of a timer each new connection looks, before its handshake.
   server.prependListener("connection", () => {
     try {
       if (files.haveChanged()) server.setSecureContext(files.read());

@@ -34,8 +34,8 @@ export interface SpdyConnectionOptions {
 const maxControlFrames = 128;
 const controlPeriodMs = 10_000;
 /**
- * What a peer that keeps windows may have under way, on the connection and on each stream. The
- * protocol's own 64 KiB would take a frame of ours for every read, which Go's client throws away.
+ * How many bytes a peer that honours windows may send unacknowledged, per connection and per stream. With
+ * the protocol's default of 64 KiB nearly every read would need a window frame, which Go's client ignores.
  */
 const windowBytes = 1 << 20;
 const protocolWindowBytes = 64 << 10;
@@ -88,7 +88,7 @@ export class SpdyConnection implements StreamCarrier {
     });
     transport.on("drain", () => this.#resumeWriters());
     transport.on("data", (chunk: Buffer) => this.#receive(chunk));
-    // Nobody is left who could speak: SPDY has no use for a half-closed connection.
+    // SPDY has no use for a half-closed connection: without the peer's side nothing more can be said.
     transport.on("end", () => transport.destroy());
     this.#write(encodeInitialWindow(windowBytes));
     this.#write(encodeWindowUpdate(0, windowBytes - protocolWindowBytes));

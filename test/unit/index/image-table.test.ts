@@ -18,7 +18,7 @@ describe("the image index", () => {
     await r.index.close();
   });
 
-  /** As another client's build or load: the image, and an event of it. */
+  /** What another client's build or load does: the image is there, and an event says so. */
   function appears(spec: FakeImageSpec): string {
     const { id } = r.docker.images.add(spec);
     const [repository = "", tag = ""] = (spec.references[0] ?? "").split(":");
