@@ -33,11 +33,11 @@ may be down.
   --daemon-json FILE      Docker's settings (default: dockerd's own
                           --config-file, or /etc/docker/daemon.json)
   --cri-dockerd-root-directory FOLDER
-                          cri-dockerd's (default /var/lib/cri-dockerd)
+                          cri-dockerd's directory (default /var/lib/cri-dockerd)
   --dockershim-root FOLDER
-                          dockershim's (default /var/lib/dockershim)
+                          dockershim's directory (default /var/lib/dockershim)
 
-and every option of "dockline serve", as that one runs (--config among them).
+and every option of "dockline serve": give those that the service runs with.
 
 Exit code: 0 nothing is wrong, 1 warnings only, 2 errors, 3 it could not look
 (the command line or the configuration is wrong).

@@ -20,7 +20,7 @@ const usage = `usage: dockline install-runtime [options]
 Registers dockline-oci in Docker's daemon.json and has dockerd reload it; Docker
 is not restarted and nothing that runs is touched. May be repeated.
 
-  --undo                  takes it out again
+  --undo                  remove it again
   --binary PATH           use this program where it lies (default: a copy in
                           /usr/local/lib/dockline)
   --real-runtime PATH     the runc that it calls (default: the one on dockerd's

@@ -47,7 +47,7 @@ into FOLDER, for the operator to put in place, and does nothing else.
   --docker-certs-dir FOLDER
                            with --to: Docker's (default: /etc/docker/certs.d)
 
-and every option of "dockline serve", as that one will run.
+and every option of "dockline serve": give those that the service will run with.
 
 Exit code: 0 nothing stands in the way, 1 something does or a step failed, 2 the
 command line is wrong.

@@ -16,7 +16,7 @@ export interface Command {
 
 /** Every command of `dockline`: the help, the manual pages and the shells' completions are made from it. */
 export const commands: readonly Command[] = [
-  { name: "serve", summary: "serve the CRI, what the kubelet needs" },
+  { name: "serve", summary: "serve the CRI to the kubelet" },
   {
     name: "play",
     argument: "FILE",

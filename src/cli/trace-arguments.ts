@@ -16,9 +16,9 @@ Needs root.
                      front for all but these: --rpc '!Version,!List*'
   --writes           only RPCs that change something: no statuses, no lists, no
                      figures, no execs
-  --over DURATION    only calls that took so long: 100ms, 2s
+  --over DURATION    only calls that took at least this long: 100ms, 2s
   --slowest          the slowest first, of each --window
-  --top N            so many of them (10)
+  --top N            how many of them to show (10)
   --window DURATION  how long to gather for --slowest (10s)
   --for DURATION     end by itself after this time
   --json             one JSON object for each event (docs/trace.md)

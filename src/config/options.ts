@@ -16,7 +16,7 @@ export interface Option {
   alias?: string;
   /** A right value for an error message, where the default is empty. */
   example?: string;
-  /** Values that cri-dockerd accepts, and what they mean here. */
+  /** Values that cri-dockerd takes and what they are here. */
   spellings?: Readonly<Record<string, string>>;
   group: "endpoints" | "network" | "images" | "logs" | "streaming" | "node" | "diagnosis";
 }

@@ -113,7 +113,7 @@ export class ReadPath {
     throw new CriError("Unavailable", `docker engine: ${this.#deps.follower.reason}`);
   }
 
-  /** True when memory is in step; otherwise a list was asked for, or the grace time holds. */
+  /** True when memory is up to date. Otherwise a list was requested, or the grace period still holds. */
   async current(): Promise<boolean> {
     const source = this.source();
     if (source === "followed") return true;

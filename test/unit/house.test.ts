@@ -115,7 +115,7 @@ describe("the source layout", () => {
     const without = Object.keys({ ...mayImport, daemon: [] }).filter((folder) => {
       if (folder === "gen") return false;
       const link = new RegExp(
-        `\\x60src/${folder}/\\x60 \\(\\[[\\w-]+\\.ts\\]\\(\\.\\./(src/[^)]+)\\)`,
+        `\\x60src/${folder}/\\x60\\s\\(\\[[\\w-]+\\.ts\\]\\(\\.\\./(src/[^)]+)\\)`,
       );
       const main = link.exec(layout)?.[1];
       if (main === undefined) return true;

@@ -27,15 +27,15 @@ is the standard input. Init containers run in order; containers are restarted as
 restartPolicy says, and probed by exec, HTTP and TCP. Logs are shown until all
 containers have ended, or until Ctrl-C, which leaves the pods running.
 
-A second run of the same manifest goes on with the pods that are there. Fields
-that mean nothing on one node are named and passed over; others that cannot be
+A second run of the same manifest continues with the pods that exist. Fields
+that mean nothing on one node are reported and ignored; others that cannot be
 done are refused, with their line. A kubelet on the same socket removes pods
 that it does not know: play is for a node without one.
 
   --detach           return when the pods are ready; nobody restarts or probes
                      their containers then
   --replace          end pods that run from another manifest, and run this one
-  --strict           refuse what would be passed over
+  --strict           refuse what would be ignored
   --down             stop and remove the pods, their logs, and their volumes
                      (what is in a hostPath stays)
   --log-dir FOLDER   where the logs go (/var/log/dockline-play)
