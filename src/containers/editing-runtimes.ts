@@ -81,8 +81,11 @@ export class EditingRuntimes {
    * would take a handler for one without user namespaces.
    */
   async first(self: EngineSelf): Promise<void> {
-    if (this.#settled.has(self) || this.#last !== nothing) return;
-    await settleWithin(this.of(self), firstMs, this.#deps.clock);
+    if (this.#settled.has(self)) return;
+    // Found out in any case: whoever asks first about a reloaded engine may be the only one.
+    const report = this.of(self);
+    if (this.#last !== nothing) return;
+    await settleWithin(report, firstMs, this.#deps.clock);
   }
 
   /** Without waiting: what was found last, so that a reload does not make features come and go. */

@@ -1,3 +1,5 @@
+import type { EngineInfo } from "../engine/types.ts";
+
 /**
  * What the translation must know of the engine and the node, all of it gathered by the caller:
  * from `/_ping`, `/info`, the configuration and /proc.
@@ -86,3 +88,8 @@ export const API = {
   /** Images in containerd's store say whether they were pulled or built. */
   imageIdentity: 53,
 } as const;
+
+/** Docker runs as another user than root. */
+export function isRootless(info: Pick<EngineInfo, "SecurityOptions">): boolean {
+  return (info.SecurityOptions ?? []).some((line) => line.split(",").includes("name=rootless"));
+}

@@ -55,9 +55,13 @@ export function createAccountReader(
       }));
       const passwd = await readSmallFile(engine, id, "/etc/passwd");
       const group = await readSmallFile(engine, id, "/etc/group");
-      await removeScratch(engine, id, log);
+      const gone = await removeScratch(engine, id, log);
+      // Of a container that it is removing an engine says that its files are not there.
+      if (gone && (passwd === "" || group === ""))
+        throw new ScratchGone("removed while it was read");
       return { passwd, group };
     } catch (error) {
+      if (error instanceof ScratchGone) throw error;
       // By name: an answer that was lost may have made it.
       const gone = await removeScratch(engine, id ?? name, log);
       // An engine that is removing it fails with words of its own inside.

@@ -1,3 +1,4 @@
+import { isRootless } from "../convert/engine-facts.ts";
 import { isEditingRuntime } from "../convert/runtime-handler.ts";
 import type { Handlers } from "../cri/bind.ts";
 import { CriError } from "../errors.ts";
@@ -44,6 +45,8 @@ const gcKey = "dockline-network-gc";
 /** How long a node that never had a contact waits for the first one. */
 const firstContactMs = 10_000;
 const betweenAttemptsMs = 250;
+/** How long a Status waits for what a new connection's engine says of itself; the kubelet asks every few seconds. */
+const selfMs = 2_000;
 
 /** Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
 export function runtimeStatus(
@@ -64,14 +67,14 @@ export function runtimeStatus(
       };
     },
     status: async (request) => {
-      const self = deps.info.peek();
+      const self = await currentSelf(deps);
       const [network, forward] = await Promise.all([
         deps.network.status(),
         deps.forwardPolicy(),
         self === undefined ? undefined : deps.featuresKnown(self),
       ]);
       const { health } = deps.index;
-      const rootless = self !== undefined && isRootless(self);
+      const rootless = self !== undefined && isRootless(self.info);
       const engineReady = health.engineReady && !rootless;
       const reason = rootless ? ROOTLESS : health.reason;
       return {
@@ -123,7 +126,7 @@ export function runtimeStatus(
     runtimeConfig: async (_, context) => {
       // What an engine that was restarted says now, unless it is away.
       const self = await deps.info.get().catch(() => undefined);
-      if (self !== undefined && isRootless(self)) {
+      if (self !== undefined && isRootless(self.info)) {
         throw new CriError("FailedPrecondition", ROOTLESS);
       }
       const driver = (await engineWords(deps, context.signal)).cgroupDriver;
@@ -146,12 +149,16 @@ export function runtimeStatus(
   };
 }
 
+/** A kubelet takes a node for ready that has not been asked yet whether it can be: asked once for each connection. */
+async function currentSelf({ index, info, clock }: StatusDeps): Promise<EngineSelf | undefined> {
+  if (index.health.engineReady && info.stale) {
+    await settleWithin(info.get(), selfMs, clock).catch(() => undefined);
+  }
+  return info.peek();
+}
+
 const ROOTLESS =
   "Docker runs in rootless mode, in which pods can have neither a network of the node's nor limits; install it for root";
-
-function isRootless({ info }: EngineSelf): boolean {
-  return (info.SecurityOptions ?? []).some((line) => line.split(",").includes("name=rootless"));
-}
 
 export function wordsOf({ version, apiMinor, info }: EngineSelf): EngineWords {
   return {

@@ -55,6 +55,7 @@ export const foreign: Readonly<Record<string, Readonly<Record<string, readonly s
     stopp: [],
     version: [],
   },
+  "dockerd-rootless-setuptool.sh": { uninstall: [] },
   systemctl: Object.fromEntries(
     "start stop restart reload enable disable status edit daemon-reload cat is-active mask unmask show"
       .split(" ")

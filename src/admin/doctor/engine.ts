@@ -1,3 +1,4 @@
+import { isRootless } from "../../convert/engine-facts.ts";
 import { usesContainerdStore } from "../../convert/pinned.ts";
 import { options } from "../../config/options.ts";
 import type { NodeFacts } from "./facts.ts";
@@ -37,6 +38,15 @@ export function checkEngine(node: NodeFacts): Finding {
       `${speaks}: 1.41 (Docker 20.10) is the least that Dockline can use`,
       "requests that Dockline needs do not exist there",
       "apt-get install docker.io",
+    );
+  }
+  if (isRootless(engine.info)) {
+    return error(
+      check,
+      `${speaks}, in rootless mode`,
+      "RuntimeReady is false: pods can have neither a network of the node's nor limits",
+      "dockerd-rootless-setuptool.sh uninstall   # as the user who runs it",
+      "systemctl enable --now docker",
     );
   }
   const cdi = (engine.info.CDISpecDirs ?? []).length > 0;

@@ -10,7 +10,7 @@ interface Peers {
 }
 
 /** A process's mounts beside those of `node`, a folder of /proc; undefined where this user may not look. */
-export function readDockerMounts(pid: number, node = "/proc/1"): DockerMountFacts | undefined {
+export function readDockerMounts(pid: number, node = nodeFolder()): DockerMountFacts | undefined {
   try {
     const own = `/proc/${pid}`;
     const snap = readlinkSync(`${own}/exe`).startsWith("/snap/");
@@ -24,6 +24,16 @@ export function readDockerMounts(pid: number, node = "/proc/1"): DockerMountFact
   } catch {
     // It is gone, or not ours to look at.
     return undefined;
+  }
+}
+
+/** Init has the node's mounts. Where a machine hides init even from root, whoever asks has them. */
+function nodeFolder(): string {
+  try {
+    readlinkSync("/proc/1/ns/mnt");
+    return "/proc/1";
+  } catch {
+    return "/proc/self";
   }
 }
 

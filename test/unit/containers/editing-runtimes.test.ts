@@ -5,6 +5,7 @@ import { silentLogger } from "../../../src/log.ts";
 import { EditingRuntimes } from "../../../src/containers/editing-runtimes.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
 import { tempFolder } from "../../support/temp-folder.ts";
+import { until } from "../../support/until.ts";
 
 describe("dockline-oci, as the first answers after a start tell of it", () => {
   const temp = tempFolder();
@@ -43,6 +44,15 @@ describe("dockline-oci, as the first answers after a start tell of it", () => {
     await editing.first(self);
     await editing.first(self);
     await editing.first({ ...self });
+    expect(pauses).to.have.length(1);
+  });
+
+  it("is found out of an engine that was reloaded, whoever looks at it first", async () => {
+    const { editing, self, pauses } = rig("reload", answers);
+    await editing.first({ ...self, info: { ...self.info, Runtimes: {} } });
+    expect(editing.peek(self).runtimes).to.deep.equal([]);
+    await editing.first(self);
+    await until(() => editing.peek(self).runtimes.length === 1);
     expect(pauses).to.have.length(1);
   });
 

@@ -45,7 +45,7 @@ function rig(files: Record<string, (() => Promise<ArchiveStream>)[]>) {
       const answer = answers.length > 1 ? answers.shift() : answers[0];
       if (answer === undefined) return Promise.reject(missing(path));
       return answer().catch((error: unknown) => {
-        failures.push(String(error));
+        failures.push("removing" in (error as Error) ? "No such container" : String(error));
         throw error;
       });
     },
@@ -99,6 +99,16 @@ describe("an image's accounts", () => {
     });
     expect(await read("a")).to.deep.equal({ passwd: "p", group: "g" });
     expect(calls.filter((call) => call.startsWith("create"))).to.have.length(3);
+  });
+
+  it("are read again when a file seems missing of a container that somebody else removes", async () => {
+    const removing = (path: string) => () => Object.assign(missing(path), { removing: true });
+    const { read, calls } = rig({
+      "/etc/passwd": [fails(removing("/etc/passwd")), text("p")],
+      "/etc/group": [text("g")],
+    });
+    expect(await read("a")).to.deep.equal({ passwd: "p", group: "g" });
+    expect(calls.filter((call) => call.startsWith("create"))).to.have.length(2);
   });
 
   it("are not kept after a look that failed", async () => {

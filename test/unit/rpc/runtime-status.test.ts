@@ -5,10 +5,15 @@ describe("an engine in rootless mode", () => {
   const handlersOf = (SecurityOptions: string[]) => {
     const info = { SecurityOptions, CgroupDriver: "systemd", Runtimes: {}, DefaultRuntime: "runc" };
     const self = { info, version: { Version: "1" }, apiMinor: 41 };
+    let isAsked = false;
     const ready = { engineReady: true, reason: "" };
     return runtimeStatus({
       index: { health: ready, counters: {} },
-      info: { peek: () => self, get: () => Promise.resolve(self) },
+      info: {
+        stale: true,
+        peek: () => (isAsked ? self : undefined),
+        get: () => Promise.resolve(((isAsked = true), self)),
+      },
       network: { status: () => Promise.resolve({ ready: true, message: "" }) },
       forwardPolicy: () => Promise.resolve({ message: "" }),
       featuresKnown: () => Promise.resolve(),
@@ -19,7 +24,7 @@ describe("an engine in rootless mode", () => {
         current: undefined,
         keep: (words: unknown) => Promise.resolve(kept.push(words)),
       },
-      clock: { monotonicMs: () => 0 },
+      clock: { monotonicMs: () => 0, sleep: () => new Promise(() => undefined) },
     } as unknown as StatusDeps);
   };
   let kept: unknown[];

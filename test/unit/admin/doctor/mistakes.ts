@@ -24,6 +24,14 @@ export const image = (Architecture: string): Partial<NodeFacts> => ({
 export const mistakes: Mistake[] = [
   ["another user than root", { root: false }, "rights", "warning", /sudo/],
   ["an engine too old", { engine: { ...soundEngine(), api: [1, 40] } }, "engine", "error", /1\.40/],
+  [
+    "a rootless engine",
+    engineWith({ SecurityOptions: ["name=seccomp,profile=builtin", "name=rootless"] }),
+    "engine",
+    "error",
+    /rootless mode/,
+    /neither a network/,
+  ],
   ["the driver vfs", engineWith({ Driver: "vfs" }), "storage", "warning", /vfs/],
   [
     "no d_type",
