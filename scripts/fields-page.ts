@@ -12,6 +12,7 @@ export const lanes = {
   "current-containerd": "29.x, containerd store",
   uml: "cgroup v2, AppArmor",
   "uml-systemd": "systemd driver",
+  "uml-systemd-current": "29.x, systemd driver",
 } as const;
 type Lane = keyof typeof lanes;
 

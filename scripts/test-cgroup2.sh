@@ -12,5 +12,5 @@ PATH=$PWD/node_modules/.bin:$PATH
 [ -n "${DOCKLINE_BUILT:-}" ] || node scripts/build.ts >/dev/null || exit 1
 export DOCKLINE_BUNDLE=1
 exec test/lanes/uml --limit 1000 mocha --no-config --exit --timeout 120000 --slow 60000 \
-  --node-option disable-warning=ExperimentalWarning --grep @cgroup2 \
+  --node-option disable-warning=ExperimentalWarning --require test/support/compatibility.ts --grep @cgroup2 \
   test/cgroup2/node.test.ts test/cgroup2/clock.test.ts test/integration/stats.test.ts "$@"

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -16,7 +17,9 @@ import {
 import type { ContainerInit } from "../support/pods.ts";
 import { tempFolder } from "../support/temp-folder.ts";
 
-// Docker has CDI from 25 on; its configuration decides whether it is on and where it looks.
+// Docker has CDI from 25 on; its configuration decides whether it is on (from 28.2 on it is by itself) and where it looks.
+
+const dockerd = process.env["DOCKLINE_TEST_DOCKERD"];
 
 const usual = "/var/run/cdi";
 /** The folder is the machine's: another lane may have its device there, and of two of one name Docker gives none. */
@@ -40,13 +43,18 @@ function writeDevice(folder: string, name: string): string {
 
 describe("CDI devices", function () {
   this.timeout(120_000);
+  /** The major number of its version. */
+  let release = 0;
+  const on = (): object => (release >= 28 ? {} : { features: { cdi: true } });
   const temp = tempFolder();
   let oci: OciNode | undefined;
   let file: string | undefined;
 
   before(function () {
     // Docker 20.10 knows none of these settings.
-    if (process.env["DOCKLINE_TEST_DOCKERD"] === undefined) this.skip();
+    if (dockerd === undefined) this.skip();
+    const said = execFileSync(dockerd, ["--version"], { encoding: "utf8" });
+    release = Number(/version (\d+)/.exec(said)?.[1]);
     file = writeDevice(usual, mine);
   });
   afterEach(async () => {
@@ -84,8 +92,9 @@ describe("CDI devices", function () {
     return await shell(node, id, "echo $CDI_T");
   };
 
-  it("are given by Docker where it has CDI on, also those that annotations name", async () => {
-    expect(await start({ dockline: [] }, {}, mine)).to.deep.equal({
+  it("are given by Docker where it has CDI on, also those that annotations name", async function () {
+    if (release < 25) this.skip();
+    expect(await start({ dockline: [] }, on(), mine)).to.deep.equal({
       value: mine,
       runtime: "runc",
     });
@@ -100,7 +109,8 @@ describe("CDI devices", function () {
     expect(await startAnnotated(mine)).to.equal(mine);
   });
 
-  it("are refused with the cure where neither can", async () => {
+  it("are refused with the cure where neither can", async function () {
+    if (release < 25) this.skip();
     oci = await startOciNode({}, { engine: { daemon: { features: { cdi: false } } } });
     const { node } = oci;
     const pod = await runPod(node, hostSandboxConfig(node));
@@ -111,10 +121,11 @@ describe("CDI devices", function () {
     );
   });
 
-  it("are found in Docker's own folders, and by dockline-oci in the usual ones as well", async () => {
+  it("are found in Docker's own folders, and by dockline-oci in the usual ones as well", async function () {
+    if (release < 25) this.skip();
     const own = temp.path("cdi");
     writeDevice(own, "own");
-    const daemon = { "cdi-spec-dirs": [own] };
+    const daemon = { "cdi-spec-dirs": [own], ...on() };
     expect(await start({ dockline: [] }, daemon, "own")).to.deep.equal({
       value: "own",
       runtime: "runc",

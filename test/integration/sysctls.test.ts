@@ -56,7 +56,7 @@ describe("a pod's sysctls", () => {
           sandboxConfig(node, { linux: { sysctls: { "net.ipv4.ip_local_port_range": value } } }),
         ),
         "INTERNAL",
-        /ip_local_port_range.*invalid argument/,
+        /ip_local_port_range.*invalid argument/i,
       );
     }
     // Nothing is written for nothing, with any OCI runtime.

@@ -1,4 +1,9 @@
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+
+/** A kernel that was started without IPv6 has no tables for it. */
+const hasIpv6 = existsSync("/proc/sys/net/ipv6");
+const tools = hasIpv6 ? ["iptables", "ip6tables"] : ["iptables"];
 
 /** Runs a program of the host to its end; throws when it fails. */
 export const run = (program: string, ...args: string[]): string =>
@@ -13,7 +18,7 @@ export const attempt = (program: string, ...args: string[]): void => {
 
 /** Everything of a pod that plugins leave in the host's tables; their own empty chains may stay. */
 export const podRules = (marks: readonly string[]): string[] =>
-  ["iptables", "ip6tables"]
+  tools
     .flatMap((tool) => [
       ...run(tool, "-S").split("\n"),
       ...run(tool, "-t", "nat", "-S").split("\n"),
@@ -23,14 +28,14 @@ export const podRules = (marks: readonly string[]): string[] =>
 /** Removes the chains that all pods share, unless some pod is there and uses them. */
 export function removeSharedChains(): void {
   const podRule = /^-A (CNI-FORWARD -[sd]|CNI-HOSTPORT-DNAT|POSTROUTING .*id: )/m;
-  if (podRule.test(run("iptables-save") + run("ip6tables-save"))) return;
+  if (podRule.test(run("iptables-save") + (hasIpv6 ? run("ip6tables-save") : ""))) return;
   removeRules("nat", (line) => /^-[AN] .*CNI-/.test(line));
   removeRules("filter", (line) => /^-[AN] .*CNI-(FORWARD|ADMIN)/.test(line));
 }
 
 /** Removes the rules and chains of a table that `chosen` picks, and the chains that they lead to. */
 export function removeRules(table: string, chosen: (line: string) => boolean): void {
-  for (const tool of ["iptables", "ip6tables"]) {
+  for (const tool of tools) {
     const lines = run(tool, "-t", table, "-S").split("\n").filter(chosen);
     const chains = new Set<string>();
     for (const line of lines) {

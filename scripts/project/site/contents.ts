@@ -4,7 +4,8 @@ export const contents: readonly { title: string; pages: readonly string[] }[] = 
   {
     title: "Decide",
     pages: [
-      ...["docs/comparison.md", "docs/limits.md", "docs/differences.md", "docs/fields.md"],
+      ...["docs/comparison.md", "docs/limits.md", "docs/differences.md"],
+      ...["docs/compatibility.md", "docs/fields.md"],
       ...["docs/support.md", "docs/benchmarks/README.md"],
     ],
   },

@@ -55,8 +55,8 @@ describe("the page of fields", () => {
       "Mount.image": { "a: two": refused, "a: three": refused },
     };
     const page = makePage(new Map<string, LaneResults>([["uml", { node: "N", fields }]]));
-    expect(page).to.include("| `readonly` | – | – | – | works | – |");
-    expect(page).to.include("| `image` | – | – | – | refused [1] | – |");
+    expect(page).to.include("| `readonly` | – | – | – | works | – | – |");
+    expect(page).to.include("| `image` | – | – | – | refused [1] | – | – |");
     expect(page).to.include("1. ``no``");
     expect(page).to.include(`- **${lanes.uml}**: N`);
   });
