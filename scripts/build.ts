@@ -1,5 +1,5 @@
 import { join } from "node:path";
 import { ownVersion, root, writeBundle } from "./bundle.ts";
 
-/** `npm run build`: dist/dockline.mjs. */
+/** `npm run build`: dist/dockline.mjs and the file of its threads. */
 await writeBundle(join(root, "dist", "dockline.mjs"), ownVersion());

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { build } from "esbuild";
-import type { Metafile, Plugin } from "esbuild";
+import type { BuildOptions, Metafile, Plugin } from "esbuild";
 
 export const root = join(import.meta.dirname, "..");
 
@@ -30,22 +30,44 @@ const httpWithoutFacade: Plugin = {
   },
 };
 
-/** Everything in one file, for Node 22.18 and newer. Returns what went into it. */
+/** Of the threads, beside the bundle. */
+export const workerName = "dockline-worker.cjs";
+
+/** How both are made. */
+const common: BuildOptions = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: "node",
+  target: "node22",
+  minify: true,
+  keepNames: true,
+  legalComments: "none",
+  plugins: [httpWithoutFacade],
+  logLevel: "warning",
+};
+
+/**
+ * The program in one file and its threads in another beside it, for Node 22.18 and newer. Returns what went into
+ * the program, which has all that is in the threads.
+ */
 export async function writeBundle(outfile: string, version: string): Promise<Metafile> {
+  const define = { DOCKLINE_VERSION: JSON.stringify(version) };
+  await build({
+    ...common,
+    entryPoints: [join(root, "src", "worker.ts")],
+    outfile: join(dirname(outfile), workerName),
+    format: "cjs",
+    define,
+  });
   const { metafile } = await build({
+    ...common,
     entryPoints: [join(root, "src", "main.ts")],
     outfile,
-    absWorkingDir: root,
-    bundle: true,
-    platform: "node",
     format: "esm",
-    target: "node22",
-    minify: true,
-    keepNames: true,
-    legalComments: "none",
     metafile: true,
     define: {
-      DOCKLINE_VERSION: JSON.stringify(version),
+      ...define,
+      DOCKLINE_WORKER: JSON.stringify(`./${workerName}`),
       DOCKLINE_PAUSE_PROGRAMS: JSON.stringify({
         amd64: pauseProgram("amd64"),
         arm64: pauseProgram("arm64"),
@@ -56,8 +78,6 @@ export async function writeBundle(outfile: string, version: string): Promise<Met
     banner: {
       js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url); import { fileURLToPath as __fileURLToPath } from "node:url"; const __filename = __fileURLToPath(import.meta.url); const __dirname = __fileURLToPath(new URL(".", import.meta.url));',
     },
-    plugins: [httpWithoutFacade],
-    logLevel: "warning",
   });
   return metafile;
 }

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { root, writeBundle } from "./bundle.ts";
+import { root, workerName, writeBundle } from "./bundle.ts";
 import { run, sha256 } from "./package/commands.ts";
 import type { Build, Release } from "./package/contents.ts";
 import { buildDeb } from "./package/deb.ts";
@@ -60,6 +60,7 @@ if (!Number.isInteger(epochSeconds)) throw new Error("SOURCE_DATE_EPOCH is no wh
 
 mkdirSync(out, { recursive: true });
 const bundle = join(out, "dockline.mjs");
+const worker = join(out, workerName);
 const inside = await writeBundle(bundle, version);
 const materials = billOfMaterials(inside, version, epochSeconds);
 const materialsFile = join(out, `dockline-${version}.cdx.json`);
@@ -67,13 +68,13 @@ writeFileSync(materialsFile, materials);
 const date = new Date(epochSeconds * 1000).toISOString().slice(0, 10);
 const printed = (...words: string[]): string => run(process.execPath, bundle, ...words);
 const release: Release = {
-  ...{ version, epochSeconds, date, bundle, materials, out, fast },
+  ...{ version, epochSeconds, date, bundle, worker, materials, out, fast },
   usage: printed("help"),
   shell: shellFiles((command) => printed(command, "--help"), version, date),
   licences: thirdPartyLicences(inside),
   licence: licenceExpression(inside),
 };
-const made = [bundle, materialsFile];
+const made = [bundle, worker, materialsFile];
 for (const architecture of architectures) {
   const build: Build = { ...release, architecture, node: await nodeFor(architecture) };
   made.push(...(await Promise.all(forms.map((form) => builders[form](build)))));

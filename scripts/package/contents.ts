@@ -1,5 +1,5 @@
 import { readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { root } from "../bundle.ts";
 import { sha256 } from "./commands.ts";
 import { configurationPage, programPage } from "./man-pages.ts";
@@ -14,6 +14,8 @@ export interface Release {
   epochSeconds: number;
   /** Path of dockline.mjs. */
   bundle: string;
+  /** Path of the file that its threads are started from. */
+  worker: string;
   /** Texts of the licences of what is in the bundle and in the native programs. */
   licences: string;
   /** One SPDX expression for all of it. */
@@ -55,6 +57,7 @@ export function putProgram(tree: Tree, lib: string, build: Build): void {
   tree.copy("bin/dockline", `${lib}/bin/dockline`, 0o755);
   tree.copy("bin/package.json", `${lib}/bin/package.json`);
   tree.copy(build.bundle, `${lib}/dist/dockline.mjs`);
+  tree.copy(build.worker, `${lib}/dist/${basename(build.worker)}`);
   tree.copy(join(build.node, "bin", "node"), `${lib}/lib/node`, 0o755);
   tree.copy(nativeProgram("oci", `dockline-oci-${architecture}`), `${lib}/dockline-oci`, 0o755);
   tree.copy(nativeProgram("dial", `dockline-dial-${architecture}`), `${lib}/dockline-dial`, 0o755);

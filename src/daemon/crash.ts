@@ -1,9 +1,12 @@
 import { write } from "node:fs";
 import type { ProcessLogger } from "../log.ts";
+import { endWorkers } from "../sys/watched-worker.ts";
 
 /** How long the last lines of the log may take to be read. */
 const LAST_WORDS_MS = 1_000;
 const STDERR_MS = 100;
+/** For threads to end. */
+const WORKERS_MS = 1_000;
 
 /**
  * An exception that nobody caught leaves locks, sessions and the index in an unknown state, and every
@@ -23,13 +26,15 @@ export function installCrashHandlers(log: ProcessLogger): void {
 
 /**
  * Ends this process once its log is written, or after a second in which nobody has read it. Where the
- * log cannot have the reason it goes to stderr, as far as that takes it at once.
+ * log cannot have the reason it goes to stderr, as far as that takes it at once. With a thread that hangs it
+ * ends by SIGKILL, whatever the code.
  */
 export async function endProcess(log: ProcessLogger, code: number, reason = ""): Promise<void> {
+  const ended = await endWorkers(WORKERS_MS);
   const written = await log.written(LAST_WORDS_MS);
   const said = (written && log.speaks) || (await toStderr(reason));
-  // A write that hangs would keep `exit` waiting for its thread.
-  if (written && said) process.exit(code);
+  // A write that hangs would keep `exit` waiting for its thread, as would a worker on a disk that hangs.
+  if (ended && written && said) process.exit(code);
   else process.kill(process.pid, "SIGKILL");
 }
 

@@ -27,8 +27,12 @@ import { createTracing } from "./tracing.ts";
 import { ensurePrivateFolder } from "../sys/fs.ts";
 import { lockFolder } from "../sys/instance-lock.ts";
 import { notifyReady } from "../sys/notify.ts";
+import { endWorkers } from "../sys/watched-worker.ts";
 import { complain } from "../sys/terminal.ts";
 import { version } from "../version.ts";
+
+/** For threads to end: on a busy node that takes a while, and one that hangs must not keep the process for 5 s. */
+const WORKERS_MS = 2_000;
 
 /**
  * `dockline serve`: builds every part, serves until SIGTERM or SIGINT, ends in the opposite order.
@@ -106,7 +110,7 @@ export async function runDaemon(loaded: LoadedConfig, reread: () => LoadedConfig
   }
   await closeAll(closers, log);
   if (exitCode === 0) log.info({}, "stopped");
-  if (!(await log.written(1_000))) await endProcess(log, 1);
+  if (!(await endWorkers(WORKERS_MS)) || !(await log.written(1_000))) await endProcess(log, 1);
   return exitCode;
 }
 

@@ -23,7 +23,7 @@ import type { ContainerIndex } from "../index/container-index.ts";
 import { createContainerIndex } from "../index/create-index.ts";
 import { EventsFeed } from "../index/events-feed.ts";
 import type { Logger } from "../log.ts";
-import { createContainerLogs } from "../logs/pumps.ts";
+import { WorkerLogs } from "../logs/worker-logs.ts";
 import { createForwardPolicySource } from "../network/forward-policy.ts";
 import type { ForwardPolicySource } from "../network/forward-policy.ts";
 import { parsePodCidr } from "../network/attachment.ts";
@@ -145,8 +145,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   const remote = new RemotePaths();
   const hostPaths = new HostPaths({ remote, rejectAbsent: config.absentMountSourcesToReject });
   const mustAnswer = (path: string): Promise<void> => hostPaths.mustAnswer(path, "log_directory");
-  const ofLogs = { stateDir: config.stateDir, resumes: true, mustAnswer };
-  const logs = createContainerLogs({ ...ofLogs, clock, log });
+  const logs = new WorkerLogs({ stateDir: config.stateDir, clock, log, mustAnswer });
   const puller = createPuller({
     engine,
     clock,
@@ -221,6 +220,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   };
   const networkGc = new NetworkGc(pods);
   const sandboxes = new Sandboxes(pods, abandonedMsOf(process.env["DOCKLINE_ABANDONED_MS"]));
+  await logs.begun();
   const feed = new EventsFeed({ index, log, setUp: (name) => sandboxes.setUpEnded(name) });
   return {
     ...pods,

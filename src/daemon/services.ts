@@ -34,6 +34,7 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
       ...parts,
       forwardPolicy: () => parts.forward.current(),
       oomScoreFloor: parts.oomFloor,
+      hungLogs: () => parts.logs.lag().hung,
       verboseInfo: () => ({
         ...workInfo({
           pulls: parts.puller.running(),

@@ -1,15 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { lstat, readlink, rename, symlink, unlink, type FileHandle } from "node:fs/promises";
+import { closeSync, lstatSync, readlinkSync, renameSync, symlinkSync, unlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { CriError } from "../errors.ts";
-import { isErrno, unlinkIfExists } from "../sys/fs.ts";
+import { isErrno } from "../sys/fs.ts";
 import { openLogFolder, within, type LogPath } from "./log-path.ts";
 
 /** What lies at a path: nothing, a symlink with its target, or something else. */
-async function linkAt(path: string): Promise<"nothing" | "other" | { target: string }> {
+function linkAt(path: string): "nothing" | "other" | { target: string } {
   try {
-    if (!(await lstat(path)).isSymbolicLink()) return "other";
-    return { target: await readlink(path) };
+    if (!lstatSync(path).isSymbolicLink()) return "other";
+    return { target: readlinkSync(path) };
   } catch (error) {
     if (isErrno(error, "ENOENT")) return "nothing";
     throw error;
@@ -29,25 +29,33 @@ function isContainerLog(target: string, sourcePath: string): boolean {
  * Makes the log path a symlink to Docker's file. An older log link (also one to a container that
  * is gone, left by a failed start) is replaced; anything else stays and is FailedPrecondition.
  */
-export async function makeLogLink(path: LogPath, sourcePath: string): Promise<void> {
-  const folder = await openLogFolder(path);
+export function makeLogLink(path: LogPath, sourcePath: string): void {
+  const folder = openLogFolder(path);
   try {
     const place = within(folder, path.name);
-    const found = await linkAt(place);
+    const found = linkAt(place);
     if (typeof found === "object") {
       if (found.target === sourcePath) return;
       if (!isContainerLog(found.target, sourcePath)) throw occupied(path);
     } else if (found === "other") throw occupied(path);
     const temporary = within(folder, `.dockline-${randomBytes(8).toString("hex")}`);
-    await symlink(sourcePath, temporary);
+    symlinkSync(sourcePath, temporary);
     try {
-      await rename(temporary, place);
+      renameSync(temporary, place);
     } catch (error) {
-      await unlink(temporary).catch(() => undefined);
+      removeIfThere(temporary);
       throw error;
     }
   } finally {
-    await folder.close();
+    closeSync(folder);
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
   }
 }
 
@@ -59,19 +67,19 @@ function occupied(path: LogPath): CriError {
 }
 
 /** Unlinks the log path only while it is the symlink to `sourcePath`. */
-export async function removeLogLink(path: LogPath, sourcePath: string): Promise<void> {
-  let folder: FileHandle;
+export function removeLogLink(path: LogPath, sourcePath: string): void {
+  let folder: number;
   try {
-    folder = await openLogFolder(path, false);
+    folder = openLogFolder(path, false);
   } catch (error) {
     if (error instanceof CriError && error.kind === "NotFound") return;
     throw error;
   }
   try {
     const place = within(folder, path.name);
-    const found = await linkAt(place);
-    if (typeof found === "object" && found.target === sourcePath) await unlinkIfExists(place);
+    const found = linkAt(place);
+    if (typeof found === "object" && found.target === sourcePath) removeIfThere(place);
   } finally {
-    await folder.close();
+    closeSync(folder);
   }
 }

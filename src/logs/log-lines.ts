@@ -1,5 +1,12 @@
-import { constants } from "node:fs";
-import { open, readdir, type FileHandle } from "node:fs/promises";
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+} from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { CriError } from "../errors.ts";
@@ -27,11 +34,11 @@ export interface WrittenLine {
 }
 
 /** Bytes up to and with the last newline: what follows is half a line, or the NULs that a power cut left. */
-export async function endOfLines(file: FileHandle, size: number): Promise<number> {
+export function endOfLines(file: number, size: number): number {
   const block = Buffer.allocUnsafe(Math.min(size, BLOCK_BYTES));
   for (let end = size; end > 0;) {
     const from = Math.max(0, end - block.length);
-    const { bytesRead } = await file.read(block, 0, end - from, from);
+    const bytesRead = readSync(file, block, 0, end - from, from);
     const at = block.subarray(0, bytesRead).lastIndexOf(NEWLINE);
     if (at >= 0) return from + at + 1;
     end = from;
@@ -43,10 +50,10 @@ export async function endOfLines(file: FileHandle, size: number): Promise<number
  * The last lines before `end`, oldest first. They go back to a line of another time than the last one's, so
  * that the number of lines of one time is known.
  */
-export async function lastLines(file: FileHandle, end: number): Promise<WrittenLine[]> {
+export function lastLines(file: number, end: number): WrittenLine[] {
   for (let wanted = TAIL_BYTES; ; wanted *= 8) {
     const bytes = Buffer.alloc(Math.min(end, wanted));
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, end - bytes.length);
+    const bytesRead = readSync(file, bytes, 0, bytes.length, end - bytes.length);
     const lines = linesOf(bytes.subarray(0, bytesRead), bytes.length < end);
     if (bytes.length === end || wanted >= MOST_TAIL_BYTES || !isOfOneTime(lines)) return lines;
   }
@@ -79,16 +86,16 @@ const ROTATED = /^\d{8}-\d{6}(?:\.gz)?$/;
 
 /** The last lines of the newest file that the kubelet renamed and that has any; none: there is none. */
 export async function lastRotatedLines(path: LogPath): Promise<WrittenLine[]> {
-  let folder: FileHandle;
+  let folder: number;
   try {
-    folder = await openLogFolder(path, false);
+    folder = openLogFolder(path, false);
   } catch (error) {
     if (error instanceof CriError && error.kind === "NotFound") return [];
     throw error;
   }
   try {
     const prefix = `${path.name}.`;
-    const names = (await readdir(within(folder, ".")))
+    const names = readdirSync(within(folder, "."))
       .filter((name) => name.startsWith(prefix) && ROTATED.test(name.slice(prefix.length)))
       .sort()
       .reverse();
@@ -98,35 +105,35 @@ export async function lastRotatedLines(path: LogPath): Promise<WrittenLine[]> {
     }
     return [];
   } finally {
-    await folder.close();
+    closeSync(folder);
   }
 }
 
 async function linesOfRotated(path: string, isCompressed: boolean): Promise<WrittenLine[]> {
-  let file: FileHandle;
+  let file: number;
   try {
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ELOOP", "ENXIO")) return [];
     throw error;
   }
   try {
-    const found = await file.stat();
+    const found = fstatSync(file);
     if (!found.isFile()) return [];
     if (isCompressed) return await linesOfCompressed(file);
-    return await lastLines(file, await endOfLines(file, found.size));
+    return lastLines(file, endOfLines(file, found.size));
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
 /** Of a file that is damaged: none. */
-async function linesOfCompressed(file: FileHandle): Promise<WrittenLine[]> {
+async function linesOfCompressed(file: number): Promise<WrittenLine[]> {
   let tail: Buffer[] = [];
   let isCut = false;
   try {
     await pipeline(
-      file.createReadStream({ autoClose: false }),
+      createReadStream("", { fd: file, autoClose: false }),
       createGunzip(),
       async (chunks: AsyncIterable<Buffer>) => {
         let older: Buffer[] = [];

@@ -1,5 +1,4 @@
-import { constants } from "node:fs";
-import { mkdir, open, type FileHandle } from "node:fs/promises";
+import { closeSync, constants, fchmodSync, fstatSync, mkdirSync, openSync } from "node:fs";
 import { isAbsolute, join, normalize } from "node:path";
 import { CriError, errorText, invalidArgument } from "../errors.ts";
 import { isErrno } from "../sys/fs.ts";
@@ -47,23 +46,23 @@ export function resolveLogPath(logDirectory: string, logPath: string): LogPath {
 const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /** `name` within an open folder: what openat(2) would reach, whatever was renamed meanwhile. */
-export function within(folder: FileHandle, name: string): string {
-  return `/proc/self/fd/${String(folder.fd)}/${name}`;
+export function within(folder: number, name: string): string {
+  return `/proc/self/fd/${String(folder)}/${name}`;
 }
 
-async function openFolder(path: string, make: boolean): Promise<FileHandle> {
+function openFolder(path: string, make: boolean): number {
   try {
-    return await open(path, FOLDER);
+    return openSync(path, FOLDER);
   } catch (error) {
     if (!make || !isErrno(error, "ENOENT")) throw error;
   }
   // The kubelet makes these folders with 0755; other clients of the CRI leave it to the runtime.
-  await mkdir(path, { recursive: !path.startsWith("/proc/"), mode: 0o755 }).catch(
-    (error: unknown) => {
-      if (!isErrno(error, "EEXIST")) throw error;
-    },
-  );
-  return open(path, FOLDER);
+  try {
+    mkdirSync(path, { recursive: !path.startsWith("/proc/"), mode: 0o755 });
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+  }
+  return openSync(path, FOLDER);
 }
 
 /**
@@ -72,18 +71,18 @@ async function openFolder(path: string, make: boolean): Promise<FileHandle> {
  * Each step starts from the open folder before it, so a swap between check and use has no effect.
  * What lies above the log directory is the node's own layout and may hold symlinks.
  */
-export async function openLogFolder(path: LogPath, make = true): Promise<FileHandle> {
-  let folder: FileHandle | undefined;
+export function openLogFolder(path: LogPath, make = true): number {
+  let folder: number | undefined;
   try {
-    folder = await openFolder(path.directory, make);
+    folder = openFolder(path.directory, make);
     for (const name of path.folders) {
-      const next = await openFolder(within(folder, name), make);
-      await folder.close();
+      const next = openFolder(within(folder, name), make);
+      closeSync(folder);
       folder = next;
     }
     return folder;
   } catch (error) {
-    await folder?.close();
+    if (folder !== undefined) closeSync(folder);
     throw pathError("open the folder of", path, error);
   }
 }
@@ -98,7 +97,7 @@ function pathError(action: string, path: LogPath, error: unknown): CriError {
   return new CriError(kind, `${what}: ${errorText(error)}`, { cause: error });
 }
 
-// O_NONBLOCK: a FIFO planted under the name must not park one of the few I/O threads.
+// O_NONBLOCK: a FIFO planted under the name must not park the thread.
 const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**
@@ -106,21 +105,21 @@ const APPEND = constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW | co
  *
  * @throws NotFound without `make`; InvalidArgument when it is no regular file
  */
-export async function openLogFile(path: LogPath, make = true): Promise<FileHandle> {
-  const folder = await openLogFolder(path, make);
-  let file: FileHandle | undefined;
+export function openLogFile(path: LogPath, make = true): number {
+  const folder = openLogFolder(path, make);
+  let file: number | undefined;
   try {
     const flags = make ? APPEND | constants.O_CREAT : APPEND;
-    file = await open(within(folder, path.name), flags, 0o640);
-    const found = await file.stat();
+    file = openSync(within(folder, path.name), flags, 0o640);
+    const found = fstatSync(file);
     if (!found.isFile())
       throw invalidArgument(`container log ${JSON.stringify(path.full)} is not a regular file`);
-    if ((found.mode & 0o777) !== 0o640) await file.chmod(0o640);
+    if ((found.mode & 0o777) !== 0o640) fchmodSync(file, 0o640);
     return file;
   } catch (error) {
-    await file?.close();
+    if (file !== undefined) closeSync(file);
     throw pathError("open", path, error);
   } finally {
-    await folder.close();
+    closeSync(folder);
   }
 }

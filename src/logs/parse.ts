@@ -217,3 +217,14 @@ export function convertLines(source: Buffer, out: LineBuffer, counts: ConvertCou
     start = end + 1;
   }
 }
+
+/**
+ * The same for bytes of which nothing more comes, or that are longer than any line: half an entry at the end of a
+ * file that grows no more, or a line that is none of Docker's, is left out and counted.
+ */
+export function convertAll(source: Buffer, out: LineBuffer, counts: ConvertCounts): number {
+  const done = convertLines(source, out, counts);
+  if (done > 0 || source.length === 0) return done;
+  counts.unreadable += 1;
+  return source.length;
+}

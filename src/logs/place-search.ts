@@ -59,28 +59,28 @@ export class PlaceSearch {
   }
 
   /** Looks through up to two megabytes; undefined until the place is known. */
-  async round({ input, output }: Workspace): Promise<{ bytes: number; place?: Place }> {
-    await this.#chain.discover();
+  round({ input, output }: Workspace): { bytes: number; place?: Place } {
+    this.#chain.discover();
     if (!this.#chain.hasFiles) return { bytes: 0 };
     this.#begin ??= this.#chain.position();
     let bytes = 0;
     for (let slice = 0; slice < ROUND_SLICES; slice += 1) {
       const complete = this.#chain.headIsComplete;
-      const count = await this.#chain.read(input);
+      const count = this.#chain.read(input);
       const given = input.subarray(0, count);
       let done = this.#lookThrough(given, output);
       if (done === 0 && count > 0 && (complete || count === input.length)) done = count;
       this.#chain.advance(done, given);
       bytes += done;
       if (this.#met === this.#lines.length) return { bytes, place: { source: this.#behindMet } };
-      if (complete && done === 0) await this.#chain.shift();
+      if (complete && done === 0) this.#chain.shift();
       else if (!complete && count < input.length) return { bytes, place: this.#atEnd() };
     }
     return { bytes };
   }
 
-  async close(): Promise<void> {
-    await this.#chain.close();
+  close(): void {
+    this.#chain.close();
   }
 
   /** Bytes of the whole entries among these. */

@@ -1,17 +1,17 @@
 import { join } from "node:path";
-import { CriError, errorText, notFound } from "../errors.ts";
+import { errorText, notFound } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { settleWithin, valueWithin } from "../sys/abort.ts";
 import type { Clock } from "../sys/clock.ts";
-import { ensurePrivateFolder } from "../sys/fs.ts";
-import type { ContainerLogs, LogLag, LogTarget, ResumedLog } from "./container-logs.ts";
+import type { ContainerLogs, LogLag, ResumedLog } from "./container-logs.ts";
 import { Follower } from "./follower.ts";
 import { askFolders, type MustAnswer } from "./log-folders.ts";
-import { makeLogLink, removeLogLink } from "./link.ts";
-import { resolveLogPath } from "./log-path.ts";
+import { LogLinks } from "./links.ts";
 import { OwedResumes } from "./owed-resumes.ts";
-import { PositionStore } from "./position.ts";
-import { Pump, type PumpCounts } from "./pump.ts";
-import { Schedule } from "./schedule.ts";
+import { PositionJournal, type Touch } from "./position-journal.ts";
+import { Pump } from "./pump.ts";
+import type { PumpCounts } from "./pump-parts.ts";
+import { nextTurn, Schedule } from "./schedule.ts";
 
 /** Bytes of files that Docker deleted and a slow pump still holds, for each container. */
 const MOST_UNLINKED_BYTES = 64 * 1024 * 1024;
@@ -20,7 +20,7 @@ const RESUME_WAIT_MS = 10_000;
 /** Pause between two tries to drain into a disk that is full. */
 const DRAIN_RETRY_MS = 100;
 
-interface PumpsDeps {
+export interface PumpsDeps {
   /** Dockline's own folder; positions are kept in `logs` below it. */
   stateDir: string;
   clock: Clock;
@@ -29,26 +29,26 @@ interface PumpsDeps {
   resumes?: boolean;
   /** Asked before the files of a log are opened again; default: every folder answers. */
   mustAnswer?: MustAnswer;
+  /** Called with each path before it is touched. */
+  touch?: Touch;
 }
 
-export function createContainerLogs(deps: PumpsDeps): ContainerLogs {
-  return new Pumps(deps);
-}
-
-class Pumps implements ContainerLogs {
+/** In this thread, with synchronous I/O: the daemon has them in a worker (`worker-logs.ts`). */
+export class Pumps implements ContainerLogs {
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #folder: string;
-  readonly #positions: PositionStore;
+  readonly #positions: PositionJournal;
+  readonly #touch: Touch;
   readonly #schedule: Schedule;
   readonly #followers = new Map<string, Follower>();
-  readonly #links = new Map<string, LogTarget>();
+  readonly #links: LogLinks;
+  /** What is about to be gone on with. */
+  readonly #coming = new Map<string, Promise<void>>();
   readonly #owed: OwedResumes;
   readonly #counts: PumpCounts = { pumpedBytes: 0n, lostBytes: 0n, unreadable: 0 };
   readonly #resumed: Promise<void>;
   readonly #mustAnswer: MustAnswer;
   #allResumed: () => void = () => undefined;
-  #folderMade = false;
 
   constructor(deps: PumpsDeps) {
     this.#resumed =
@@ -58,18 +58,20 @@ class Pumps implements ContainerLogs {
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#mustAnswer = deps.mustAnswer ?? (() => Promise.resolve());
-    this.#folder = join(deps.stateDir, "logs");
-    this.#positions = new PositionStore(this.#folder);
+    this.#touch = deps.touch ?? (() => undefined);
+    this.#links = new LogLinks(deps.log, this.#touch);
+    this.#positions = new PositionJournal({ ...deps, folder: join(deps.stateDir, "logs") });
     this.#owed = new OwedResumes(deps.clock, (target) => this.#resumeOwed(target));
     this.#schedule = new Schedule({
       clock: deps.clock,
       log: deps.log,
+      positions: this.#positions,
       followers: () => this.#followers.values(),
     });
   }
 
   async start(target: ResumedLog): Promise<void> {
-    await this.#makeFolder();
+    this.#positions.open();
     await this.#schedule.exclusive(target.containerId, async () => {
       await this.#begin(target, { resumes: target.running === true, starts: true });
       this.#owed.forget(target.containerId);
@@ -79,7 +81,7 @@ class Pumps implements ContainerLogs {
   /** To be called under the container's lock. */
   async #begin(target: ResumedLog, options: { resumes: boolean; starts: boolean }): Promise<void> {
     if (target.format === "docker-json") {
-      await this.#link(target);
+      this.#links.make(target);
       return;
     }
     const present = this.#followers.get(target.containerId);
@@ -94,13 +96,18 @@ class Pumps implements ContainerLogs {
       positions: this.#positions,
       counts: this.#counts,
       mostUnlinkedBytes: MOST_UNLINKED_BYTES,
+      touch: this.#touch,
     });
     try {
       const { resumes } = options;
       if (!(await pump.open({ resumes, running: target.running === true }))) return;
       if (pump.drained && options.starts) await pump.wake();
     } catch (error) {
-      await pump.close().catch(() => undefined);
+      try {
+        pump.close();
+      } catch {
+        // What is wrong has been said by then.
+      }
       throw error;
     }
     const follower = new Follower(pump, (one) => {
@@ -113,54 +120,31 @@ class Pumps implements ContainerLogs {
     }
   }
 
-  async #makeFolder(): Promise<void> {
-    if (this.#folderMade) return;
-    await ensurePrivateFolder(this.#folder);
-    this.#folderMade = true;
-  }
-
-  async #link(target: LogTarget): Promise<void> {
-    const path = resolveLogPath(target.logDirectory, target.logPath);
-    this.#links.set(target.containerId, target);
-    try {
-      await makeLogLink(path, target.sourcePath);
-    } catch (error) {
-      // As with dockershim, a container is not kept from running for want of a link.
-      if (error instanceof CriError && error.kind === "InvalidArgument") throw error;
-      this.#log.warn(
-        { containerId: target.containerId, error: errorText(error) },
-        "container log link can not be made",
-      );
-    }
-  }
-
   async drain(containerId: string, timeoutMs: number): Promise<boolean> {
-    return this.#within(timeoutMs, async () => {
-      if (!this.#followers.has(containerId)) await this.#resumed;
-      if (!(await this.#owed.settle(containerId, timeoutMs))) return false;
-      const follower = this.#followers.get(containerId);
-      return follower === undefined || this.#drainAll(follower, timeoutMs);
-    });
+    return await valueWithin(
+      this.#drainKnown(containerId, timeoutMs),
+      timeoutMs,
+      this.#clock,
+      false,
+    );
   }
 
-  /** What the work says, or false after that time; the work goes on then. */
-  async #within(timeoutMs: number, work: () => Promise<boolean>): Promise<boolean> {
-    const expired = new AbortController();
-    const timeout = this.#clock.sleep(timeoutMs, expired.signal).then(
-      () => false,
-      () => false,
-    );
-    try {
-      return await Promise.race([timeout, work()]);
-    } finally {
-      expired.abort();
-    }
+  async #drainKnown(containerId: string, timeoutMs: number): Promise<boolean> {
+    if (!this.#followers.has(containerId)) await this.#known(containerId);
+    if (!(await this.#owed.settle(containerId, timeoutMs))) return false;
+    const follower = this.#followers.get(containerId);
+    return follower === undefined || this.#drainAll(follower, timeoutMs);
+  }
+
+  /** Settles when what a restart left has been taken up as far as this container goes. */
+  #known(containerId: string): Promise<void> {
+    return this.#coming.get(containerId) ?? this.#resumed;
   }
 
   /** After a restart a container is known once it has been resumed. */
   async #untilKnown(containerId: string): Promise<void> {
     if (this.#followers.has(containerId) || this.#links.has(containerId)) return;
-    await this.#within(RESUME_WAIT_MS, () => this.#resumed.then(() => true));
+    await settleWithin(this.#known(containerId), RESUME_WAIT_MS, this.#clock);
   }
 
   async #drainAll(follower: Follower, timeoutMs: number): Promise<boolean> {
@@ -169,9 +153,9 @@ class Pumps implements ContainerLogs {
     while (!follower.closed && !follower.pump.drained) {
       try {
         if ((await this.#schedule.round(follower)).atEnd) {
-          await this.#schedule.exclusive(containerId, async () => {
+          await this.#schedule.exclusive(containerId, () => {
             if (follower.closed || follower.pump.drained) return;
-            await this.#schedule.onFile(follower, () => follower.pump.finish());
+            follower.pump.finish();
             follower.watch.turnOff();
           });
           return true;
@@ -191,60 +175,79 @@ class Pumps implements ContainerLogs {
   async reopen(containerId: string): Promise<void> {
     await this.#untilKnown(containerId);
     await this.#owed.try(containerId);
-    await this.#schedule.exclusive(containerId, async () => {
-      const link = this.#links.get(containerId);
+    await this.#schedule.exclusive(containerId, () => {
+      if (this.#links.makeAgain(containerId)) return;
       const follower = this.#followers.get(containerId);
-      if (link !== undefined) await this.#link(link);
-      else if (follower !== undefined)
-        await this.#schedule.onFile(follower, () => follower.pump.reopen());
+      if (follower !== undefined) follower.pump.reopen();
       else throw notFound(`reopen log of container ${containerId}: it is not followed`);
     });
   }
 
   async remove(containerId: string): Promise<void> {
     await this.#untilKnown(containerId);
-    await this.#schedule.exclusive(containerId, async () => {
+    this.#positions.open();
+    await this.#schedule.exclusive(containerId, () => {
       this.#owed.forget(containerId);
-      const link = this.#links.get(containerId);
-      if (link !== undefined) {
-        await removeLogLink(resolveLogPath(link.logDirectory, link.logPath), link.sourcePath);
-        this.#links.delete(containerId);
-      }
+      this.#links.remove(containerId);
       const follower = this.#followers.get(containerId);
-      if (follower !== undefined) await this.#letGo(follower);
-      await this.#positions.forget(containerId);
+      if (follower !== undefined) this.#letGo(follower);
+      this.#positions.forget(containerId);
     });
   }
 
   /** To be called under the container's lock. */
-  async #letGo(follower: Follower): Promise<void> {
+  #letGo(follower: Follower): void {
     follower.closed = true;
     follower.watch.turnOff();
     this.#schedule.forget(follower);
     this.#followers.delete(follower.pump.target.containerId);
-    await this.#schedule.onFile(follower, () => follower.pump.close());
+    follower.pump.close();
   }
 
-  async resume(targets: ResumedLog[]): Promise<void> {
-    await this.#makeFolder();
-    const known = new Set(targets.map((target) => target.containerId));
-    for (const containerId of await this.#positions.list()) {
-      // One that has been started since the targets were looked for is none that is gone.
-      await this.#schedule.exclusive(containerId, async () => {
-        const isGone = !known.has(containerId) && !this.#followers.has(containerId);
-        if (isGone) await this.#positions.forget(containerId);
-      });
-    }
+  /** @param kept containers beside the targets whose positions stay */
+  async resume(targets: ResumedLog[], kept: readonly string[] = []): Promise<void> {
+    this.#positions.open();
+    this.#forgetAllBut(new Set([...kept, ...targets.map((target) => target.containerId)]));
+    await this.adopt(targets);
+    this.#allResumed();
+  }
+
+  /** Goes on with these as `resume` does, and says nothing of all others. */
+  async adopt(targets: ResumedLog[]): Promise<void> {
+    this.#positions.open();
+    const work = this.#beginAll(targets).finally(() => {
+      for (const { containerId } of targets)
+        if (this.#coming.get(containerId) === work) this.#coming.delete(containerId);
+    });
+    for (const { containerId } of targets) this.#coming.set(containerId, work);
+    await work;
+  }
+
+  async #beginAll(targets: ResumedLog[]): Promise<void> {
     const { answering, silent } = await askFolders(targets, this.#mustAnswer);
     for (const { target, error } of silent) this.#owe(target, error);
     for (const target of answering) {
+      await nextTurn();
       await this.#schedule.exclusive(target.containerId, () =>
         this.#begin(target, { resumes: true, starts: false }).catch((error: unknown) => {
           this.#owe(target, error);
         }),
       );
     }
-    this.#allResumed();
+  }
+
+  #forgetAllBut(known: ReadonlySet<string>): void {
+    try {
+      this.#positions.batch(() => {
+        for (const containerId of this.#positions.list()) {
+          // One that has been started since the targets were looked for is none that is gone.
+          const isGone = !known.has(containerId) && !this.#followers.has(containerId);
+          if (isGone) this.#positions.forget(containerId);
+        }
+      });
+    } catch (error) {
+      this.#log.debug({ error: errorText(error) }, "positions of logs that are gone stay for now");
+    }
   }
 
   #owe(target: ResumedLog, error: unknown): void {
@@ -261,23 +264,17 @@ class Pumps implements ContainerLogs {
       if (!this.#owed.has(containerId)) return;
       await this.#begin(target, { resumes: true, starts: false });
       this.#owed.forget(containerId);
-      this.#log.info({ containerId: containerId }, "container log resumed");
+      this.#log.info({ containerId }, "container log resumed");
     });
   }
 
   lag(): LogLag {
-    let containers = 0;
-    let bytesBehind = 0;
-    for (const { pump } of this.#followers.values()) {
-      if (pump.drained) continue;
-      containers += 1;
-      bytesBehind += pump.bytesBehind;
-    }
+    const open = [...this.#followers.values()].filter(({ pump }) => !pump.drained);
+    const containers = open.length;
+    const bytesBehind = open.reduce((sum, { pump }) => sum + pump.bytesBehind, 0);
     const { lostBytes, pumpedBytes, unreadable } = this.#counts;
-    return {
-      ...{ containers, bytesBehind, lostBytes, pumpedBytes, unreadableLines: BigInt(unreadable) },
-      hung: this.#schedule.hung,
-    };
+    const unreadableLines = BigInt(unreadable);
+    return { containers, bytesBehind, lostBytes, pumpedBytes, unreadableLines, hung: [] };
   }
 
   async close(): Promise<void> {
@@ -286,14 +283,15 @@ class Pumps implements ContainerLogs {
     for (const follower of [...this.#followers.values()]) {
       const { containerId } = follower.pump.target;
       try {
-        await this.#schedule.exclusive(containerId, () => this.#letGo(follower));
+        await this.#schedule.exclusive(containerId, () => {
+          this.#letGo(follower);
+        });
       } catch (error) {
-        this.#log.warn(
-          { containerId, error: errorText(error) },
-          "container log position can not be saved",
-        );
+        const what = "container log position can not be saved";
+        this.#log.warn({ containerId, error: errorText(error) }, what);
       }
     }
     this.#links.clear();
+    this.#positions.close();
   }
 }

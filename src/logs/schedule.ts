@@ -1,39 +1,49 @@
 import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Clock } from "../sys/clock.ts";
-import { KeyedMutex, Semaphore } from "../sys/mutex.ts";
+import { KeyedMutex } from "../sys/mutex.ts";
 import type { Follower } from "./follower.ts";
-import { LogLanes, type Lane } from "./lanes.ts";
-import type { Round } from "./pump.ts";
-import { createWorkspace, type Workspace } from "./workspace.ts";
+import type { PositionJournal } from "./position-journal.ts";
+import type { Round } from "./pump-parts.ts";
+import { createWorkspace } from "./workspace.ts";
 
 /** Looks at a container that prints are this far apart, so that lines come in batches. */
 const TICK_MS = 20;
 /** The same after a rotation: with small files the next ones may be gone a tick later. */
 const HURRIED_TICK_MS = 2;
-/** All containers are looked at this often, should an event have been lost or no watch be possible. */
+/** Work of one tick; what is left comes a moment later. */
+const TURN_MS = 100;
+/** Containers without a watch are looked at this often, and whether each log is still there. */
 const SWEEP_MS = 5000;
+/** Of so many sweeps one looks at all containers, should an event have been lost. */
+const SWEEPS_OF_ALL = 12;
 /** Positions are looked through this often and saved when much was written since, */
 const SAVE_MS = 1000;
 const MUCH_BYTES = 256 * 1024;
-/** or after so many rounds: with hundreds of containers that print little, saving is the main cost. */
+/** or after so many rounds. */
 const SAVE_ROUNDS = 5;
-/** Rounds at once on local disks. */
-const WORKSPACES = 2;
+
+/** After what has been asked of this thread meanwhile. */
+export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const nothing: Round = { bytes: 0, atEnd: true, rotated: false };
+
+/** What a look has met so far, in one round or more. */
+interface Look {
+  bytes: number;
+  rotated: boolean;
+}
 
 /**
  * Decides when each follower looks at its source: at once on an event after a silence, then every
- * tick until nothing comes any more. Timers are shared by all; with no output there is the sweep.
+ * tick until nothing comes any more. Timers are shared by all; a container that is silent costs one
+ * look at its descriptor in each sweep.
  */
 export class Schedule {
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #positions: Pick<PositionJournal, "batch">;
   readonly #locks = new KeyedMutex();
-  readonly #local = new Semaphore(WORKSPACES);
-  readonly #lanes: LogLanes;
-  /** Device numbers are given away again: what one stands for is looked up for each file. */
-  readonly #laneOf = new WeakMap<Follower, { device: bigint; lane: Lane | undefined }>();
-  readonly #spaces: Workspace[] = [];
+  readonly #space = createWorkspace();
   readonly #followers: () => Iterable<Follower>;
   readonly #active = new Set<Follower>();
   readonly #dirty = new Set<Follower>();
@@ -41,38 +51,24 @@ export class Schedule {
   #tick: NodeJS.Timeout | undefined;
   #saving: NodeJS.Timeout | undefined;
   #sweep: NodeJS.Timeout | undefined;
+  #sweeps = 0;
   #closed = false;
 
-  constructor(deps: { clock: Clock; log: Logger; followers: () => Iterable<Follower> }) {
+  constructor(deps: {
+    clock: Clock;
+    log: Logger;
+    positions: Pick<PositionJournal, "batch">;
+    followers: () => Iterable<Follower>;
+  }) {
     this.#clock = deps.clock;
     this.#log = deps.log;
+    this.#positions = deps.positions;
     this.#followers = deps.followers;
-    this.#lanes = new LogLanes(deps.log);
   }
 
   /** Runs `work` while no round of this container does. */
-  exclusive<T>(containerId: string, work: () => Promise<T>): Promise<T> {
-    return this.#locks.run(containerId, work);
-  }
-
-  /** Runs work on a follower's log file when its file system is free for it. */
-  onFile<T>(follower: Follower, work: () => Promise<T>): Promise<T> {
-    return this.#lane(follower)?.run(work) ?? work();
-  }
-
-  #lane(follower: Follower): Lane | undefined {
-    const { device } = follower.pump;
-    let known = this.#laneOf.get(follower);
-    if (known?.device !== device) {
-      known = { device, lane: this.#lanes.of(device) };
-      this.#laneOf.set(follower, known);
-    }
-    return known.lane;
-  }
-
-  /** Mount points of container logs that do not answer. */
-  get hung(): string[] {
-    return this.#lanes.hung;
+  exclusive<T>(containerId: string, work: () => T | Promise<T>): Promise<T> {
+    return this.#locks.run(containerId, async () => await work());
   }
 
   /** Something may have happened to the container's files. */
@@ -88,21 +84,19 @@ export class Schedule {
 
   /** One round under the container's lock; the error, if any, is the caller's. */
   async round(follower: Follower): Promise<Round> {
-    return this.exclusive(follower.pump.target.containerId, async () => {
-      if (follower.closed || follower.pump.drained)
-        return { bytes: 0, atEnd: true, rotated: false };
-      const lane = this.#lane(follower) ?? this.#local;
-      const round = await lane.run(async () => {
-        const space = this.#spaces.pop() ?? createWorkspace();
-        try {
-          return await follower.pump.round(space);
-        } finally {
-          this.#spaces.push(space);
-        }
-      });
-      if (follower.pump.dirty) this.#saveSoon(follower);
-      return round;
+    // Whoever asks for many must let others have their turn.
+    await nextTurn();
+    return await this.exclusive(follower.pump.target.containerId, async () => {
+      if (!follower.pump.isReady) await follower.pump.prepare();
+      return this.#roundNow(follower);
     });
+  }
+
+  #roundNow(follower: Follower): Round {
+    if (follower.closed || follower.pump.drained) return nothing;
+    const round = follower.pump.round(this.#space);
+    if (follower.pump.dirty) this.#saveSoon(follower);
+    return round;
   }
 
   /** Ends all timers and waits for the rounds under way. */
@@ -131,41 +125,59 @@ export class Schedule {
 
   #run(follower: Follower): void {
     follower.running = true;
-    this.#inBackground(this.#look(follower));
+    follower.events = 0;
+    const look: Look = { bytes: 0, rotated: false };
+    const { pump } = follower;
+    try {
+      // Nearly always one round is enough, and nothing has to be waited for.
+      const isFree = pump.isReady && !this.#locks.isHeld(pump.target.containerId);
+      if (isFree && isOver(this.#roundNow(follower), look)) {
+        this.#succeeded(follower, look);
+        return;
+      }
+    } catch (error) {
+      this.#failed(follower, error);
+      return;
+    }
+    this.#inBackground(this.#lookOn(follower, look));
   }
 
-  async #look(follower: Follower): Promise<void> {
-    follower.events = 0;
-    let quiet = false;
-    let rotated = false;
+  async #lookOn(follower: Follower, look: Look): Promise<void> {
     try {
-      let round: Round;
-      let bytes = 0;
-      do {
-        round = await this.round(follower);
-        bytes += round.bytes;
-        rotated ||= round.rotated;
-      } while (!round.atEnd && !this.#closed && !follower.closed);
-      if (follower.failures > 0)
-        this.#log.info({ containerId: follower.pump.target.containerId }, "container log resumed");
-      follower.succeeded();
-      // With the watch on, what comes after the last read makes an event. With a watch just turned
-      // on there is one more look; where none is possible the sweep has to do.
-      if (follower.watch.isOn) quiet = follower.events === 0;
-      else if (bytes === 0 && !follower.closed) quiet = !follower.watch.turnOn();
+      while (!isOver(await this.round(follower), look)) if (this.#closed || follower.closed) break;
+      this.#succeeded(follower, look);
     } catch (error) {
-      follower.failed(this.#clock.monotonicMs());
-      if (follower.failures === 1)
-        this.#log.warn(
-          { containerId: follower.pump.target.containerId, error: errorText(error) },
-          "container log can not be written, will be tried again",
-        );
-    } finally {
-      follower.running = false;
-      follower.lastLookMs = this.#clock.monotonicMs();
-      if (quiet || follower.closed || follower.pump.drained) this.#active.delete(follower);
-      else this.#tickIn(rotated ? HURRIED_TICK_MS : TICK_MS);
+      this.#failed(follower, error);
     }
+  }
+
+  #succeeded(follower: Follower, { bytes, rotated }: Look): void {
+    if (follower.failures > 0)
+      this.#log.info({ containerId: follower.pump.target.containerId }, "container log resumed");
+    follower.succeeded();
+    let quiet = false;
+    // With the watch on, what comes after the last read makes an event. With a watch just turned
+    // on there is one more look; where none is possible the sweep has to do.
+    if (follower.watch.isOn) quiet = follower.events === 0;
+    else if (bytes === 0 && !follower.closed) quiet = !follower.watch.turnOn();
+    this.#looked(follower, quiet, rotated ? HURRIED_TICK_MS : TICK_MS);
+  }
+
+  #failed(follower: Follower, error: unknown): void {
+    follower.failed(this.#clock.monotonicMs());
+    if (follower.failures === 1)
+      this.#log.warn(
+        { containerId: follower.pump.target.containerId, error: errorText(error) },
+        "container log can not be written, will be tried again",
+      );
+    this.#looked(follower, false, TICK_MS);
+  }
+
+  #looked(follower: Follower, quiet: boolean, nextMs: number): void {
+    follower.running = false;
+    follower.lastLookMs = this.#clock.monotonicMs();
+    if (quiet || follower.closed || follower.pump.drained) this.#active.delete(follower);
+    else this.#tickIn(nextMs);
   }
 
   #tickIn(delayMs: number): void {
@@ -182,17 +194,41 @@ export class Schedule {
     if (this.#closed) return;
     const nowMs = this.#clock.monotonicMs();
     let waiting = false;
-    for (const follower of this.#active) {
+    for (const follower of [...this.#active]) {
       if (follower.running) continue;
-      if (nowMs >= follower.notBeforeMs) this.#run(follower);
-      else waiting = true;
+      if (nowMs < follower.notBeforeMs) {
+        waiting = true;
+        continue;
+      }
+      // On a slow disk, or with hundreds that print much, whoever asks this thread is heard first.
+      if (this.#clock.monotonicMs() - nowMs > TURN_MS) {
+        this.#tickIn(HURRIED_TICK_MS);
+        break;
+      }
+      // To the end of the queue, so that each has its turn.
+      this.#active.delete(follower);
+      this.#active.add(follower);
+      this.#run(follower);
     }
     if (waiting) this.#tickIn(TICK_MS * 5);
   };
 
   readonly #onSweep = (): void => {
-    for (const follower of this.#followers()) if (!follower.pump.drained) this.notify(follower);
+    this.#sweeps += 1;
+    const all = this.#sweeps % SWEEPS_OF_ALL === 0;
+    for (const follower of this.#followers())
+      if (!follower.pump.drained && (all || this.#isMissed(follower))) this.notify(follower);
   };
+
+  /** No event can tell of it: no watch covers its source, or its log was deleted. */
+  #isMissed({ watch, pump }: Follower): boolean {
+    try {
+      return !watch.isOn || pump.isLogGone();
+    } catch {
+      // A look says why.
+      return true;
+    }
+  }
 
   #saveSoon(follower: Follower): void {
     this.#dirty.add(follower);
@@ -211,23 +247,28 @@ export class Schedule {
       due.push(follower);
     }
     if (this.#dirty.size > 0) this.#saving = setTimeout(this.#onSave, SAVE_MS);
-    this.#inBackground(this.#saveAll(due));
+    this.#saveAll(due);
   };
 
-  async #saveAll(due: Follower[]): Promise<void> {
-    for (const follower of due) {
-      const { containerId } = follower.pump.target;
-      try {
-        await this.exclusive(containerId, async () => {
-          if (!follower.closed && follower.pump.dirty) await follower.pump.save();
-        });
-      } catch (error) {
-        this.#log.warn(
-          { containerId, error: errorText(error) },
-          "container log position can not be saved, will be tried again",
-        );
-        this.#saveSoon(follower);
-      }
+  #saveAll(due: readonly Follower[]): void {
+    try {
+      this.#positions.batch(() => {
+        for (const follower of due)
+          if (!follower.closed && follower.pump.dirty) follower.pump.save();
+      });
+    } catch (error) {
+      this.#log.warn(
+        { containers: due.length, error: errorText(error) },
+        "container log positions can not be saved, will be tried again",
+      );
+      for (const follower of due) this.#saveSoon(follower);
     }
   }
+}
+
+/** Adds a round to a look; true when nothing was left to read. */
+function isOver(round: Round, look: Look): boolean {
+  look.bytes += round.bytes;
+  look.rotated ||= round.rotated;
+  return round.atEnd;
 }

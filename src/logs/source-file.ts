@@ -1,11 +1,19 @@
-import { constants, type BigIntStats } from "node:fs";
-import { open, stat, type FileHandle } from "node:fs/promises";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  statSync,
+  type BigIntStats,
+} from "node:fs";
 import { isErrno } from "../sys/fs.ts";
 import type { SourcePosition } from "./position.ts";
 
 /** One of Docker's files for a container, held open so that rotation cannot take it away. */
 export interface SourceFile {
-  handle: FileHandle;
+  /** Its descriptor. */
+  fd: number;
   ino: bigint;
   /** When it was made, nanoseconds; 0 on file systems that do not say. */
   bornNs: bigint;
@@ -16,19 +24,19 @@ export interface SourceFile {
   missing: number | undefined;
 }
 
-export async function statIfExists(path: string): Promise<BigIntStats | undefined> {
+export function statIfExists(path: string): BigIntStats | undefined {
   try {
-    return await stat(path, { bigint: true });
+    return statSync(path, { bigint: true, throwIfNoEntry: false });
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;
   }
 }
 
-export async function openSource(path: string): Promise<SourceFile | undefined> {
-  let handle: FileHandle;
+export function openSource(path: string): SourceFile | undefined {
+  let fd: number;
   try {
-    handle = await open(
+    fd = openSync(
       path,
       constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOATIME,
     );
@@ -37,9 +45,9 @@ export async function openSource(path: string): Promise<SourceFile | undefined> 
     throw error;
   }
   try {
-    const { ino, size, birthtimeNs } = await handle.stat({ bigint: true });
+    const { ino, size, birthtimeNs } = fstatSync(fd, { bigint: true });
     return {
-      handle,
+      fd,
       ino,
       bornNs: birthtimeNs,
       offset: 0,
@@ -48,13 +56,13 @@ export async function openSource(path: string): Promise<SourceFile | undefined> 
       missing: undefined,
     };
   } catch (error) {
-    await handle.close();
+    closeSync(fd);
     throw error;
   }
 }
 
-export async function closeAll(files: SourceFile[]): Promise<void> {
-  for (const file of files) await file.handle.close();
+export function closeAll(files: readonly SourceFile[]): void {
+  for (const { fd } of files) closeSync(fd);
 }
 
 /** Size of the smallest file that was rotated; 0 when none was. */
@@ -64,15 +72,15 @@ export function leastRotated(files: SourceFile[]): number {
 }
 
 /** True when the position is in this file: its inode number alone may have been given away again. */
-export async function isAt(file: SourceFile, wanted: SourcePosition): Promise<boolean> {
+export function isAt(file: SourceFile, wanted: SourcePosition): boolean {
   if (String(file.ino) !== wanted.ino) return false;
   // It may have grown since its size was read.
-  if (file.size < wanted.offset && (await file.handle.stat()).size < wanted.offset) return false;
+  if (file.size < wanted.offset && fstatSync(file.fd).size < wanted.offset) return false;
   const { born = "0" } = wanted;
   if (born !== "0" && file.bornNs !== 0n && born !== String(file.bornNs)) return false;
   const mark = Buffer.from(wanted.mark, "base64");
   if (mark.length > wanted.offset) return false;
   const found = Buffer.alloc(mark.length);
-  const { bytesRead } = await file.handle.read(found, 0, found.length, wanted.offset - mark.length);
+  const bytesRead = readSync(file.fd, found, 0, found.length, wanted.offset - mark.length);
   return bytesRead === mark.length && found.equals(mark);
 }

@@ -1,3 +1,5 @@
+import { closeSync, fstatSync, readSync } from "node:fs";
+import { sleepInPlace } from "../sys/sleep-in-place.ts";
 import type { SourcePosition } from "./position.ts";
 import {
   closeAll,
@@ -15,8 +17,6 @@ const MOST_NAMES = 1000;
 /** Tries to see the names between two rotations, and the wait between them. */
 const SCAN_TRIES = 5;
 const SCAN_PAUSE_MS = 2;
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
  * The files `path`, `path.1`, `path.2`, … in the order they were written: the one being read first,
@@ -88,9 +88,9 @@ export class SourceChain {
    * Goes on at a position in the files that are held: none of them can have been rotated away since it was
    * found. Where it is in none of them, at the oldest, with what is missing.
    */
-  async goTo(position: SourcePosition | null): Promise<void> {
+  goTo(position: SourcePosition | null): void {
     this.#wanted = position;
-    await this.#goToWanted();
+    this.#goToWanted();
     this.#isLost = false;
   }
 
@@ -100,22 +100,22 @@ export class SourceChain {
   }
 
   /** Takes hold of files that Docker made since, before each round; true when there were any. */
-  async discover(): Promise<boolean> {
-    const found = await statIfExists(this.#path);
+  discover(): boolean {
+    const found = statIfExists(this.#path);
     const last = this.#files.at(-1);
     if (last !== undefined && (found === undefined || found.ino === last.ino)) {
       if (found !== undefined) this.#sized(last, Number(found.size));
       return false;
     }
-    const { files, joined } = await this.#openNewer(last?.ino);
+    const { files, joined } = this.#openNewer(last?.ino);
     if (last === undefined) {
       this.#files = files;
       try {
-        await this.#goToWanted();
+        this.#goToWanted();
       } catch (error) {
         // Held without a position they would be read from their beginning.
         this.#files = [];
-        await closeAll(files);
+        closeAll(files);
         throw error;
       }
       return false;
@@ -125,15 +125,15 @@ export class SourceChain {
     // came and went after it nothing tells, one at least of the size that the others have.
     if (!joined && first !== undefined) first.missing = leastRotated(files);
     this.#files.push(...files);
-    await this.#dropUnlinked();
+    this.#dropUnlinked();
     return files.length > 0;
   }
 
   /** Reads on from where `advance` left off; 0 at the end for now. */
-  async read(into: Buffer): Promise<number> {
+  read(into: Buffer): number {
     const head = this.#files[0];
     if (head === undefined) return 0;
-    const { bytesRead } = await head.handle.read(into, 0, into.length, head.offset);
+    const bytesRead = readSync(head.fd, into, 0, into.length, head.offset);
     head.size = Math.max(head.size, head.offset + bytesRead);
     return bytesRead;
   }
@@ -147,16 +147,15 @@ export class SourceChain {
   }
 
   /** Done with the file being read; the next one takes its place. */
-  async shift(): Promise<void> {
-    if (!this.headIsComplete) return;
-    await this.#files.shift()?.handle.close();
+  shift(): void {
+    if (this.headIsComplete) closeAll(this.#files.splice(0, 1));
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#wanted = this.position();
     const files = this.#files;
     this.#files = [];
-    await closeAll(files);
+    closeAll(files);
   }
 
   #sized(file: SourceFile, size: number): void {
@@ -174,45 +173,43 @@ export class SourceChain {
    * Names move up while this looks, so it looks again until the newest file stayed the same and
    * nothing is missing between.
    */
-  async #openNewer(until: bigint | undefined): Promise<{ files: SourceFile[]; joined: boolean }> {
+  #openNewer(until: bigint | undefined): { files: SourceFile[]; joined: boolean } {
     for (let tries = 1; ; tries += 1) {
       const files: SourceFile[] = [];
       let joined = false;
       try {
         let holes = 0;
         for (let index = 0; index < MOST_NAMES && holes < 2 && !joined; index += 1) {
-          const file = await openSource(
-            index === 0 ? this.#path : `${this.#path}.${String(index)}`,
-          );
+          const file = openSource(index === 0 ? this.#path : `${this.#path}.${String(index)}`);
           if (file === undefined) {
             holes += 1;
             continue;
           }
           joined = file.ino === until;
-          if (joined || files.some((other) => other.ino === file.ino)) await file.handle.close();
+          if (joined || files.some((other) => other.ino === file.ino)) closeSync(file.fd);
           else files.unshift(file);
         }
         const newest = files.at(-1);
-        const still = (await statIfExists(this.#path))?.ino === newest?.ino;
+        const still = statIfExists(this.#path)?.ino === newest?.ino;
         if ((still && (joined || until === undefined)) || tries === SCAN_TRIES)
           return { files, joined };
       } catch (error) {
-        await closeAll(files);
+        closeAll(files);
         throw error;
       }
-      await closeAll(files);
-      await pause(SCAN_PAUSE_MS);
+      closeAll(files);
+      sleepInPlace(SCAN_PAUSE_MS);
     }
   }
 
   /** Of all files, those from the wanted position on are kept; the rest is closed. */
-  async #goToWanted(): Promise<void> {
+  #goToWanted(): void {
     const wanted = this.#wanted;
     const first = this.#files[0];
     if (wanted === null || first === undefined) return;
     let index = 0;
     for (const file of this.#files) {
-      if (await isAt(file, wanted)) break;
+      if (isAt(file, wanted)) break;
       index += 1;
     }
     const head = this.#files[index];
@@ -225,20 +222,20 @@ export class SourceChain {
     head.offset = wanted.offset;
     head.mark = Buffer.from(wanted.mark, "base64");
     head.missing = wanted.missing;
-    await closeAll(this.#files.splice(0, index));
+    closeAll(this.#files.splice(0, index));
   }
 
   /**
    * Files that Docker deleted while they were held open still fill the disk. Past the limit the
    * oldest are let go, as Docker meant to.
    */
-  async #dropUnlinked(): Promise<void> {
+  #dropUnlinked(): void {
     let unlinkedBytes = 0;
     let keep = this.#files.length - 1;
     for (let index = keep - 1; index >= 0; index -= 1) {
       const file = this.#files[index];
       if (file === undefined) continue;
-      const { nlink, size } = await file.handle.stat();
+      const { nlink, size } = fstatSync(file.fd);
       file.size = size;
       if (nlink === 0) unlinkedBytes += size;
       if (unlinkedBytes > this.#mostUnlinkedBytes) break;
@@ -252,7 +249,7 @@ export class SourceChain {
     );
     const head = this.#files[0];
     if (head !== undefined && lost > 0) head.missing = (head.missing ?? 0) + lost;
-    await closeAll(dropped);
+    closeAll(dropped);
   }
 }
 

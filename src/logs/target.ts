@@ -1,6 +1,13 @@
-import type { FileHandle } from "node:fs/promises";
-import { constants } from "node:fs";
-import { open, readdir } from "node:fs/promises";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readSync,
+  writeSync,
+} from "node:fs";
 import { isErrno } from "../sys/fs.ts";
 import { openLogFile, openLogFolder, within, type LogPath } from "./log-path.ts";
 import { endOfLines, lastLines, lastRotatedLines, type WrittenLine } from "./log-lines.ts";
@@ -9,9 +16,8 @@ import type { TargetPosition } from "./position.ts";
 /** The CRI log file, appended to in whole batches. */
 export class CriLogFile {
   readonly #path: LogPath;
-  #file: FileHandle | undefined;
+  #file: number | undefined;
   #ino = 0n;
-  #device = 0n;
   /** Of what is written for the source's position. */
   #length = 0;
   /** Bytes after it that a process wrote which was killed before it noted them: they come once more. */
@@ -27,9 +33,9 @@ export class CriLogFile {
     return this.#file !== undefined;
   }
 
-  /** st_dev of the file that was opened last. */
-  get device(): bigint {
-    return this.#device;
+  /** It was deleted while it was open. */
+  isGone(): boolean {
+    return this.#file !== undefined && fstatSync(this.#file).nlink === 0;
   }
 
   position(): TargetPosition {
@@ -44,57 +50,52 @@ export class CriLogFile {
    *
    * @throws NotFound without `make`
    */
-  async open(
-    saved?: TargetPosition,
-    options: { make: boolean } = { make: true },
-  ): Promise<boolean> {
-    const file = await openLogFile(this.#path, options.make);
+  open(saved?: TargetPosition, options: { make: boolean } = { make: true }): boolean {
+    const file = openLogFile(this.#path, options.make);
     try {
-      const found = await file.stat({ bigint: true });
+      const found = fstatSync(file, { bigint: true });
       const size = Number(found.size);
       this.#ino = found.ino;
-      this.#device = found.dev;
       this.#torn = undefined;
       const isSame = String(found.ino) === saved?.ino;
-      const hasAll = isSame && size >= saved.length && (await endsLine(file, saved.length));
-      this.#length = hasAll ? saved.length : await endOfLines(file, size);
+      const hasAll = isSame && size >= saved.length && endsLine(file, saved.length);
+      this.#length = hasAll ? saved.length : endOfLines(file, size);
       this.#ahead = size - this.#length;
-      if (saved !== undefined && !isSame && size === 0) await this.#cutRenamed(saved);
+      if (saved !== undefined && !isSame && size === 0) this.#cutRenamed(saved);
       this.#file = file;
       // One that somebody emptied, to make room, is not to get its old lines again.
       return saved === undefined || hasAll || size === 0;
     } catch (error) {
-      await file.close();
+      closeSync(file);
       throw error;
     }
   }
 
   /** From now on what is written comes behind the last whole line, whatever was noted. */
-  async goToLastLine(): Promise<void> {
+  goToLastLine(): void {
     if (this.#file === undefined) return;
-    const { size } = await this.#file.stat();
-    this.#length = await endOfLines(this.#file, size);
+    const { size } = fstatSync(this.#file);
+    this.#length = endOfLines(this.#file, size);
     this.#ahead = size - this.#length;
   }
 
   /** The last lines of what is written; where the kubelet has just renamed the full log, of that one. */
   async lastLines(): Promise<WrittenLine[]> {
     if (this.#file === undefined) return [];
-    const lines = await lastLines(this.#file, this.#length);
+    const lines = lastLines(this.#file, this.#length);
     if (lines.some((line) => !line.isGap)) return lines;
     return [...(await lastRotatedLines(this.#path)), ...lines];
   }
 
   /** All of `bytes` or, when it throws, nothing that a later append would leave in the file. */
-  async append(bytes: Buffer): Promise<void> {
+  append(bytes: Buffer): void {
     const file = this.#file;
     if (file === undefined) throw new Error("container log is closed");
-    await this.#repair(file);
-    const there = await this.#alreadyThere(file, bytes);
+    this.#repair(file);
+    const there = this.#alreadyThere(file, bytes);
     for (let done = there; done < bytes.length;) {
       this.#torn = done - there;
-      const { bytesWritten } = await file.write(bytes, done, bytes.length - done, null);
-      done += bytesWritten;
+      done += writeSync(file, bytes, done, bytes.length - done, null);
     }
     this.#torn = undefined;
     this.#length += bytes.length;
@@ -102,24 +103,24 @@ export class CriLogFile {
   }
 
   /** How much of this is in the file already. Anything else that is there makes room for it. */
-  async #alreadyThere(file: FileHandle, bytes: Buffer): Promise<number> {
+  #alreadyThere(file: number, bytes: Buffer): number {
     if (this.#ahead === 0) return 0;
     const count = Math.min(this.#ahead, bytes.length);
     const found = Buffer.alloc(count);
-    const { bytesRead } = await file.read(found, 0, count, this.#length);
+    const bytesRead = readSync(file, found, 0, count, this.#length);
     if (bytesRead === count && found.equals(bytes.subarray(0, count))) return count;
-    await this.#cutAhead(file);
+    this.#cutAhead(file);
     return 0;
   }
 
   /** Nothing more comes of which it could be the beginning. */
-  async settle(): Promise<void> {
-    if (this.#file !== undefined) await this.#cutAhead(this.#file);
+  settle(): void {
+    if (this.#file !== undefined) this.#cutAhead(this.#file);
   }
 
-  async #cutAhead(file: FileHandle): Promise<void> {
+  #cutAhead(file: number): void {
     if (this.#ahead === 0) return;
-    await file.truncate(this.#length);
+    ftruncateSync(file, this.#length);
     this.#ahead = 0;
   }
 
@@ -127,37 +128,37 @@ export class CriLogFile {
    * A new handle at the path; the old file gets no byte after this. When it throws the old one is
    * still in use: the kubelet then renames it back to the path.
    */
-  async reopen(): Promise<void> {
+  reopen(): void {
     const old = this.#file;
     if (old !== undefined) {
-      await this.#repair(old);
-      await this.#cutAhead(old);
+      this.#repair(old);
+      this.#cutAhead(old);
     }
-    await this.open();
-    await old?.close();
+    this.open();
+    if (old !== undefined) closeSync(old);
   }
 
-  async close(): Promise<void> {
+  close(): void {
     const file = this.#file;
     if (file === undefined) return;
     this.#file = undefined;
     try {
-      await this.#repair(file);
+      this.#repair(file);
     } finally {
-      await file.close();
+      closeSync(file);
     }
   }
 
   /** Cuts off the part of a batch that was written before the disk was full. */
-  async #repair(file: FileHandle): Promise<void> {
+  #repair(file: number): void {
     const torn = this.#torn;
     if (torn === undefined) return;
     const whole = this.#length + this.#ahead;
-    const { size } = await file.stat();
+    const { size } = fstatSync(file);
     // Shorter where somebody emptied the log since it was opened: then it is what was there before the batch.
     const isEmptied = size < whole + torn;
     const cut = isEmptied ? Math.max(0, size - torn) : whole;
-    if (size > cut) await file.truncate(cut);
+    if (size > cut) ftruncateSync(file, cut);
     if (isEmptied) {
       this.#length = cut;
       this.#ahead = 0;
@@ -166,41 +167,41 @@ export class CriLogFile {
   }
 
   /** The kubelet renames a full log to `<name>.<time>` before it asks for the reopening. */
-  async #cutRenamed(saved: TargetPosition): Promise<void> {
-    const folder = await openLogFolder(this.#path);
+  #cutRenamed(saved: TargetPosition): void {
+    const folder = openLogFolder(this.#path);
     try {
       const prefix = `${this.#path.name}.`;
-      const names = await readdir(within(folder, "."));
+      const names = readdirSync(within(folder, "."));
       for (const name of names.filter((other) => other.startsWith(prefix))) {
-        if (await cutIfSame(within(folder, name), saved)) return;
+        if (cutIfSame(within(folder, name), saved)) return;
       }
     } finally {
-      await folder.close();
+      closeSync(folder);
     }
   }
 }
 
-async function cutIfSame(path: string, saved: TargetPosition): Promise<boolean> {
-  let file: FileHandle;
+function cutIfSame(path: string, saved: TargetPosition): boolean {
+  let file: number;
   try {
-    file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    file = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ELOOP", "EISDIR", "ENXIO")) return false;
     throw error;
   }
   try {
-    const found = await file.stat({ bigint: true });
+    const found = fstatSync(file, { bigint: true });
     if (!found.isFile() || String(found.ino) !== saved.ino) return false;
-    if (found.size > BigInt(saved.length)) await file.truncate(saved.length);
+    if (found.size > BigInt(saved.length)) ftruncateSync(file, saved.length);
     return true;
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
-async function endsLine(file: FileHandle, length: number): Promise<boolean> {
+function endsLine(file: number, length: number): boolean {
   if (length === 0) return true;
   const last = Buffer.alloc(1);
-  await file.read(last, 0, 1, length - 1);
+  readSync(file, last, 0, 1, length - 1);
   return last[0] === 0x0a;
 }

@@ -25,6 +25,8 @@ export interface StatusDeps {
   forwardPolicy(): Promise<ForwardPolicy>;
   /** Lowest oom_score_adj that this host lets us set; 0 where CAP_SYS_RESOURCE is missing. */
   oomScoreFloor: number;
+  /** Where container logs do not answer. */
+  hungLogs(): readonly string[];
   /** More facts for `crictl info`: name → JSON text. */
   verboseInfo(): Record<string, unknown>;
   /** Resolves once the next two can tell, or soon in any case. */
@@ -93,6 +95,7 @@ export function runtimeStatus(
               message: network.message,
             },
             ...forwardCondition(forward),
+            ...logCondition(deps.hungLogs()),
           ],
         },
         runtimeHandlers: self === undefined ? [] : handlers(self, deps),
@@ -213,6 +216,15 @@ function forwardCondition(
       message: forward.message,
     },
   ];
+}
+
+/** The same: the kubelet goes on as ever, and the logs on other disks do. */
+function logCondition(
+  hung: readonly string[],
+): { type: string; status: boolean; reason: string; message: string }[] {
+  if (hung.length === 0) return [];
+  const message = `container logs wait for file systems that have not answered for 10 s: ${hung.join(", ")}`;
+  return [{ type: "ContainerLogs", status: false, reason: "FileSystemHangs", message }];
 }
 
 function handlers(

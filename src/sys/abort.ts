@@ -25,11 +25,24 @@ export async function settleWithin(
   ms: number,
   clock: Pick<Clock, "sleep">,
 ): Promise<void> {
+  await valueWithin(work, ms, clock, undefined);
+}
+
+/** What the work gives, or `late` after so many milliseconds; the work goes on then. */
+export async function valueWithin<T>(
+  work: Promise<T>,
+  ms: number,
+  clock: Pick<Clock, "sleep">,
+  late: T,
+): Promise<T> {
   // A timer left behind would keep the process from ending.
   const enough = new AbortController();
-  const late = clock.sleep(ms, enough.signal).catch(() => undefined);
+  const sleep = clock.sleep(ms, enough.signal).then(
+    () => late,
+    () => late,
+  );
   try {
-    await Promise.race([work, late]);
+    return await Promise.race([work, sleep]);
   } finally {
     enough.abort();
   }

@@ -42,6 +42,14 @@ export class MountTable {
     return this.#topmost(parent, path);
   }
 
+  /** The mount that a path is on by its names alone: nothing is touched, and links on the way are not followed. */
+  mountOf(path: string): MountEntry {
+    let at = this.root;
+    for (let end = path.indexOf("/", 1); end !== -1; end = path.indexOf("/", end + 1))
+      at = this.enter(at, path.slice(0, end));
+    return this.enter(at, path);
+  }
+
   #topmost(from: MountEntry, path: string): MountEntry {
     let at = from;
     for (;;) {
@@ -50,25 +58,6 @@ export class MountTable {
       at = above;
     }
   }
-}
-
-/**
- * Mount point of the file system that a device number (st_dev) stands for when it may hang; undefined for
- * local ones, and for numbers that no mount has (subvolumes).
- */
-export function hangingMountOf(mountinfo: string, dev: bigint): string | undefined {
-  const [major, minor] = [
-    ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n),
-    (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n),
-  ];
-  for (const line of mountinfo.split("\n")) {
-    const [id = "", , number, , point = ""] = line.split(" ", 5);
-    if (number !== `${major}:${minor}`) continue;
-    const type = line.slice(line.indexOf(" - ") + 3).split(" ", 1)[0] ?? "";
-    const entry = { id: Number(id), point: unescaped(point), type };
-    return mayHang(entry) ? entry.point : undefined;
-  }
-  return undefined;
 }
 
 /** The kernel writes blanks, tabs, newlines and backslashes as octal numbers. */

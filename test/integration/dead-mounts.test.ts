@@ -134,12 +134,25 @@ describe("host paths on a file system that does not answer", function () {
         () => /container logs has not answered/.test(node.log()),
         20_000,
       );
-      const { info } = await node.runtime.status({ verbose: true });
+      const { info, status } = await node.runtime.status({ verbose: true });
       expect(JSON.stringify(info)).to.include(at());
+      const condition = status?.conditions.find(({ type }) => type === "ContainerLogs");
+      expect(condition).to.include({ status: false, reason: "FileSystemHangs" });
+      expect(condition?.message).to.include(at());
       const before = size();
       await until("the local log still grows", () => size() > before + 100);
       fuse.resume();
       await until("it answers", () => /file system of container logs answers/.test(node.log()));
+      const after = await node.runtime.status({});
+      expect(JSON.stringify(after.status?.conditions)).to.not.include("ContainerLogs");
+      // Ends within seconds while a thread hangs, and goes on where it was.
+      fuse.hang();
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      expect(await elapsed(() => node.terminate())).to.be.lessThan(5_000);
+      fuse.resume();
+      await node.start();
+      const ended = size();
+      await until("the local log goes on", () => size() > ended + 100);
     });
     await removePod(node, there);
   });

@@ -23,6 +23,7 @@ import {
   removePod,
   runPod,
   startContainer,
+  untilExited,
 } from "../support/pods.ts";
 import type { RunningPod } from "../support/pods.ts";
 import { sharedPod } from "../support/shared-pod.ts";
@@ -72,6 +73,14 @@ describe("container logs", () => {
     const tags = readCriLog(logPathOf(pod, one)).map(({ tag, text }) => `${tag}${text.length}`);
     expect(tags.filter((tag) => tag.startsWith("P"))).to.have.length.greaterThan(3);
     expect(tags.slice(-3).every((tag) => tag.startsWith("F"))).to.equal(true);
+  });
+
+  it("have U+FFFD in place of bytes that are not UTF-8, as Docker's own file has", async () => {
+    const split = "head -c 16383 /dev/zero | tr '\\0' a; printf '\\303\\251\\n'";
+    const { out } = await runToEnd(node, pod, config(`printf 'caf\\351\\n'; ${split}`));
+    const [latin1, overTheBorder] = out.split("\n");
+    expect(latin1).to.equal("caf\ufffd");
+    expect(overTheBorder).to.match(/^a{16383}\ufffd+$/);
   });
 
   it("are complete when EXITED is reported, by status and by list", async () => {
@@ -153,6 +162,30 @@ describe("container logs", () => {
         await node.runtime.reopenContainerLog({ containerId });
         await until("it logs once more", () => readCriLog(path).length > 3);
       });
+    });
+    // The kubelet asks for nothing here: what is gone is noticed.
+    await inPod(join(node.folder, "swept"), async (own) => {
+      const counts = config("i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done");
+      const quiet = config("echo once; exec sleep 1000");
+      await withContainer(node, own, quiet, () =>
+        withContainer(node, own, counts, async (containerId) => {
+          const numbers = (): number[] =>
+            readCriLog(logPathOf(own, counts)).map(({ text }) => Number(text));
+          await until("it logs", () => numbers().length > 3);
+          const before = numbers().at(-1) ?? 0;
+          rmSync(join(node.folder, "swept"), { recursive: true });
+          await until("both files are there again", () =>
+            [counts, quiet].every((one) => existsSync(logPathOf(own, one))),
+          );
+          await until("it logs again", () => numbers().length > 20);
+          await node.runtime.stopContainer({ containerId, timeout: 0n });
+          await untilExited(node, containerId);
+          const [first = 0] = numbers();
+          // Lines of the moment may have been read before the folder went.
+          expect(first).to.be.within(before - 5, before + 5);
+          expect(numbers()).to.deep.equal(numbers().map((_, at) => first + at));
+        }),
+      );
     });
     const quiet = config("echo x", { logPath: "" });
     await withContainer(node, pod, quiet, async (containerId) => {

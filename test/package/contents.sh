@@ -32,7 +32,9 @@ check "the dashboard, the alerts and the proxy are among the examples" test 3 = 
   ls "$work"/amd64/usr/share/doc/dockline/examples/{dockline-dashboard.json,dockline.rules.yaml,authenticating-proxy.yaml} | wc -l
 )"
 check "both have the same files" diff <(cd "$work/amd64" && find . | sort) <(cd "$work/arm64" && find . | sort)
-check "both have the same bundle" cmp "$work"/{amd64,arm64}/usr/lib/dockline/dist/dockline.mjs
+for file in dockline.mjs dockline-worker.cjs; do
+  check "both have the same $file" cmp "$work"/{amd64,arm64}/usr/lib/dockline/dist/$file
+done
 pages=("$work"/amd64/usr/share/man/man*/*.gz)
 check "there is a manual page for each command, the program and its file" test ${#pages[@]} = 11
 for page in "${pages[@]}"; do

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { openSync, read, writeSync } from "node:fs";
 
 // A FUSE file system of this process, mounted at the path of the first argument: folders that any
-// request may make, and a file "file" in each that takes what is written and keeps what it has. It speaks the kernel's protocol on /dev/fuse itself, so
+// request may make, and a file "file" in each that has a line and keeps what is written. It speaks the kernel's protocol on /dev/fuse itself, so
 // that no package is needed. SIGSTOP leaves requests unread, as a killed network does; after SIGUSR2
 // they are read and never answered, which makes whoever asks unkillable until this process ends.
 
@@ -36,13 +36,20 @@ interface Node {
   id: bigint;
   mode: number;
   children: Map<string, Node>;
+  content: Buffer;
 }
 
 const nodes = new Map<bigint, Node>();
 function folder(): Node {
-  const made = { id: BigInt(nodes.size + 1), mode: 0o40755, children: new Map<string, Node>() };
+  const made: Node = {
+    ...{ id: BigInt(nodes.size + 1), mode: 0o40755 },
+    ...{ children: new Map<string, Node>(), content: Buffer.alloc(0) },
+  };
   nodes.set(made.id, made);
-  const file = { id: BigInt(nodes.size + 1), mode: 0o100644, children: new Map<string, Node>() };
+  const file: Node = {
+    ...{ id: BigInt(nodes.size + 1), mode: 0o100644 },
+    ...{ children: new Map<string, Node>(), content: TEXT },
+  };
   nodes.set(file.id, file);
   made.children.set("file", file);
   return made;
@@ -50,10 +57,10 @@ function folder(): Node {
 folder();
 
 /** struct fuse_attr of linux/fuse.h. */
-function attributes({ id, mode }: Node): Buffer {
+function attributes({ id, mode, content }: Node): Buffer {
   const out = Buffer.alloc(88);
   out.writeBigUInt64LE(id, 0);
-  out.writeBigUInt64LE(BigInt(TEXT.length), 8);
+  out.writeBigUInt64LE(BigInt(content.length), 8);
   out.writeUInt32LE(mode, 60);
   out.writeUInt32LE(1, 64);
   out.writeUInt32LE(4096, 80);
@@ -80,6 +87,18 @@ function initOut(): Buffer {
 const nameIn = (body: Buffer, from: number): string =>
   body.toString("utf8", from, body.indexOf(0, from));
 
+/** Of a SETATTR that changes a file's size. */
+const SIZE = 1 << 3;
+
+/** Where a READ or WRITE begins and ends. */
+function range(body: Buffer): [start: number, end: number] {
+  const start = Number(body.readBigUInt64LE(8));
+  return [start, start + body.readUInt32LE(16)];
+}
+
+const sized = (content: Buffer, size: number): Buffer =>
+  Buffer.concat([content, Buffer.alloc(Math.max(0, size - content.length))]).subarray(0, size);
+
 /** The answer's body, an errno, or undefined for requests that have none. */
 function answerTo(opcode: number, node: Node, body: Buffer): Buffer | number | undefined {
   switch (opcode) {
@@ -98,18 +117,23 @@ function answerTo(opcode: number, node: Node, body: Buffer): Buffer | number | u
       node.children.set(nameIn(body, 8), made);
       return entry(made);
     }
-    case OPCODES.GETATTR:
     case OPCODES.SETATTR:
+      if ((body.readUInt32LE(0) & SIZE) !== 0)
+        node.content = sized(node.content, Number(body.readBigUInt64LE(16)));
+      return attributesOut(node);
+    case OPCODES.GETATTR:
       return attributesOut(node);
     case OPCODES.OPEN:
     case OPCODES.OPENDIR:
       return Buffer.alloc(16);
     case OPCODES.READ:
-      return body.readBigUInt64LE(8) === 0n ? TEXT : Buffer.alloc(0);
+      return node.content.subarray(...range(body));
     case OPCODES.WRITE: {
-      // All of it was written, and is forgotten.
+      const [start, end] = range(body);
+      node.content = sized(node.content, Math.max(node.content.length, end));
+      body.copy(node.content, start, 40, 40 + end - start);
       const out = Buffer.alloc(8);
-      out.writeUInt32LE(body.readUInt32LE(16), 0);
+      out.writeUInt32LE(end - start, 0);
       return out;
     }
     case OPCODES.STATFS:

@@ -33,6 +33,7 @@ export function metricsOfNothing(changes: Partial<MetricsSources> = {}): Metrics
       lostBytes: 1n,
       pumpedBytes: 1000n,
       unreadableLines: 0n,
+      hung: ["/logs"],
     }),
     eventLoop: () => ({ p50: 0.001, p90: 0.002, p99: 0.003, max: 0.25 }),
     streams: () => 1,

@@ -77,9 +77,24 @@ export function nodeState(node: TestNode): NodeState {
       (name) => name !== "lock" && !name.startsWith("last_reserved_ip"),
     ),
     records: [...list(join(node.stateDir, "sandboxes")), ...list(join(node.stateDir, "resources"))],
-    logPositions: list(join(node.stateDir, "logs")),
+    logPositions: logPositions(join(node.stateDir, "logs")),
     files: openFiles(node.pid),
   };
+}
+
+/** Ids of the containers that have a position, and files beside the journal. */
+function logPositions(folder: string): string[] {
+  const name = "positions.journal";
+  const others = list(folder).filter((one) => one !== name);
+  const journal = join(folder, name);
+  if (!existsSync(journal)) return others;
+  const ids = new Set<string>();
+  for (const line of lines(readFileSync(journal, "utf8"))) {
+    const [, id = ""] = /^\{"id":"([^"]*)"/.exec(line) ?? [];
+    if (line.endsWith(',"gone":true}')) ids.delete(id);
+    else if (id !== "") ids.add(id);
+  }
+  return [...others, ...ids];
 }
 
 function list(folder: string): string[] {

@@ -19,7 +19,7 @@ const mayImport: Record<string, readonly string[]> = {
   cri: ["gen", "sys"],
   engine: ["sys"],
   network: ["sys", "state/given-up.ts"],
-  logs: ["sys"],
+  logs: ["sys", "state/newer-file.ts"],
   stats: ["sys"],
   state: ["sys", "convert/names.ts"],
   streaming: ["sys", "engine"],

@@ -125,6 +125,11 @@ export function registerReadings(sources: MetricsSources, registers: Registry[])
   const logs = sources.logs;
   gauge("log_containers", "Containers whose log is being written.", () => logs().containers);
   gauge(
+    "log_hung_file_systems",
+    "File systems of container logs that have not answered for 10 s.",
+    () => logs().hung.length,
+  );
+  gauge(
     "log_lag_bytes",
     "Bytes of Docker's logs that are not in the CRI logs yet.",
     () => logs().bytesBehind,

@@ -1,3 +1,5 @@
+import type { LogLag } from "../../logs/container-logs.ts";
+
 /** One CRI call that has ended, with the plugins it ran. */
 export interface CallSample {
   rpc: string;
@@ -56,13 +58,7 @@ export interface MetricsSources {
     oldestMs: number;
   };
   tracing: () => TracingCounts;
-  logs: () => {
-    containers: number;
-    bytesBehind: number;
-    lostBytes: bigint;
-    pumpedBytes: bigint;
-    unreadableLines: bigint;
-  };
+  logs: () => LogLag;
   /** CNI DELs that were given up. */
   givenUp?: () => number;
   /** Starts over with each call. */

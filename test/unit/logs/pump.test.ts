@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { silentLogger } from "../../../src/log.ts";
 import { appendGap, LineBuffer } from "../../../src/logs/format.ts";
-import { PositionStore } from "../../../src/logs/position.ts";
+import { PositionJournal } from "../../../src/logs/position-journal.ts";
 import { Pump } from "../../../src/logs/pump.ts";
 import { createWorkspace } from "../../../src/logs/workspace.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
@@ -28,8 +28,17 @@ describe("pump of one container", () => {
     await node.cleanUp();
   });
 
+  const journal = (): PositionJournal => {
+    const made = new PositionJournal({
+      folder: join(node.stateDir, "logs"),
+      log: silentLogger,
+    });
+    made.open();
+    return made;
+  };
+
   it("never has more than a few megabytes that its saved position does not know", async () => {
-    const positions = new PositionStore(join(node.stateDir, "logs"));
+    const positions = journal();
     const writer = new JsonFileWriter(node.target.sourcePath, { maxSize: 1 << 26, maxFiles: 2 });
     const lines = Buffer.concat(Array.from({ length: 500 }, () => entry(Buffer.alloc(2000, 0x61))));
     for (let i = 0; i < 20; i += 1) writer.write(lines);
@@ -39,20 +48,21 @@ describe("pump of one container", () => {
       positions,
       counts: { pumpedBytes: 0n, lostBytes: 0n, unreadable: 0 },
       mostUnlinkedBytes: 1 << 26,
+      touch: () => undefined,
     });
     await pump.open({ resumes: false, running: true });
     const space = createWorkspace();
     let done = 0;
     for (let atEnd = false; !atEnd;) {
-      const round = await pump.round(space);
+      const round = pump.round(space);
       atEnd = round.atEnd;
       done += round.bytes;
-      const saved = await positions.load(ID);
+      const saved = positions.load(ID);
       expect(done - (saved?.source?.offset ?? 0)).to.be.lessThan(7_000_000);
     }
     expect(done).to.equal(lines.length * 20);
-    await pump.close();
-    const saved = await positions.load(ID);
+    pump.close();
+    const saved = positions.load(ID);
     expect(saved?.source?.offset).to.equal(done);
     expect(saved?.target.length).to.be.greaterThan(20_000_000);
     writer.close();
@@ -72,20 +82,21 @@ describe("pump of one container", () => {
     const pump = new Pump(node.target, {
       clock: systemClock,
       log: silentLogger,
-      positions: new PositionStore(join(node.stateDir, "logs")),
+      positions: journal(),
       counts: { pumpedBytes: 0n, lostBytes: 0n, unreadable: 0 },
       mostUnlinkedBytes: 1 << 26,
+      touch: () => undefined,
     });
     await pump.open({ resumes: true, running: true });
     const space = createWorkspace();
-    await pump.round(space);
+    pump.round(space);
     expect(contents(node.logFile)).to.have.lengthOf(1);
     for (let i = 0; i < 6; i += 1) {
       print(2000);
-      await pump.round(space);
+      pump.round(space);
     }
-    while (!(await pump.round(space)).atEnd);
-    await pump.close();
+    while (!pump.round(space).atEnd);
+    pump.close();
     expect(contents(node.logFile).map((line) => Number.parseInt(line, 10))).to.deep.equal(
       Array.from({ length: printed - 5000 }, (_, i) => 5000 + i),
     );

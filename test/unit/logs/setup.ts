@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ContainerLogs, LogTarget } from "../../../src/logs/container-logs.ts";
-import { createContainerLogs } from "../../../src/logs/pumps.ts";
+import { Pumps } from "../../../src/logs/pumps.ts";
 import { silentLogger } from "../../../src/log.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
 
@@ -39,7 +39,7 @@ export function makeNode(id = ID): Node {
     },
     logFile: join(logDirectory, "app/0.log"),
     make: (options = { resumes: false }) => {
-      const logs = createContainerLogs({
+      const logs = new Pumps({
         stateDir: join(root, "state"),
         clock: systemClock,
         log: silentLogger,
@@ -53,6 +53,14 @@ export function makeNode(id = ID): Node {
       rmSync(root, { recursive: true, force: true });
     },
   };
+}
+
+/** The saved position of a container in the form of older releases, whose file for it counts when it is there. */
+export function positionIn(stateDir: string, id = ID): string {
+  const lines = readFileSync(join(stateDir, "logs", "positions.journal"), "utf8").split("\n");
+  const last = lines.filter((line) => line.includes(`"id":"${id}"`)).at(-1) ?? "{}";
+  const { source, target, drained } = JSON.parse(last) as Record<string, unknown>;
+  return JSON.stringify({ v: 1, source, target, drained });
 }
 
 /** Contents of full lines. */

@@ -13,7 +13,7 @@ import {
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { docker, words } from "./numbered-lines.ts";
-import { contents, ID, makeNode, type Node } from "./setup.ts";
+import { contents, ID, makeNode, positionIn, type Node } from "./setup.ts";
 
 describe("a log whose saved position is not true any more", () => {
   let node: Node;
@@ -27,7 +27,7 @@ describe("a log whose saved position is not true any more", () => {
     await logs.start(node.target);
     await logs.drain(ID, 20_000);
     await logs.close();
-    const saved = JSON.parse(readFileSync(position(), "utf8")) as Record<string, unknown>;
+    const saved = JSON.parse(positionIn(node.stateDir)) as Record<string, unknown>;
     writeFileSync(position(), JSON.stringify({ ...saved, drained: false }));
     expect(contents(node.logFile)).to.deep.equal(["1", "2", "3", "4", "5"]);
   });
@@ -81,7 +81,7 @@ describe("a log whose saved position is not true any more", () => {
     });
 
   it("is not written twice when the container of a finished log is started again", async () => {
-    const noted = readFileSync(position(), "utf8").replace('"drained":false', '"drained":true');
+    const noted = positionIn(node.stateDir).replace('"drained":false', '"drained":true');
     appendFileSync(node.target.sourcePath, docker(["6"]));
     const first = node.make({ resumes: true });
     await first.resume([node.target]);
@@ -101,7 +101,7 @@ describe("a log whose saved position is not true any more", () => {
     const logs = node.make({ resumes: true });
     await logs.resume([node.target]);
     await logs.remove(ID);
-    expect(readdirSync(folder)).to.deep.equal([]);
+    expect(readdirSync(folder)).to.deep.equal(["positions.journal"]);
   });
 });
 

@@ -20,6 +20,7 @@ describe("an engine in rootless mode", () => {
       handlerFeatures: () => ({ recursiveReadOnlyMounts: false, userNamespaces: false }),
       mountOptions: () => false,
       verboseInfo: () => ({}),
+      hungLogs: () => [],
       keptEngine: {
         current: undefined,
         keep: (words: unknown) => Promise.resolve(kept.push(words)),

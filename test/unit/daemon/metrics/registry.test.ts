@@ -43,6 +43,7 @@ describe("Dockline's own metrics", () => {
       "dockline_otel_spans_exported_total 21",
       "dockline_otel_spans_dropped_total 34",
       "dockline_log_lag_bytes 10",
+      "dockline_log_hung_file_systems 1",
       "dockline_log_written_bytes_total 1000",
       "nodejs_eventloop_lag_p50_seconds 0.001",
       "nodejs_eventloop_lag_p90_seconds 0.002",
