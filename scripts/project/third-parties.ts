@@ -97,6 +97,13 @@ export function otherParts(): ThirdParty[] {
       use: "the part of its services in proto/containerd",
       homepage: "https://github.com/containerd/containerd",
     },
+    {
+      name: "Node Resource Interface (NRI)",
+      version: versionIn("proto/nri/v1alpha1/api.proto", /Go module v([\d.]+)/),
+      licence: "Apache-2.0",
+      use: "names, numbers and types in proto/nri, with those of ttrpc",
+      homepage: "https://github.com/containerd/nri",
+    },
   ];
 }
 

@@ -1,25 +1,10 @@
 import { join } from "node:path";
 
+import { nriOptions } from "./nri-options.ts";
+import type { Option, OptionType } from "./option.ts";
+
+export type { Option, OptionType } from "./option.ts";
 export { acceptedFlags, refusedFlags } from "./foreign-flags.ts";
-
-/** How an option's text becomes a value. Durations are milliseconds inside. */
-export type OptionType = "string" | "boolean" | "integer" | "duration" | "list";
-
-export interface Option {
-  type: OptionType;
-  /** Default value in text form, as it would be given on the command line. */
-  default: string;
-  help: string;
-  /** Allowed values of a string option. */
-  choices?: readonly string[];
-  /** A name that cri-dockerd used for the same thing; accepted as a flag. */
-  alias?: string;
-  /** A right value for an error message, where the default is empty. */
-  example?: string;
-  /** Values that cri-dockerd takes and what they are here. */
-  spellings?: Readonly<Record<string, string>>;
-  group: "endpoints" | "network" | "images" | "logs" | "streaming" | "node" | "diagnosis";
-}
 
 /**
  * THE table of options. The key in kebab case is the flag (`--docker-endpoint`), in upper snake case
@@ -204,6 +189,7 @@ export const options = {
     help: "allow the streaming server beyond loopback without TLS",
     group: "streaming",
   },
+  ...nriOptions,
   metricsBindAddr: {
     type: "string",
     default: "",

@@ -35,6 +35,8 @@ export interface EditingDeps {
 
 /** The version of the edits that this Dockline writes. */
 const EDITS_VERSION = 1;
+/** What it must have learned since that version for lists to be edited by key. */
+const listOperations = ["listPut", "listDrop", "envDrop", "sortMounts", "requires"];
 const DEFAULT_FOLDER = "/run/dockline/oci";
 const OVERLAY_DRIVERS = ["overlay2", "overlayfs"];
 const probeMs = 20_000;
@@ -105,7 +107,10 @@ export class EditingRuntimes {
         this.#deps.log.warn({ runtime: name, error: errorText(error) }, "dockline-oci is unusable");
       }
     }
-    for (const runtime of runtimes) this.#deps.log.info({ ...runtime }, "dockline-oci is usable");
+    for (const { features, ...runtime } of runtimes) {
+      const spec = features?.ociVersionMax;
+      this.#deps.log.info({ ...runtime, spec }, "dockline-oci is usable");
+    }
     return { runtimes, unusable };
   }
 
@@ -129,6 +134,8 @@ export class EditingRuntimes {
         `it understands version ${String(version["edits"])} of edits, not ${EDITS_VERSION}`,
       );
     }
+    const said = version["operations"];
+    const operations: readonly unknown[] = Array.isArray(said) ? said : [];
     const tried = await call(path, [`--dockline-probe=${this.#layers(self)}`, ...args]);
     const answer = parse(tried);
     const reason = OVERLAY_DRIVERS.includes(self.info.Driver)
@@ -137,6 +144,8 @@ export class EditingRuntimes {
     return {
       name,
       recursiveReadOnly: answer["recursiveReadOnly"] === true,
+      lists: listOperations.every((one) => operations.includes(one)),
+      ...(isObject(answer["features"]) ? { features: answer["features"] } : {}),
       ...(answer["userNamespaces"] === true && OVERLAY_DRIVERS.includes(self.info.Driver)
         ? {}
         : { noUserNamespaces: reason }),
@@ -152,6 +161,8 @@ export function registrations(self: EngineSelf): Registration[] {
       : [],
   );
 }
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 
 async function call(path: string, args: readonly string[]): Promise<RunResult> {
   return await runProcess(path, args, { timeoutMs: probeMs });

@@ -3,14 +3,20 @@ import type { ContainerEditsInput } from "../convert/container-edits.ts";
 import { needsEdits, toContainerEdits } from "../convert/container-edits.ts";
 import { engineHasCdi } from "../convert/devices.ts";
 import type { EngineFacts } from "../convert/engine-facts.ts";
+import type { AdjustmentPlan } from "../convert/nri-adjustment.ts";
+import { withAdjustment } from "../convert/nri-edits.ts";
 import type { OciEdits, PauseProcess } from "../convert/oci-edits.ts";
 import { editingRuntime } from "../convert/runtime-handler.ts";
 import { decodeContainerSpec, decodeSandboxSpec } from "../convert/stored-spec.ts";
 import { requireSamePodIds, toPodIds } from "../convert/user-namespace.ts";
 import type { PodIds } from "../convert/user-namespace.ts";
 import { CriError } from "../errors.ts";
-import { KeyValueSchema } from "../gen/runtime/v1/api_pb.js";
-import type { ContainerConfig, KeyValue } from "../gen/runtime/v1/api_pb.js";
+import { KeyValueSchema, LinuxContainerConfigSchema } from "../gen/runtime/v1/api_pb.js";
+import type {
+  ContainerConfig,
+  KeyValue,
+  LinuxContainerResources,
+} from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
 import { inContainer, readProcess } from "../sys/process-tree.ts";
 import type { ContainerDeps } from "./deps.ts";
@@ -98,10 +104,11 @@ export async function writeSandboxEdits(
 export async function writeContainerEdits(
   deps: EditsDeps,
   container: ContainerEntry,
+  adjustment?: { edits: AdjustmentPlan["edits"]; resources: LinuxContainerResources | undefined },
 ): Promise<void> {
   const { identity } = container;
   if (identity.kind !== "container" || identity.extra.edited !== true) return;
-  const config = decodeContainerSpec(identity.extra.spec);
+  const config = withResources(decodeContainerSpec(identity.extra.spec), adjustment?.resources);
   const sandbox = await deps.index.find("podsandbox", identity.podSandboxId);
   if (config === undefined || sandbox === undefined) {
     throw new CriError(
@@ -116,12 +123,25 @@ export async function writeContainerEdits(
     engine: await deps.facts(),
   };
   if (input.podIds === undefined) {
-    await deps.edits.write(toContainerEdits(input, container.id));
+    await deps.edits.write(
+      withAdjustment(toContainerEdits(input, container.id), adjustment?.edits),
+    );
     return;
   }
   const volumes = await declaredVolumes(deps, container);
   const start = { join: pauseProcess(sandbox), volumes };
-  await deps.edits.write(toContainerEdits(input, container.id, start));
+  const own = toContainerEdits(input, container.id, start);
+  await deps.edits.write(withAdjustment(own, adjustment?.edits));
+}
+
+/** What was asked last takes the place of what the create asked for. */
+function withResources(
+  config: ContainerConfig | undefined,
+  resources: LinuxContainerResources | undefined,
+): ContainerConfig | undefined {
+  if (config === undefined || resources === undefined) return config;
+  const linux = config.linux ?? create(LinuxContainerConfigSchema);
+  return { ...config, linux: { ...linux, resources } };
 }
 
 /** Mount points of the volumes that the image declares. */

@@ -54,6 +54,35 @@ export interface EngineFacts {
   readonly cdiFolders?: readonly string[];
 }
 
+/** The members that are used here of an OCI runtime's answer to `features` (runtime-spec, features.md). */
+export interface RuntimeFeatures {
+  /** The newest version of the specification that it carries out: "1.0.2-dev", "1.2.0". */
+  readonly ociVersionMax?: string;
+  readonly hooks?: readonly string[];
+  readonly mountOptions?: readonly string[];
+  readonly linux?: {
+    readonly namespaces?: readonly string[];
+    readonly seccomp?: {
+      readonly enabled?: boolean;
+      readonly actions?: readonly string[];
+      readonly operators?: readonly string[];
+      readonly archs?: readonly string[];
+      readonly knownFlags?: readonly string[];
+      readonly supportedFlags?: readonly string[];
+    };
+    readonly intelRdt?: {
+      readonly enabled?: boolean;
+      readonly schemata?: boolean;
+      readonly monitoring?: boolean;
+    };
+    readonly memoryPolicy?: {
+      readonly modes?: readonly string[];
+      readonly flags?: readonly string[];
+    };
+    readonly netDevices?: { readonly enabled?: boolean };
+  };
+}
+
 /** dockline-oci in front of one OCI runtime. */
 export interface EditingRuntime {
   /** Docker's name of it: "dockline" in front of runc, "dockline-crun". */
@@ -62,6 +91,10 @@ export interface EditingRuntime {
   readonly noUserNamespaces?: string;
   /** Read-only mounts with all mounts below. */
   readonly recursiveReadOnly: boolean;
+  /** It edits lists by key and checks what the real runtime must know; programs before 0.2 do neither. */
+  readonly lists?: boolean;
+  /** What the real runtime says of itself; undefined where it says nothing. */
+  readonly features?: RuntimeFeatures;
 }
 
 /** For one container: the facts, and what its runtime handler can be edited with. */

@@ -21,6 +21,8 @@ export interface IdentityExtra {
   readonly hash?: string;
   /** Made to run under dockline-oci: no start without its edits. */
   readonly edited?: true;
+  /** NRI plugins are asked before it is shown: without a file of what they said it is unfinished. */
+  readonly nri?: true;
   /** Ids of images whose copies are mounted, on engines without image mounts. */
   readonly imageVolumes?: readonly string[];
 }
@@ -222,7 +224,7 @@ function readAuthoritative(
   const annotations = stringRecord(value["annotations"]);
   if (kind !== "podsandbox" && kind !== "container") return undefined;
   if (criLabels === undefined || annotations === undefined) return undefined;
-  const { spec, hash, edited } = value;
+  const { spec, hash, edited, nri } = value;
   const imageVolumes = value["imageVolumes"];
   return {
     kind,
@@ -235,6 +237,7 @@ function readAuthoritative(
       ...(typeof spec === "string" ? { spec } : {}),
       ...(typeof hash === "string" ? { hash } : {}),
       ...(edited === true ? { edited } : {}),
+      ...(nri === true ? { nri } : {}),
       ...(Array.isArray(imageVolumes) ? { imageVolumes: imageVolumes.map(String) } : {}),
     },
   };

@@ -18,7 +18,23 @@ export type OciOperation =
       readonly remove: readonly string[];
     }
   | { readonly op: "ambientCapabilities"; readonly add: readonly string[] }
-  | { readonly op: "oomScoreAdj"; readonly value: number };
+  | { readonly op: "oomScoreAdj"; readonly value: number }
+  | {
+      readonly op: "listPut";
+      readonly path: string;
+      readonly key: string;
+      readonly values: readonly Readonly<Record<string, unknown>>[];
+      /** Members whose text is an integer beyond what JSON's readers can say. */
+      readonly integers?: readonly string[];
+    }
+  | {
+      readonly op: "listDrop";
+      readonly path: string;
+      readonly key: string;
+      readonly names: readonly string[];
+    }
+  | { readonly op: "envDrop"; readonly name: string }
+  | { readonly op: "sortMounts" };
 
 /** The process whose namespace is joined: the pid alone could be another's by then. */
 export interface PauseProcess {
@@ -33,6 +49,8 @@ export interface OciEdits {
   readonly containerId: string;
   readonly merge?: Readonly<Record<string, unknown>>;
   readonly ops?: readonly OciOperation[];
+  /** What the real runtime must know, so that it passes over nothing in silence: see `Requirement`. */
+  readonly requires?: readonly string[];
   readonly userNamespace?: PodIds & {
     readonly join?: PauseProcess;
     readonly idmapMounts?: readonly { readonly destination: string; readonly optional?: boolean }[];

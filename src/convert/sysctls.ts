@@ -43,21 +43,32 @@ export function toSysctls(
     }
   }
   for (const key of Object.keys(requested)) {
-    const name = normalize(key);
-    const field = `sysctls[${quoted(key)}]`;
-    if (name.startsWith(NET_PREFIX)) {
-      if (scope.hostNetwork) throw invalidArgument(`${field}: not with the host's network`);
-    } else if (IPC_NAMES.includes(name) || name.startsWith(IPC_PREFIX)) {
-      if (scope.hostIpc) throw invalidArgument(`${field}: not with the host's IPC`);
-    } else if (name === UTS_NAME) {
-      if (scope.hostNetwork) throw invalidArgument(`${field}: not with the host's network`);
-    } else {
-      throw invalidArgument(`${field}: not of a namespace of the pod`);
-    }
-    const value = requireNoNul(field, requested[key] ?? "");
-    if (!INTERFACE.test(name)) sysctls[name] = value;
+    const name = checkSysctl(key, requested[key] ?? "", scope);
+    if (!INTERFACE.test(name)) sysctls[name] = requested[key] ?? "";
   }
   return sysctls;
+}
+
+/**
+ * A sysctl of a namespace that the pod owns.
+ *
+ * @returns its name with dots
+ * @throws InvalidArgument for any other, and for a value that holds a NUL
+ */
+export function checkSysctl(key: string, value: string, scope: SysctlScope): string {
+  const name = normalize(key);
+  const field = `sysctls[${quoted(key)}]`;
+  if (name.startsWith(NET_PREFIX)) {
+    if (scope.hostNetwork) throw invalidArgument(`${field}: not with the host's network`);
+  } else if (IPC_NAMES.includes(name) || name.startsWith(IPC_PREFIX)) {
+    if (scope.hostIpc) throw invalidArgument(`${field}: not with the host's IPC`);
+  } else if (name === UTS_NAME) {
+    if (scope.hostNetwork) throw invalidArgument(`${field}: not with the host's network`);
+  } else {
+    throw invalidArgument(`${field}: not of a namespace of the pod`);
+  }
+  requireNoNul(field, value);
+  return name;
 }
 
 /** Of what toSysctls takes, the sysctls of one interface: files below /proc/sys and their values. */

@@ -1,9 +1,10 @@
-import { chmodSync, lstatSync, mkdirSync, statSync, unlinkSync } from "node:fs";
-import { createConnection, createServer } from "node:net";
+import { mkdirSync, statSync } from "node:fs";
+import { createServer } from "node:net";
 import type { Server as NetServer, Socket } from "node:net";
 import { dirname } from "node:path";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { CriError } from "../errors.ts";
+import { listenAt, removeStaleSocket } from "../sys/unix-socket.ts";
 
 /** A CRI endpoint that accepts calls. */
 export interface Listener {
@@ -87,20 +88,13 @@ async function startListening(net: NetServer, endpoint: string): Promise<string 
   }
   const path = unixPath(endpoint);
   prepareFolder(dirname(path));
-  await removeStale(path);
-  const listening = new Promise<void>((resolve, reject) => {
-    net.once("error", reject);
-    net.once("listening", resolve);
-  });
-  // The file is made within `listen`; a umask kept for longer would be that of other parts' folders too.
-  const previous = process.umask(0o117);
   try {
-    net.listen({ path });
-  } finally {
-    process.umask(previous);
+    await removeStaleSocket(path);
+  } catch (error) {
+    if (!(error instanceof CriError) || error.kind !== "AlreadyExists") throw error;
+    throw new CriError("FailedPrecondition", `another instance is serving on ${path}`);
   }
-  await listening;
-  chmodSync(path, 0o660);
+  await listenAt(net, path, 0o660);
   return path;
 }
 
@@ -135,28 +129,4 @@ function prepareFolder(folder: string): void {
   if ((mode & 0o002) !== 0 && (mode & 0o1000) === 0) {
     throw new CriError("FailedPrecondition", `socket folder ${folder} is writable by everybody`);
   }
-}
-
-async function removeStale(path: string): Promise<void> {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (!found.isSocket()) {
-    throw new CriError("FailedPrecondition", `${path} exists and is not a socket`);
-  }
-  const answered = await new Promise<boolean>((resolve) => {
-    const probe = createConnection({ path });
-    probe.setTimeout(2000);
-    const end = (result: boolean): void => {
-      probe.destroy();
-      resolve(result);
-    };
-    probe.on("connect", () => end(true));
-    // A full backlog is somebody alive, too; only "refused" is a file that nobody serves.
-    probe.on("timeout", () => end(true));
-    probe.on("error", (error: NodeJS.ErrnoException) => end(error.code !== "ECONNREFUSED"));
-  });
-  if (answered) {
-    throw new CriError("FailedPrecondition", `another instance is serving on ${path}`);
-  }
-  unlinkSync(path);
 }

@@ -90,6 +90,8 @@ export async function runDaemon(loaded: LoadedConfig, reread: () => LoadedConfig
     await of("metricsBindAddr", diagnosis.serve());
     const house = keepHouse(parts);
     closers.push(() => house.stop());
+    await parts.hooks.start();
+    closers.push(() => parts.hooks.close());
     // Before the CRI's own socket: whoever sees that one may start the kubelet, which looks here once.
     const facade = await serveFacade(config, parts, log);
     closers.push(() => facade?.close());

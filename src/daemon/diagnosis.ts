@@ -90,6 +90,7 @@ function metricsOf(parts: Parts, counts: Counts, eventLoop: () => EventLoopDelay
     eventLoop,
     streams: () => parts.streaming.sessions(),
     givenUp: () => parts.givenUp.count,
+    nri: () => ({ connected: parts.hooks.connected, asked: parts.hooks.counts.all }),
     ...counts,
     forks: forkCount,
   });

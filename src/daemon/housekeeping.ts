@@ -2,6 +2,7 @@ import { errorText } from "../errors.ts";
 import { sweepScratch } from "../images/accounts.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { Parts } from "./parts.ts";
+import { removeOrLeave } from "../pods/ending.ts";
 import { sweepEdits } from "../containers/edits-sweep.ts";
 import { logTargetOf } from "../rpc/container-start.ts";
 import { wordsOf } from "../rpc/runtime-status.ts";
@@ -81,7 +82,9 @@ export function keepHouse(parts: Parts): { stop(): void } {
     if (kind !== "deleted") return;
     const { id } = entry;
     const work = [parts.edits.remove(id)];
-    if (entry.kind === "container") work.push(parts.logs.remove(id), parts.resources.delete(id));
+    if (entry.kind === "container") {
+      work.push(parts.logs.remove(id), parts.resources.delete(id), parts.adjustments.delete(id));
+    }
     if (entry.identity.extra.imageVolumes !== undefined) work.push(parts.volumes.sweep());
     Promise.all(work).catch((error: unknown) => {
       parts.log.warn({ error: errorText(error), containerId: id }, "clean-up failed");
@@ -120,8 +123,20 @@ async function resumeLogs(parts: Parts, containers: readonly ContainerEntry[]): 
   await parts.logs.resume(targets.filter((target) => target !== undefined));
 }
 
+/** A process before this one was killed while NRI plugins were asked about them. */
+async function removeUnfinished(parts: Parts): Promise<void> {
+  const { hooks, index, log } = parts;
+  for (const entry of await index.containers()) {
+    if (!hooks.isUnfinished(entry) || parts.locks.isHeld(`container:${entry.name}`)) continue;
+    log.info({ containerId: entry.id }, "removing a container whose create was not finished");
+    await removeOrLeave(parts, entry.id);
+  }
+}
+
 async function sweep(parts: Parts): Promise<void> {
   await parts.resources.keepOnly((id) => parts.index.peek(id) !== undefined);
+  await parts.adjustments.keepOnly((id) => parts.index.peek(id) !== undefined);
+  await removeUnfinished(parts);
   await parts.volumes.sweep();
   await sweepEdits({ ...parts, exists: (id) => parts.index.peek(id) !== undefined });
   await sweepScratch(parts.engine, parts.log);

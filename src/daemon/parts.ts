@@ -28,7 +28,10 @@ import { createForwardPolicySource } from "../network/forward-policy.ts";
 import type { ForwardPolicySource } from "../network/forward-policy.ts";
 import { parsePodCidr } from "../network/attachment.ts";
 import { createNetwork } from "../network/network.ts";
+import { buildNri, execEngine } from "./nri-parts.ts";
+import type { NriParts } from "./nri-parts.ts";
 import { dockersCredentials, pauseImage } from "./pause-parts.ts";
+import { unchanged } from "./unchanged.ts";
 import type { LogChoice } from "../rpc/container-start.ts";
 import { NetworkGc } from "../pods/network-gc.ts";
 import { Sandboxes } from "../pods/sandboxes.ts";
@@ -63,7 +66,8 @@ import { KernelLog } from "../sys/kernel-log.ts";
 import { KeyedMutex } from "../sys/mutex.ts";
 
 /** Everything that lives as long as the daemon. */
-export interface Parts extends PodDeps, StreamingParts {
+export interface Parts extends PodDeps, StreamingParts, NriParts {
+  hooks: NriParts["hooks"];
   config: Config;
   engine: DockerEngine;
   index: ContainerIndex;
@@ -195,10 +199,18 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   const drains = new LogDrains(logs, index);
   const imageAccounts = createAccountReader(engine, log);
   const endedUsers = new EndedUsers({ users, index, imageAccounts, clock, log });
+  const nri = await buildNri(
+    config,
+    { engine, index, records, resources, factsNow, clock, log },
+    () => ({ ...pods, resources, owedLimits }),
+    log,
+  );
   const { streaming, endExec, stopEnding } = buildStreaming({
-    ...{ config, engine, index, records, owed, clock, log },
+    ...{ config, index, records, owed, clock, log },
+    engine: execEngine(engine, nri.hooks),
   });
   const pods: SandboxDeps = {
+    hooks: nri.hooks,
     engine,
     index,
     records,
@@ -218,12 +230,14 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     locks: new KeyedMutex(),
     hostPaths,
   };
+  const owedLimits = new OwedLimits({ ...pods, resources, owed });
   const networkGc = new NetworkGc(pods);
   const sandboxes = new Sandboxes(pods, abandonedMsOf(process.env["DOCKLINE_ABANDONED_MS"]));
   await logs.begun();
   const feed = new EventsFeed({ index, log, setUp: (name) => sandboxes.setUpEnded(name) });
   return {
     ...pods,
+    ...nri,
     engine,
     givenUp,
     networkGc,
@@ -231,7 +245,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     config,
     resources,
     owed,
-    owedLimits: new OwedLimits({ ...pods, resources, owed }),
+    owedLimits,
     execNotes: owed,
     podCidr,
     keptEngine,
@@ -281,20 +295,5 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
       network.close();
       engine.close();
     },
-  };
-}
-
-/** Recomputes its result only when one of the sources is another object: readers cache by it. */
-function unchanged<S extends readonly unknown[], T>(
-  sources: () => S,
-  make: (sources: S) => T,
-): () => T {
-  let last: { sources: S; result: T } | undefined;
-  return () => {
-    const now = sources();
-    if (last?.sources.every((source, at) => source === now[at]) !== true) {
-      last = { sources: now, result: make(now) };
-    }
-    return last.result;
   };
 }

@@ -5,6 +5,7 @@ import { editingRuntime } from "../convert/runtime-handler.ts";
 import type { Handlers } from "../cri/bind.ts";
 import type { ImageService, RuntimeService } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
+import { execEngine } from "./nri-parts.ts";
 import type { Parts } from "./parts.ts";
 import { workInfo } from "./verbose-info.ts";
 import { containerCheckpoint } from "../rpc/container-checkpoint.ts";
@@ -42,6 +43,7 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
           sessions: parts.streaming.sessions(),
         }),
         docklineOci: editingInfo(parts),
+        nri: parts.hooks.info(),
       }),
       handlerFeatures: (handler, self) =>
         // Of the same moment as the handlers' names: the engine may have been exchanged since.
@@ -66,6 +68,7 @@ export function runtimeHandlers(parts: Parts): Handlers<typeof RuntimeService> {
     }),
     ...execSync({
       ...parts,
+      engine: execEngine(parts.engine, parts.hooks),
       execAge: (pid, containerId, execId) => {
         const containerPid = parts.index.peek(containerId)?.state.Pid ?? 0;
         return execAge({ pid, execId, containerId, containerPid });

@@ -1,4 +1,5 @@
 import type { ContainerDeps } from "../containers/deps.ts";
+import type { PodHooks } from "./hooks.ts";
 import type { Network } from "../network/network.ts";
 import type { SandboxRecords } from "../state/sandbox-records.ts";
 
@@ -8,6 +9,8 @@ export interface SandboxDeps extends ContainerDeps {
   records: SandboxRecords;
   network: Network;
   pause: PauseImages;
+  /** Who hears of what happens to pods and containers. */
+  hooks: PodHooks;
 }
 
 /** The image of the pause container. */

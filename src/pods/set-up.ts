@@ -13,6 +13,7 @@ import type { NetworkAttachment, SetUpRequest } from "../network/attachment.ts";
 import { writeNetnsSysctls } from "../network/netns-sysctls.ts";
 import { hasResolvConf, podResolvConf, rewriteResolvConf } from "../network/resolv-conf.ts";
 import { failpoint } from "../sys/failpoint.ts";
+import type { StartedPod } from "./hooks.ts";
 import type { SandboxDeps } from "./sandbox-deps.ts";
 import { repeatIfLost } from "./lost-answer.ts";
 import { toPortMappings } from "./port-mappings.ts";
@@ -67,6 +68,7 @@ export async function setUp(
   if (warning !== "") call.log.warn({ sandbox: name }, warning);
 
   call.begin();
+  deps.hooks.hide(name);
   try {
     await sandbox.begin({
       name,
@@ -130,13 +132,21 @@ export async function setUp(
       try {
         const sysctls = interfaceSysctls(config.linux?.sysctls ?? {});
         await writeNetnsSysctls({ netns, isOurs }, sysctls, call.interrupted);
-        await sandbox.enter("ready", attached);
+        // With that DEL has all it needs, whatever becomes of those who are asked now.
+        if (deps.hooks.active) await sandbox.enter("networking", attached);
+        await becomeReady(deps, { id, name, ips: attachment.ips }, call.interrupted, async () => {
+          await sandbox.enter("ready", attached);
+        });
       } catch (error) {
         // A full disk, or a sysctl that is none: DEL needs the result all the same, and memory holds it.
         await sandbox.enterAnyway("networking", attached);
         throw error;
       }
-    } else await sandbox.enter("ready", {});
+    } else {
+      await becomeReady(deps, { id, name, ips: [] }, call.interrupted, async () => {
+        await sandbox.enter("ready", {});
+      });
+    }
     failpoint("run.after-ready");
     return id;
   } catch (error) {
@@ -147,7 +157,29 @@ export async function setUp(
       call.log.warn({ err, sandbox: name }, "a sandbox could not be undone");
     }
     throw error;
+  } finally {
+    deps.hooks.reveal(name);
   }
+}
+
+/** Those who listen are asked first. With nobody there it is shown in the moment in which that was looked at. */
+async function becomeReady(
+  { hooks }: SandboxDeps,
+  pod: StartedPod,
+  interrupted: AbortSignal,
+  finish: () => Promise<void>,
+): Promise<void> {
+  if (hooks.active) {
+    failpoint("run.before-nri");
+    await hooks.podRun(pod, async () => {
+      interrupted.throwIfAborted();
+      await finish();
+    });
+    failpoint("run.after-nri");
+    return;
+  }
+  hooks.reveal(pod.name);
+  await finish();
 }
 
 async function inspectStarted(deps: SandboxDeps, id: string): Promise<ContainerInspect> {

@@ -73,6 +73,11 @@ export async function takeDown(
     members.filter((member) => mayRun(member) || isStarting(member)),
   );
   failpoint("stop.after-members");
+  // While the namespace and its interfaces are there.
+  if (deps.hooks.active) {
+    await deps.hooks.containersStopped(members.map(({ id }) => id));
+    for (const id of ids) await deps.hooks.podStop(id);
+  }
   const pauses = (): string[] =>
     ids.filter((id) => mayRun(deps.index.peek(id) ?? (entry?.id === id ? entry : undefined)));
   const endNamespace = async (): Promise<void> => {
@@ -108,6 +113,7 @@ export async function takeDown(
     } else if (entry !== undefined) await removeContainer(deps, id);
   }
   failpoint("remove.after-pause");
+  if (deps.hooks.active) for (const id of ids) await deps.hooks.podRemove(id);
   if (owns) await sandbox.forget();
   for (const id of ids) deps.index.touchedRecord(id);
 }
@@ -199,6 +205,7 @@ async function removeMembers(
   await Promise.all(
     members.map(({ id, name }) =>
       deps.locks.run(`container:${name}`, async () => {
+        if (deps.hooks.active) await deps.hooks.containerRemove(id);
         if (leave && !(await removeOrLeave(deps, id))) return;
         if (!leave) await removeContainer(deps, id);
         await deps.logs.remove(id);

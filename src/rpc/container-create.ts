@@ -19,7 +19,6 @@ import type {
 } from "../gen/runtime/v1/api_pb.js";
 import type { ImageVolumes } from "../images/image-volumes.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
-import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import { cdiEnvironment, factsForCdi, wantsEdits } from "../containers/edits.ts";
 import { imageUserFacts, type ImageUserDeps } from "../containers/image-user.ts";
@@ -33,6 +32,7 @@ import { removeOrLeave } from "../pods/ending.ts";
 import { isServing } from "../pods/pod-netns.ts";
 import { readSeccompProfile, requireAppArmorProfile } from "../containers/security-files.ts";
 import { requireTarget } from "../containers/target-container.ts";
+import { createAndTell, tellOfCreated } from "../pods/told-create.ts";
 
 export interface ContainerCreateDeps extends PodDeps, Pick<ImageUserDeps, "imageAccounts"> {
   /** Copies of images for volumes, on engines without image mounts. */
@@ -51,6 +51,7 @@ export function containerCreate(
         throw invalidArgument("sandbox_config.metadata is missing");
       }
       if ((config.image?.image ?? "") === "") throw invalidArgument("config.image is missing");
+      if (deps.hooks.starting !== undefined) await deps.hooks.starting;
       const sandbox = await readySandbox(deps, request.podSandboxId);
       const name = containerName(config.metadata, sandboxConfig.metadata);
       const containerId = await deps.locks.run(
@@ -141,10 +142,7 @@ async function createNew(
   const create = async (under: string): Promise<string> => {
     const spec =
       under === name ? body : await specOf(deps, { ...wanted, name: under }, hash, volumes, signal);
-    const { id } = await deps.engine.createContainer(under, spec);
-    failpoint("create.after-create");
-    deps.index.created(id, under, spec);
-    return id;
+    return await createAndTell(deps, { ...wanted, name: under, body: spec });
   };
   try {
     return await create(name);
@@ -162,7 +160,10 @@ async function createNew(
       // The engine may have made it: the name tells.
       const found = await inspectByName(deps, name).catch(() => undefined);
       const identity = readIdentity({ name, labels: found?.Config.Labels ?? null });
-      if (found !== undefined && identity?.extra.hash === hash) return found.Id;
+      if (found !== undefined && identity?.extra.hash === hash) {
+        await tellOfCreated(deps, { ...wanted, body, id: found.Id });
+        return found.Id;
+      }
     }
     throw error;
   }
@@ -182,7 +183,9 @@ async function reuse(
   const now = await deps.index.find("container", id);
   if (now === undefined) return { held: false };
   const unused = now.state.Status === "created" && now.state.ExitCode === 0;
-  if (sameRequest && (unused || now.state.Running)) return { reused: now.id, held: false };
+  const unfinished = deps.hooks.isUnfinished(now);
+  if (sameRequest && !unfinished && (unused || now.state.Running))
+    return { reused: now.id, held: false };
   if (now.state.Running) {
     throw new CriError("AlreadyExists", `container ${name} runs from another request as ${now.id}`);
   }
@@ -238,7 +241,11 @@ async function specOf(
   // Docker ignores the devices of privileged containers, which have all of them.
   if (security?.privileged !== true) await deps.hostPaths.requireDevices(config.devices);
   const mounts = await deps.hostPaths.ofMounts(config.mounts, signal);
-  const edited = await wantsEdits({ ...config, mounts }, sandbox, facts);
+  // What plugins will ask for is carried out by the edits of the start.
+  const { adjusting } = deps.hooks;
+  const edited =
+    (await wantsEdits({ ...config, mounts }, sandbox, facts)) ||
+    (adjusting && editing !== undefined);
   return toContainerCreate({
     config: { ...config, mounts, envs: [...config.envs, ...(await cdiEnvironment(config, facts))] },
     edited,
@@ -256,6 +263,7 @@ async function specOf(
         hash,
         spec: encodeContainerSpec(config, engineHasCdi(facts)),
         ...(edited ? { edited } : {}),
+        ...(adjusting ? { nri: true as const } : {}),
         ...(volumes.copied.length > 0 ? { imageVolumes: volumes.copied } : {}),
       },
     ),

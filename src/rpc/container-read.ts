@@ -12,6 +12,7 @@ import type { ContainerEntry, ContainerIndex } from "../index/container-index.ts
 import { FragmentCache, framed } from "../index/encoded.ts";
 import type { EndedUsers } from "../containers/ended-users.ts";
 import type { LogDrains } from "../containers/log-drains.ts";
+import type { PodHooks } from "../pods/hooks.ts";
 import type { Views } from "./views.ts";
 
 export interface ContainerReadDeps {
@@ -19,6 +20,7 @@ export interface ContainerReadDeps {
   views: Views;
   drains: LogDrains;
   endedUsers: Pick<EndedUsers, "settle">;
+  hooks: Pick<PodHooks, "isHidden" | "shown">;
 }
 
 /** Field number of `containers` in both list responses. */
@@ -49,7 +51,7 @@ export function containerRead(
     return cache;
   };
   const list = async (filter: ContainerFilter | undefined): Promise<readonly ContainerEntry[]> => {
-    const all = await deps.index.containers();
+    const all = deps.hooks.shown(await deps.index.containers());
     const entries = filter === undefined ? all : all.filter((entry) => matches(entry, filter));
     await deps.drains.settle(entries, listDrainMs);
     return entries;
@@ -63,7 +65,7 @@ export function containerRead(
       const id = request.containerId;
       if (id === "") throw invalidArgument("container id is empty");
       const found = await deps.index.find("container", id);
-      if (found === undefined) throw notFound(`no container ${id}`);
+      if (found === undefined || deps.hooks.isHidden(found)) throw notFound(`no container ${id}`);
       await deps.drains.settle([found], statusDrainMs);
       await deps.endedUsers.settle([found], statusUserMs);
       if (!request.verbose)

@@ -10,7 +10,8 @@ import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import { writeContainerEdits } from "../containers/edits.ts";
 import { inspectByName } from "../pods/lookup.ts";
-import type { OwedLimits } from "../containers/owed-limits.ts";
+import { resourcesBefore } from "../containers/resize.ts";
+import type { ResizeDeps } from "../containers/resize.ts";
 import { isServing } from "../pods/pod-netns.ts";
 import { requirePodAddresses } from "../pods/addresses.ts";
 import { relabelVolumes } from "../containers/selinux-relabel.ts";
@@ -24,7 +25,7 @@ export interface LogChoice {
   sourcePath(containerId: string): Promise<string>;
 }
 
-export type StartDeps = PodDeps & { logChoice: LogChoice; owedLimits: OwedLimits };
+export type StartDeps = PodDeps & ResizeDeps & { logChoice: LogChoice };
 
 /** StartContainer and ReopenContainerLog. */
 export function containerStart(
@@ -66,6 +67,12 @@ export function containerStart(
 async function requireStartable(deps: StartDeps, containerId: string): Promise<void> {
   const known = deps.index.peek(containerId);
   if (known === undefined || known.identity.kind !== "container" || known.state.Running) return;
+  if (deps.hooks.isUnfinished(known)) {
+    throw new CriError(
+      "FailedPrecondition",
+      `start: container ${containerId}: what NRI plugins said of it at its create is not known`,
+    );
+  }
   const { podSandboxId, extra } = known.identity;
   const refuse = (why: string): CriError =>
     new CriError("FailedPrecondition", `start: container ${containerId} ${why}`);
@@ -125,11 +132,18 @@ async function start(
   }
   failpoint("start.after-log");
   await relabelVolumes(deps, container);
-  await writeContainerEdits(deps, container);
-  failpoint("start.after-edits");
-  // New labels on a large volume take minutes. A caller that has gone makes another container by now.
-  signal.throwIfAborted();
-  await deps.owedLimits.startWith(container, () => startInDocker(deps, container));
+  const begin = async (): Promise<void> => {
+    const edits = await deps.hooks.beforeStart(container);
+    const resources = resourcesBefore(deps, container);
+    await writeContainerEdits(deps, container, { edits, resources });
+    failpoint("start.after-edits");
+    // New labels on a large volume take minutes. A caller that has gone makes another container by now.
+    signal.throwIfAborted();
+    await deps.owedLimits.startWith(container, () => startInDocker(deps, container));
+  };
+  // One that runs already was informed of, and only its answer was lost.
+  const isNew = deps.hooks.active && !container.state.Running;
+  await (isNew ? deps.hooks.containerStart(container.id, begin) : begin());
 }
 
 async function startInDocker(deps: StartDeps, container: ContainerEntry): Promise<void> {

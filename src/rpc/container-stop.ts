@@ -16,8 +16,10 @@ export function containerStop(
       if (request.containerId === "") throw invalidArgument("stop: container id is empty");
       const container = await deps.index.find("container", request.containerId);
       if (container === undefined) return {};
-      if (!mayRun(container)) return {};
-      await stopSignalledOnce(deps, underWay, container.id, graceOf(request.timeout));
+      if (mayRun(container)) {
+        await stopSignalledOnce(deps, underWay, container.id, graceOf(request.timeout));
+      }
+      if (deps.hooks.active) await deps.hooks.containersStopped([container.id]);
       return {};
     },
     removeContainer: async (request, context) => {
@@ -27,6 +29,7 @@ export function containerStop(
       await deps.locks.run(
         `container:${container.name}`,
         async () => {
+          if (deps.hooks.active) await deps.hooks.containerRemove(container.id);
           await removeContainer(deps, container.id);
           await deps.logs.remove(container.id);
         },

@@ -17,7 +17,8 @@ const releaseKey = "dockline-release";
 /** RunPodSandbox, StopPodSandbox, RemovePodSandbox. The last two succeed for what is unknown or done. */
 export function sandboxLife({
   sandboxes,
-}: Pick<PodDeps, "sandboxes">): Pick<
+  hooks,
+}: Pick<PodDeps, "sandboxes" | "hooks">): Pick<
   Handlers<typeof RuntimeService>,
   "runPodSandbox" | "stopPodSandbox" | "removePodSandbox"
 > {
@@ -25,6 +26,7 @@ export function sandboxLife({
     runPodSandbox: async (request, context) => {
       const { config, runtimeHandler } = request;
       if (config?.metadata === undefined) throw invalidArgument("config.metadata is missing");
+      if (hooks.starting !== undefined) await hooks.starting;
       const name = sandboxName(config.metadata);
       const hash = configHash(PodSandboxConfigSchema, config, runtimeHandler);
       const wanted = { name, config, runtimeHandler, hash };

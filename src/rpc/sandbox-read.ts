@@ -29,6 +29,7 @@ import type { Clock } from "../sys/clock.ts";
 import type { EndedUsers } from "../containers/ended-users.ts";
 import type { LogDrains } from "../containers/log-drains.ts";
 import type { PodDeps } from "../pods/deps.ts";
+import type { PodHooks } from "../pods/hooks.ts";
 import type { Views } from "./views.ts";
 
 export interface SandboxReadDeps {
@@ -40,6 +41,7 @@ export interface SandboxReadDeps {
   /** Called with the sandboxes that were shown as READY. */
   sandboxes: Pick<PodDeps["sandboxes"], "claim" | "delFailureOf">;
   clock: Clock;
+  hooks: Pick<PodHooks, "isHidden" | "shown">;
 }
 
 /** Field number of the sandboxes in both list responses. */
@@ -62,8 +64,9 @@ export function sandboxRead(
   const list = async (
     filter: PodSandboxFilter | undefined,
   ): Promise<{ entries: readonly ContainerEntry[]; lost: PodSandbox[] }> => {
-    const known = await deps.index.sandboxes();
-    const lost = lostSandboxes(deps, known);
+    const all = await deps.index.sandboxes();
+    const lost = lostSandboxes(deps, all);
+    const known = deps.hooks.shown(all);
     const entries =
       filter === undefined ? known : known.filter((entry) => matches(deps.views, entry, filter));
     deps.sandboxes.claim(entries);
@@ -85,6 +88,7 @@ export function sandboxRead(
       const id = request.podSandboxId;
       if (id === "") throw invalidArgument("pod sandbox id is empty");
       const found = await deps.index.find("podsandbox", id);
+      if (found !== undefined && deps.hooks.isHidden(found)) throw notFound(`no pod sandbox ${id}`);
       if (found === undefined) {
         const record = deps.records.byIdPrefix(id);
         if (record?.id === undefined) throw notFound(`no pod sandbox ${id}`);
@@ -95,7 +99,7 @@ export function sandboxRead(
         };
       }
       deps.sandboxes.claim([found]);
-      const members = await deps.index.membersOf(found.id);
+      const members = deps.hooks.shown(await deps.index.membersOf(found.id));
       await deps.drains.settle(members, 250);
       await deps.endedUsers.settle(members, 250);
       const answer = create(PodSandboxStatusResponseSchema, {

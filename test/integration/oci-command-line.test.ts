@@ -83,6 +83,9 @@ describe("dockline-oci: command line", () => {
   });
 
   it("says which edits it understands", () => {
-    expect(JSON.parse(call("--dockline-version").stdout)).to.deep.equal({ edits: 1 });
+    expect(JSON.parse(call("--dockline-version").stdout)).to.deep.equal({
+      edits: 1,
+      operations: ["listPut", "listDrop", "envDrop", "sortMounts", "requires"],
+    });
   });
 });

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { constants } from "node:os";
@@ -9,29 +9,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "chai";
 import { tempFolder } from "../support/temp-folder.ts";
 import { until } from "../support/until.ts";
+import { architectures, commandOf, type Architecture } from "./commands.ts";
 
 // The arm64 programs beside those of amd64, in an emulator of user programs: the same input gives the
 // same bytes. Needs root (edits must be root's) and Debian's qemu-user-static.
-
-const deploy = join(import.meta.dirname, "..", "..", "deploy");
-const emulator = ["/usr/bin/qemu-aarch64-static", "/usr/bin/qemu-aarch64"].find(existsSync);
-const architectures = ["amd64", "arm64"] as const;
-type Architecture = (typeof architectures)[number];
-
-/** How a program of this architecture is started here. */
-function commandOf(program: string, architecture: Architecture): [string, ...string[]] {
-  const path = join(
-    deploy,
-    program,
-    `${program === "pause" ? program : `dockline-${program}`}-${architecture}`,
-  );
-  if (architecture === process.arch.replace("x64", "amd64")) return [path];
-  if (architecture === "amd64") throw new Error("this test emulates arm64 on amd64");
-  if (emulator === undefined) {
-    throw new Error("the arm64 programs cannot run here: install qemu-user-static");
-  }
-  return [emulator, path];
-}
 
 /** An emulated program on a busy machine is up by then. */
 const upMs = 1_500;
@@ -91,7 +72,10 @@ describe("the arm64 programs", function () {
     };
 
     it("says its version and hands other verbs through", () => {
-      expect(JSON.parse(onBoth("--dockline-version").stdout)).to.deep.equal({ edits: 1 });
+      expect(JSON.parse(onBoth("--dockline-version").stdout)).to.deep.equal({
+        edits: 1,
+        operations: ["listPut", "listDrop", "envDrop", "sortMounts", "requires"],
+      });
       const { status, stdout } = onBoth(
         `--real-runtime=${runtime}`,
         "--root=/r",

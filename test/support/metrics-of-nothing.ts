@@ -26,6 +26,12 @@ export function metricsOfNothing(changes: Partial<MetricsSources> = {}): Metrics
       layersTotal: 8,
       oldestMs: 2500,
     }),
+    nri: () => ({
+      connected: 1,
+      asked: [
+        { plugin: "10-a", operation: "CreateContainer", status: "ok", count: 5, seconds: 0.5 },
+      ],
+    }),
     tracing: () => ({ listeners: 1, dropped: 13, spansExported: 21, spansDropped: 34 }),
     logs: () => ({
       containers: 5,

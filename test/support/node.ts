@@ -83,6 +83,9 @@ export interface TestNode {
   close(): Promise<void>;
 }
 
+/** Where a node listens for NRI plugins. */
+export const nriSocket = (folder: string): string => join(folder, "nri", "nri.sock");
+
 export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   const folder = await mkdtemp(join(tmpdir(), "dockline-test-"));
   const tag = randomBytes(3).toString("hex");
@@ -137,7 +140,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
       ],
       {
         stdio: ["ignore", "pipe", "pipe"],
-        env: { ...process.env, ...environment },
+        env: { ...process.env, DOCKLINE_NRI_LISTEN: nriSocket(folder), ...environment },
       },
     );
     const log = createWriteStream(logFile, { flags: "a" });

@@ -12,6 +12,7 @@ import { silentLogger } from "../../src/log.ts";
 import type { NetworkAttachment } from "../../src/network/attachment.ts";
 import { CniError } from "../../src/network/cni-error.ts";
 import type { SetUpRequest } from "../../src/network/attachment.ts";
+import { noHooks } from "../../src/pods/hooks.ts";
 import type { SandboxDeps } from "../../src/pods/sandbox-deps.ts";
 import type { WantedSandbox } from "../../src/pods/pause-container.ts";
 import { requireNotStopping } from "../../src/rpc/container-start.ts";
@@ -250,6 +251,7 @@ export class SandboxModel {
       clock: { sleep: () => gate("sleep", nothing), nowNs: () => 1n, monotonicMs: () => 0 },
       log: silentLogger,
       locks: new KeyedMutex(),
+      hooks: noHooks,
     } as unknown as SandboxDeps;
   }
 

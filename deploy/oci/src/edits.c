@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "lists.h"
 #include "report.h"
 
 typedef void operation(yyjson_val *op, yyjson_mut_doc *spec, const char *where);
@@ -82,25 +83,22 @@ static void set_env(yyjson_val *op, yyjson_mut_doc *spec, const char *where)
 	const char *pair = text("%s=%s", name, get_text(op, "value", where));
 	yyjson_mut_val *root = yyjson_mut_doc_get_root(spec);
 	yyjson_mut_val *env = need_array(spec, need_object(spec, root, "process"), "env");
-	yyjson_mut_arr_iter iterator = yyjson_mut_arr_iter_with(env);
-	size_t length = strlen(name) + 1;
-	yyjson_mut_val *entry;
 
 	only_keys(op, keys, where);
-	if (length == 1 || strchr(name, '=') != NULL)
+	if (*name == '\0' || strchr(name, '=') != NULL)
 		fail("%s.name is not a variable's name", where);
-	while ((entry = yyjson_mut_arr_iter_next(&iterator)) != NULL) {
-		const char *string = yyjson_mut_get_str(entry);
-
-		if (string != NULL && strncmp(string, pair, length) == 0)
-			yyjson_mut_arr_iter_remove(&iterator);
-	}
+	array_drop(env, sets_variable, name);
 	yyjson_mut_arr_add_str(spec, env, pair);
 }
 
 static bool applies_to(yyjson_mut_val *mount, const char *destination)
 {
 	return yyjson_mut_equals_str(yyjson_mut_obj_get(mount, "destination"), destination);
+}
+
+static bool is_text(yyjson_mut_val *entry, const void *text)
+{
+	return yyjson_mut_equals_str(entry, text);
 }
 
 static void edit_mount_options(yyjson_mut_val *options, yyjson_val *add, yyjson_val *removed,
@@ -110,13 +108,7 @@ static void edit_mount_options(yyjson_mut_val *options, yyjson_val *add, yyjson_
 	yyjson_val *value;
 
 	yyjson_arr_foreach(removed, index, max, value) {
-		yyjson_mut_arr_iter iterator = yyjson_mut_arr_iter_with(options);
-		yyjson_mut_val *option;
-
-		while ((option = yyjson_mut_arr_iter_next(&iterator)) != NULL) {
-			if (yyjson_mut_equals_str(option, yyjson_get_str(value)))
-				yyjson_mut_arr_iter_remove(&iterator);
-		}
+		array_drop(options, is_text, yyjson_get_str(value));
 	}
 	yyjson_arr_foreach(add, index, max, value) {
 		if (!array_has(options, yyjson_get_str(value)))
@@ -233,12 +225,17 @@ static const struct {
 	{ "mountOptions", mount_options },
 	{ "ambientCapabilities", ambient_capabilities },
 	{ "oomScoreAdj", oom_score_adj },
+	{ "listPut", list_put },
+	{ "listDrop", list_drop },
+	{ "envDrop", env_drop },
+	{ "sortMounts", sort_mounts },
 };
 
 void check_edits(yyjson_val *edits, const char *id)
 {
 	static const char *const keys[] = { "v",   "containerId",	"merge",
-					    "ops", "userNamespace", "cgroupWrites", NULL };
+					    "ops", "userNamespace", "cgroupWrites",
+					    "requires", NULL };
 	yyjson_val *merge = yyjson_obj_get(edits, "merge"), *ops = yyjson_obj_get(edits, "ops");
 
 	if (get_number(edits, "v", UINT32_MAX, "edits") != 1)

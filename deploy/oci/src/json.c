@@ -101,3 +101,16 @@ bool array_has(yyjson_mut_val *array, const char *string)
 	}
 	return false;
 }
+
+void array_drop(yyjson_mut_val *array, bool (*matches)(yyjson_mut_val *entry, const void *what),
+		const void *what)
+{
+	size_t at = 0;
+
+	while (at < yyjson_mut_arr_size(array)) {
+		if (matches(yyjson_mut_arr_get(array, at), what))
+			yyjson_mut_arr_remove(array, at);
+		else
+			at++;
+	}
+}

@@ -26,6 +26,12 @@ void only_keys(yyjson_val *object, const char *const *known, const char *where);
 yyjson_mut_val *need_object(yyjson_mut_doc *doc, yyjson_mut_val *parent, const char *key);
 yyjson_mut_val *need_array(yyjson_mut_doc *doc, yyjson_mut_val *parent, const char *key);
 
+/*
+ * Removes each entry that matches. yyjson's own iterator steps over the entry behind one that it removes.
+ */
+void array_drop(yyjson_mut_val *array, bool (*matches)(yyjson_mut_val *entry, const void *what),
+		const void *what);
+
 bool array_has(yyjson_mut_val *array, const char *string);
 
 #endif

@@ -18,6 +18,7 @@
 #include "files.h"
 #include "probe.h"
 #include "report.h"
+#include "requires.h"
 #include "runtime.h"
 #include "userns.h"
 
@@ -135,6 +136,7 @@ static void create(const struct arguments *arguments, char **argv)
 
 	check_edits(edits, arguments->id);
 	check_cgroup_writes(edits);
+	check_requires(edits);
 	config_bytes = read_file(config, CONFIG_LIMIT, &config_size);
 	if (config_bytes == NULL || stat(config, &like) != 0)
 		fail("%s does not exist", config);
@@ -173,7 +175,8 @@ int main(int argc, char **argv)
 		else if (strncmp(argv[first], "--dockline-probe=", 17) == 0)
 			probed = argv[first] + 17;
 		else if (strcmp(argv[first], "--dockline-version") == 0)
-			return printf("{\"edits\":1}\n") < 0;
+			return printf("{\"edits\":1,\"operations\":[\"listPut\",\"listDrop\","
+				      "\"envDrop\",\"sortMounts\",\"requires\"]}\n") < 0;
 		else
 			break;
 	}

@@ -31,8 +31,11 @@ static void clean(void)
 
 static void answer(bool user_namespaces)
 {
-	printf("{\"userNamespaces\":%s,\"recursiveReadOnly\":%s}\n",
-	       user_namespaces ? "true" : "false", recursive_read_only ? "true" : "false");
+	char *features = yyjson_val_write(runtime_features(), 0, NULL);
+
+	printf("{\"userNamespaces\":%s,\"recursiveReadOnly\":%s,\"features\":%s}\n",
+	       user_namespaces ? "true" : "false", recursive_read_only ? "true" : "false",
+	       features == NULL ? "null" : features);
 	fflush(stdout);
 }
 

@@ -125,6 +125,13 @@ static void read_features(void)
 	features = doc == NULL ? NULL : yyjson_doc_get_root(doc);
 }
 
+yyjson_val *runtime_features(void)
+{
+	if (!features_read)
+		read_features();
+	return features;
+}
+
 bool runtime_supports(const char *option)
 {
 	/* What every OCI runtime turns into mount(2) flags. */
@@ -138,9 +145,7 @@ bool runtime_supports(const char *option)
 	for (const char *const *name = certain; *name != NULL; name++)
 		if (strcmp(*name, option) == 0)
 			return true;
-	if (!features_read)
-		read_features();
-	known = yyjson_obj_get(features, "mountOptions");
+	known = yyjson_obj_get(runtime_features(), "mountOptions");
 	yyjson_arr_foreach(known, index, max, value) {
 		if (yyjson_equals_str(value, option))
 			return true;
@@ -150,7 +155,5 @@ bool runtime_supports(const char *option)
 
 bool runtime_maps_mounts(void)
 {
-	if (!features_read)
-		read_features();
-	return yyjson_is_true(yyjson_ptr_get(features, "/linux/mountExtensions/idmap/enabled"));
+	return yyjson_is_true(yyjson_ptr_get(runtime_features(), "/linux/mountExtensions/idmap/enabled"));
 }

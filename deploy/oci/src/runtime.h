@@ -3,8 +3,13 @@
 
 #include <stdbool.h>
 
+#include "yyjson.h"
+
 /* The real runtime's file, by name on PATH or by path; never this program itself. */
 void find_runtime(const char *name);
+
+/* What the real runtime answers to `features`; NULL when it says nothing. */
+yyjson_val *runtime_features(void);
 
 /* Whether the real runtime knows a mount option, asking its `features` where that is not certain. */
 bool runtime_supports(const char *option);

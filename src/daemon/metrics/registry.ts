@@ -2,6 +2,7 @@ import { Histogram, Registry } from "prom-client";
 import { registerDefaults, registerEventLoop } from "./process.ts";
 import { registerBuild, registerReadings } from "./readings.ts";
 
+import { registerNri } from "./nri.ts";
 import type { Metrics, MetricsSources } from "./sources.ts";
 
 const callBuckets = [
@@ -35,6 +36,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   registerDefaults(registry);
   registerBuild(sources, registers);
   registerReadings(sources, registers);
+  registerNri(sources, registers);
   registerEventLoop(sources, registers);
   return {
     onCall: ({ rpc, code, durationMs, steps }) => {

@@ -33,6 +33,15 @@ export interface EventLoopDelay {
   max: number;
 }
 
+/** What one NRI plugin was asked of one event, and how that ended. */
+export interface NriAsked {
+  readonly plugin: string;
+  readonly operation: string;
+  readonly status: string;
+  readonly count: number;
+  readonly seconds: number;
+}
+
 /** Where the figures that are read on demand come from; all of it from memory. */
 export interface MetricsSources {
   build: () => { version: string; node: string; engine: string; api: string };
@@ -61,6 +70,7 @@ export interface MetricsSources {
   logs: () => LogLag;
   /** CNI DELs that were given up. */
   givenUp?: () => number;
+  nri?: () => { connected: number; asked: readonly NriAsked[] };
   /** Starts over with each call. */
   eventLoop: () => EventLoopDelay;
   streams: () => number;

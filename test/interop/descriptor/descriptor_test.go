@@ -32,11 +32,15 @@ func ownSet(t *testing.T) *descriptorpb.FileDescriptorSet {
 }
 
 func factsOfSet(set *descriptorpb.FileDescriptorSet) (Facts, error) {
+	return factsOfFile(set, ownFile)
+}
+
+func factsOfFile(set *descriptorpb.FileDescriptorSet, path string) (Facts, error) {
 	files, err := protodesc.NewFiles(set)
 	if err != nil {
 		return nil, err
 	}
-	file, err := files.FindFileByPath(ownFile)
+	file, err := files.FindFileByPath(path)
 	if err != nil {
 		return nil, err
 	}

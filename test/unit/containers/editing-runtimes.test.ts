@@ -69,6 +69,20 @@ describe("dockline-oci, as the first answers after a start tell of it", () => {
     expect((await editing.of(self)).runtimes).to.have.length(1);
   });
 
+  it("edits lists where it says so, and tells what the real runtime knows", async () => {
+    const old = rig("old", answers);
+    expect((await old.editing.of(old.self)).runtimes[0]).to.include({ lists: false });
+    const operations = '"operations":["listPut","listDrop","envDrop","sortMounts","requires"]';
+    const said = `{"edits":1,${operations},"features":{"ociVersionMax":"1.2.0"}}`;
+    const now = rig("new", `echo '${said}'`);
+    expect((await now.editing.of(now.self)).runtimes[0]).to.deep.include({
+      lists: true,
+      features: { ociVersionMax: "1.2.0" },
+    });
+    const silent = rig("silent", `echo '{"edits":1,"features":null}'`);
+    expect((await silent.editing.of(silent.self)).runtimes[0]).to.not.have.property("features");
+  });
+
   it("holds no answer up for longer than 2 s", async () => {
     const { editing, self, pauses } = rig("hung", "exec sleep 3");
     const waited = editing.first(self);

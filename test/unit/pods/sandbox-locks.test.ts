@@ -10,6 +10,7 @@ import { Sandboxes } from "../../../src/pods/sandboxes.ts";
 import { makingRoom, takeDown } from "../../../src/pods/teardown.ts";
 import { HostPaths } from "../../../src/containers/host-paths.ts";
 import { updateResources } from "../../../src/rpc/update-resources.ts";
+import { noHooks } from "../../../src/pods/hooks.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
 import { KeyedMutex } from "../../../src/sys/mutex.ts";
 import { RemotePaths } from "../../../src/sys/remote-paths.ts";
@@ -40,6 +41,7 @@ function rig(first: FakeRecord) {
   const deps = {
     locks,
     clock: systemClock,
+    hooks: noHooks,
     log: silentLogger,
     records: {
       all: () => (record === undefined ? [] : [record]),

@@ -9,6 +9,7 @@ import type { ImageEntry } from "../../../src/index/image-index.ts";
 import { containerCreate } from "../../../src/rpc/container-create.ts";
 import type { ContainerCreateDeps } from "../../../src/rpc/container-create.ts";
 import { KeyedMutex } from "../../../src/sys/mutex.ts";
+import { noHooks } from "../../../src/pods/hooks.ts";
 
 const imageId = `sha256:${"a".repeat(64)}`;
 const listed = listedEntry(
@@ -55,6 +56,7 @@ async function createOf(
     },
     records: { byId: () => undefined },
     sandboxes: { claim: () => undefined },
+    hooks: noHooks,
     locks: new KeyedMutex(),
     // The first is for the mounts; the second one's container is being described.
     facts: () =>

@@ -4,6 +4,7 @@ import { kindOf } from "../../../src/cri/status.ts";
 import { EngineError } from "../../../src/engine/errors.ts";
 import { containerStop } from "../../../src/rpc/container-stop.ts";
 import { systemClock } from "../../../src/sys/clock.ts";
+import { noHooks } from "../../../src/pods/hooks.ts";
 import type { PodDeps } from "../../../src/pods/deps.ts";
 
 interface Known {
@@ -20,6 +21,7 @@ async function stop(before: Known, after: Known, answer: () => Promise<boolean>)
     state: { Running, Paused: false },
   }));
   const deps = {
+    hooks: noHooks,
     index: {
       find: (_kind: string, _id: string, options?: { fresh?: boolean }) =>
         Promise.resolve(entries[options?.fresh === true ? 1 : 0]),

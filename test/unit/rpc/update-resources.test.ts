@@ -10,6 +10,7 @@ import {
 import { silentLogger } from "../../../src/log.ts";
 import { updateResources } from "../../../src/rpc/update-resources.ts";
 import type { UpdateDeps } from "../../../src/rpc/update-resources.ts";
+import { noHooks } from "../../../src/pods/hooks.ts";
 import { KeyedMutex } from "../../../src/sys/mutex.ts";
 import { modern } from "../convert/support.ts";
 
@@ -45,6 +46,7 @@ async function update(before: State & { dirty: boolean }, later: State) {
     },
     facts: () => Promise.resolve(modern),
     locks: new KeyedMutex(),
+    hooks: noHooks,
     log: silentLogger,
     resources: {
       get: () => undefined,
@@ -93,6 +95,7 @@ async function updateElsewhere(runtimeHandler: string, started: object, linux: o
     engine: { updateContainer: () => Promise.resolve() },
     facts: () => Promise.resolve(modern),
     locks: new KeyedMutex(),
+    hooks: noHooks,
     log: silentLogger,
     resources: { get: () => undefined, save: () => Promise.resolve(void (saved += 1)) },
     owedLimits: { changeWith: (_id: string, change: () => Promise<void>) => change() },

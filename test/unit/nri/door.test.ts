@@ -1,0 +1,38 @@
+import { expect } from "chai";
+import { chmodSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openDoor } from "../../../src/nri/door.ts";
+
+const nobody = () => Promise.resolve();
+
+describe("the socket for NRI plugins", () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "dockline-nri-"));
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  it("is for root alone, and refuses a folder that others may write", async () => {
+    const path = join(folder, "nri", "nri.sock");
+    const door = await openDoor(path, nobody);
+    expect(statSync(path).mode & 0o777).to.equal(0o600);
+    expect(statSync(join(folder, "nri")).mode & 0o777).to.equal(0o700);
+    await door.close();
+    chmodSync(folder, 0o777);
+    const why = await openDoor(join(folder, "nri.sock"), nobody).catch(String);
+    expect(why).to.match(/can be written by others than root/);
+    expect(await openDoor("@abstract", nobody).catch(String)).to.match(/no absolute path/);
+  });
+
+  it("is not taken from another runtime", async () => {
+    const path = join(folder, "nri.sock");
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(path, resolve));
+    expect(await openDoor(path, nobody).catch(String)).to.match(/somebody else is serving/);
+    await new Promise((resolve) => other.close(resolve));
+  });
+});
