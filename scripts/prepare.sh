@@ -67,7 +67,7 @@ start_engine() {
   if engine_answers; then return; fi
   echo "starting dockerd"
   mkdir -p /var/log
-  PATH=$PATH:/usr/sbin:/sbin setsid dockerd >/var/log/dockline-test-dockerd.log 2>&1 </dev/null &
+  PATH=$PATH:/usr/sbin:/sbin setsid dockerd --add-runtime "dockline=$PWD/test/lanes/oci-of-node" >/var/log/dockline-test-dockerd.log 2>&1 </dev/null &
   engine_pid=$!
   local left
   for ((left = 300; left > 0; left--)); do

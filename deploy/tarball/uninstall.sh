@@ -53,7 +53,13 @@ if [ "$(readlink /usr/local/bin/dockline)" = $to/bin/dockline ]; then rm -f /usr
 rmdir /usr/local/lib/dockline 2>/dev/null || :
 rm -rf $to $to.new $to.old
 if [ $purge = yes ]; then
-	rm -rf /var/lib/dockline /run/dockline /etc/dockline
+	# Network namespaces of pods that are gone, or whose pause containers hold them on.
+	for pin in /run/netns/dockline-*-*-*-*-*; do
+		[ -e "$pin" ] || continue
+		while umount -l "$pin" 2>/dev/null; do :; done
+		rm -f "$pin" || :
+	done
+	rm -rf /var/lib/dockline /run/dockline /run/dockline-netns /etc/dockline
 	# Volumes of pods that "dockline play" left running are still theirs.
 	for folder in /var/lib/dockline-play /var/log/dockline-play; do
 		if [ -d $folder ]; then find $folder -depth -type d -empty -exec rmdir {} \;; fi

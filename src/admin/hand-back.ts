@@ -5,6 +5,7 @@ import { decodeSandboxSpec } from "../convert/stored-spec.ts";
 import type { NetworkAttachment } from "../network/attachment.ts";
 import { versionAtLeast } from "../network/conflist.ts";
 import { writeLegacyCache } from "../network/legacy-cache.ts";
+import { PodNamespaces } from "../network/pod-namespaces.ts";
 import type { SandboxRecord } from "../state/sandbox-records.ts";
 import { isErrno, readTextIfExists, unlinkIfExists, writeFileAtomic } from "../sys/fs.ts";
 import type { FoundContainer } from "./migrate-node.ts";
@@ -37,12 +38,14 @@ export interface HandBackPlan {
   checkpoints: { path: string; text: string }[];
   attachments: NetworkAttachment[];
   logs: LogSwitch[];
+  /** Pins of network namespaces that Dockline made: the pods keep them by Docker's own, and nobody else would take these away. */
+  namespaces: string[];
   cacheDir: string;
 }
 
 /** Whether a plan has nothing to write. */
-export const isEmpty = ({ checkpoints, attachments, logs }: HandBackPlan): boolean =>
-  checkpoints.length + attachments.length + logs.length === 0;
+export const isEmpty = ({ checkpoints, attachments, logs, namespaces }: HandBackPlan): boolean =>
+  checkpoints.length + attachments.length + logs.length + namespaces.length === 0;
 
 /** Reads what is there, writes nothing. With a journal it is what a broken off hand-back has left to do. */
 export async function planHandBack(options: {
@@ -58,6 +61,7 @@ export async function planHandBack(options: {
     checkpoints: [],
     attachments: [],
     logs: [],
+    namespaces: [],
     cacheDir: options.cacheDir,
   };
   for (const record of options.records) {
@@ -65,6 +69,10 @@ export async function planHandBack(options: {
     const path = join(options.criDockerdRoot, "sandbox", record.id);
     const text = checkpointOf(record);
     if (!begun || (await readTextIfExists(path)) !== text) plan.checkpoints.push({ path, text });
+    const { ownNetns } = record;
+    if (ownNetns !== undefined && (await kindOf(ownNetns)) !== "nothing") {
+      plan.namespaces.push(ownNetns);
+    }
     const attachment = record.network as NetworkAttachment | undefined;
     if (attachment?.result === undefined) continue;
     if (begun && (await kindOf(resultPath(options.cacheDir, attachment))) === "file") continue;
@@ -85,7 +93,11 @@ export async function planHandBack(options: {
 }
 
 /** Carries the plan out. What was begun can be undone, or planned and done again, after a crash as well. */
-export async function handBack(plan: HandBackPlan, journalPath: string): Promise<void> {
+export async function handBack(
+  plan: HandBackPlan,
+  journalPath: string,
+  namespaces: Pick<PodNamespaces, "remove"> = new PodNamespaces(),
+): Promise<void> {
   const before = await readHandBack(journalPath);
   const created = [
     ...plan.checkpoints.map(({ path }) => path),
@@ -109,6 +121,7 @@ export async function handBack(plan: HandBackPlan, journalPath: string): Promise
     if ((await kindOf(path)) === "file") await rename(path, kept);
     await symlink(dockerLog, path);
   }
+  for (const path of plan.namespaces) await namespaces.remove(path);
 }
 
 /** Undefined when nothing was handed back. Throws for a journal that it does not understand. */

@@ -1,7 +1,8 @@
 import { access, constants, mkdir, readFile, rm } from "node:fs/promises";
 import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { isErrno, writeFileAtomic } from "../sys/fs.ts";
+import { nativeCandidates } from "../sys/native-program.ts";
 
 const installed = "/usr/local/lib/dockline/dockline-oci";
 
@@ -44,17 +45,7 @@ export async function removeProgram(): Promise<void> {
 const packaged = "/usr/lib/dockline/dockline-oci";
 
 /** Of the package, beside the bundle, of the tarball, in a checkout. */
-function candidates(): string[] {
-  const name = `dockline-oci-${process.arch === "arm64" ? "arm64" : "amd64"}`;
-  const here = import.meta.dirname;
-  return [
-    packaged,
-    join(here, name),
-    join(here, "..", "dockline-oci"),
-    join(here, "..", "deploy", "oci", name),
-    join(here, "..", "..", "deploy", "oci", name),
-  ];
-}
+const candidates = (): string[] => [packaged, ...nativeCandidates("oci")];
 
 async function readIfThere(path: string): Promise<Buffer> {
   try {

@@ -77,6 +77,13 @@ export const options = {
     help: "only cni; kubenet and Docker's own bridge are not offered",
     group: "network",
   },
+  podNetns: {
+    type: "string",
+    default: "own",
+    choices: ["own", "docker"],
+    help: "who makes the network namespaces of pods: own is Dockline, where dockline-oci is registered",
+    group: "network",
+  },
   cniConfDir: {
     type: "string",
     default: "/etc/cni/net.d",

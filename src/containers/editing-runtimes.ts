@@ -146,6 +146,7 @@ export class EditingRuntimes {
       recursiveReadOnly: answer["recursiveReadOnly"] === true,
       lists: listOperations.every((one) => operations.includes(one)),
       ...(isObject(answer["features"]) ? { features: answer["features"] } : {}),
+      networkNamespaces: operations.includes("networkNamespace"),
       ...(answer["userNamespaces"] === true && OVERLAY_DRIVERS.includes(self.info.Driver)
         ? {}
         : { noUserNamespaces: reason }),

@@ -90,13 +90,21 @@ export async function wantsEdits(
   return needsEdits({ config, podIds, devices, engine: { ...facts, editing } });
 }
 
-/** For the pause container of a pod with a user namespace, before it is started. */
+/**
+ * For a pause container that runs under dockline-oci, before it is started: a user namespace, or the path of
+ * a network namespace to join; with neither it is started as Docker says.
+ */
 export async function writeSandboxEdits(
   deps: Pick<EditsDeps, "edits">,
   containerId: string,
-  podIds: PodIds,
+  { podIds, netns }: { podIds?: PodIds | undefined; netns?: string | undefined },
 ): Promise<void> {
-  const edits: OciEdits = { v: 1, containerId, userNamespace: podIds };
+  const edits: OciEdits = {
+    v: 1,
+    containerId,
+    ...(podIds === undefined ? {} : { userNamespace: podIds }),
+    ...(netns === undefined ? {} : { ops: [{ op: "networkNamespace", path: netns }] }),
+  };
   await deps.edits.write(edits);
 }
 

@@ -91,6 +91,8 @@ export interface EditingRuntime {
   readonly noUserNamespaces?: string;
   /** Read-only mounts with all mounts below. */
   readonly recursiveReadOnly: boolean;
+  /** It can have a pause container join a network namespace that was made before. */
+  readonly networkNamespaces?: boolean;
   /** It edits lists by key and checks what the real runtime must know; programs before 0.2 do neither. */
   readonly lists?: boolean;
   /** What the real runtime says of itself; undefined where it says nothing. */

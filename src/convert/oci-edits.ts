@@ -19,6 +19,7 @@ export type OciOperation =
     }
   | { readonly op: "ambientCapabilities"; readonly add: readonly string[] }
   | { readonly op: "oomScoreAdj"; readonly value: number }
+  | { readonly op: "networkNamespace"; readonly path: string }
   | {
       readonly op: "listPut";
       readonly path: string;

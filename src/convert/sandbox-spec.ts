@@ -20,6 +20,8 @@ export interface SandboxSpecInput {
   readonly labels: Record<string, string>;
   readonly pauseImage: string;
   readonly engine: EngineFacts;
+  /** Dockline makes the pod's network namespace: the pause container runs under dockline-oci. */
+  readonly ownNetns?: boolean;
   /** Text of the localhost seccomp profile, when localhostSeccompPath names one. */
   readonly seccompProfile?: string;
 }
@@ -48,7 +50,8 @@ export function toSandboxCreate(input: SandboxSpecInput): ContainerCreate {
     { ...engine, editing },
     context?.privileged ?? false,
   );
-  const edited = toPodIds(options) === undefined ? undefined : editing;
+  const isEdited = toPodIds(options) !== undefined || input.ownNetns === true;
+  const edited = isEdited ? editing : undefined;
   const cgroupParent = toCgroupParent(config.linux?.cgroupParent ?? "", engine);
   const { User, GroupAdd } = toDockerUser(withoutLoneGroup(context), {
     // The pause image has no users: whatever the policy, only the listed groups apply.

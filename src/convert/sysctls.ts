@@ -71,13 +71,29 @@ export function checkSysctl(key: string, value: string, scope: SysctlScope): str
   return name;
 }
 
-/** Of what toSysctls takes, the sysctls of one interface: files below /proc/sys and their values. */
-export function interfaceSysctls(
+/** Of what toSysctls takes, the sysctls of the network that Docker writes when the pause container starts. */
+export function networkSysctls(requested: Readonly<Record<string, string>>): Sysctl[] {
+  return sysctlFiles(requested, (name) => name.startsWith(NET_PREFIX) && !INTERFACE.test(name));
+}
+
+/** Of what toSysctls takes, the sysctls of one interface. */
+export function interfaceSysctls(requested: Readonly<Record<string, string>>): Sysctl[] {
+  return sysctlFiles(requested, (name) => INTERFACE.test(name));
+}
+
+/** Files below /proc/sys and their values. */
+export interface Sysctl {
+  readonly file: string;
+  readonly value: string;
+}
+
+function sysctlFiles(
   requested: Readonly<Record<string, string>>,
-): { file: string; value: string }[] {
+  isWanted: (name: string) => boolean,
+): Sysctl[] {
   return Object.keys(requested).flatMap((key) => {
     const name = normalize(key);
-    if (!INTERFACE.test(name)) return [];
+    if (!isWanted(name)) return [];
     const file = name.replaceAll(/[./]/g, (separator) => (separator === "." ? "/" : "."));
     return [{ file, value: requested[key] ?? "" }];
   });

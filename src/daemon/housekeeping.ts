@@ -2,6 +2,7 @@ import { errorText } from "../errors.ts";
 import { sweepScratch } from "../images/accounts.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
 import type { Parts } from "./parts.ts";
+import { restorePod } from "../pods/restarted.ts";
 import { removeOrLeave } from "../pods/ending.ts";
 import { sweepEdits } from "../containers/edits-sweep.ts";
 import { logTargetOf } from "../rpc/container-start.ts";
@@ -29,12 +30,15 @@ export function keepHouse(parts: Parts): { stop(): void } {
     if (nowMs - settledMs <= settleMs || !parts.index.health.synced) return;
     settledMs = nowMs;
     settle(parts);
+    void parts.netns.settle();
   };
   const look = async (): Promise<void> => {
     if (!resumed && parts.index.health.synced) {
       const containers = await parts.index.containers();
       parts.owedLimits.foundRunning(containers);
-      void parts.views.lookAtForeign(await parts.index.sandboxes());
+      const sandboxes = await parts.index.sandboxes();
+      void parts.views.lookAtForeign(sandboxes);
+      for (const entry of sandboxes) void restorePod(parts, entry);
       // What has exited is reported with its whole log, and waits for this.
       await resumeLogs(parts, containers);
       await sweep(parts);
@@ -46,6 +50,7 @@ export function keepHouse(parts: Parts): { stop(): void } {
       const self = await parts.info.get();
       await parts.keptEngine.keep(wordsOf(self));
       await parts.editing.of(self);
+      await parts.netns.own.prepare(parts.factsOf(self));
       seenResyncs = resyncs;
       // An engine that answers other requests but not these is not asked all the time.
       if (parts.info.stale) notBeforeMs = parts.clock.monotonicMs() + retryMs;
@@ -78,7 +83,10 @@ export function keepHouse(parts: Parts): { stop(): void } {
       });
   }, lookMs);
   const unsubscribe = parts.index.onChange(({ kind, entry }) => {
-    if (kind === "started") parts.owedLimits.startedByOthers(entry);
+    if (kind === "started") {
+      parts.owedLimits.startedByOthers(entry);
+      if (entry.kind === "podsandbox") void restorePod(parts, entry);
+    }
     if (kind !== "deleted") return;
     const { id } = entry;
     const work = [parts.edits.remove(id)];

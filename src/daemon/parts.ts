@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import type { Config } from "../config/options.ts";
-import { credentialsIn } from "../convert/docker-config.ts";
-import { mirroredDigests, mirroredRepositories, parseMirrors } from "../convert/mirrors.ts";
+import { mirroredDigests, parseMirrors } from "../convert/mirrors.ts";
 import type { Mirrors } from "../convert/mirrors.ts";
 import type { EngineFacts } from "../convert/engine-facts.ts";
 import type { RequestInfo } from "../engine/call.ts";
@@ -13,11 +12,7 @@ import { createImageVolumes } from "../images/image-volumes.ts";
 import type { ImageVolumes } from "../images/image-volumes.ts";
 import { createAccountReader } from "../images/accounts.ts";
 import type { AccountFiles } from "../images/accounts.ts";
-import type { Credentials } from "../images/credential-file.ts";
-import { createCredentialFile, firstWithCredentials } from "../images/credential-file.ts";
-import { createImagePuller } from "../images/mirrored-pull.ts";
 import type { ImagePuller } from "../images/mirrored-pull.ts";
-import { createPuller } from "../images/pull.ts";
 import type { Puller } from "../images/pull.ts";
 import type { ContainerIndex } from "../index/container-index.ts";
 import { createContainerIndex } from "../index/create-index.ts";
@@ -30,7 +25,7 @@ import { parsePodCidr } from "../network/attachment.ts";
 import { createNetwork } from "../network/network.ts";
 import { buildNri, execEngine } from "./nri-parts.ts";
 import type { NriParts } from "./nri-parts.ts";
-import { dockersCredentials, pauseImage } from "./pause-parts.ts";
+import { pauseImage } from "./pause-parts.ts";
 import { unchanged } from "./unchanged.ts";
 import type { LogChoice } from "../rpc/container-start.ts";
 import { NetworkGc } from "../pods/network-gc.ts";
@@ -48,6 +43,9 @@ import { oomScoreFloor } from "../containers/oom-score.ts";
 import { EndedUsers } from "../containers/ended-users.ts";
 import { ProcessUsers } from "../containers/process-users.ts";
 import { Views } from "../rpc/views.ts";
+import { buildNetns } from "./netns-parts.ts";
+import type { NetnsParts } from "./netns-parts.ts";
+import { buildPullers } from "./pull-parts.ts";
 import { buildStats } from "./stats-parts.ts";
 import type { StatsParts } from "./stats-parts.ts";
 import { EditsFolder } from "../state/edits-folder.ts";
@@ -83,6 +81,7 @@ export interface Parts extends PodDeps, StreamingParts, NriParts {
   podCidr: PodCidrFile;
   givenUp: GivenUpNotes;
   networkGc: NetworkGc;
+  netns: NetnsParts;
   puller: Puller;
   imagePuller: ImagePuller;
   mirrors: Mirrors;
@@ -150,23 +149,12 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
   const hostPaths = new HostPaths({ remote, rejectAbsent: config.absentMountSourcesToReject });
   const mustAnswer = (path: string): Promise<void> => hostPaths.mustAnswer(path, "log_directory");
   const logs = new WorkerLogs({ stateDir: config.stateDir, clock, log, mustAnswer });
-  const puller = createPuller({
+  const { puller, imagePuller, pausePuller } = buildPullers(config, {
     engine,
+    mirrors,
     clock,
-    progressDeadlineMs: config.imagePullProgressDeadline,
+    log,
   });
-  const imagePullerWith = (credentials: Credentials): ImagePuller =>
-    createImagePuller({
-      puller,
-      engine,
-      mirrorsOf: (repository) => mirroredRepositories(mirrors, repository),
-      credentials,
-      log,
-    });
-  const ofNode = createCredentialFile({ path: config.registryAuthFile, parse: credentialsIn, log });
-  const imagePuller = imagePullerWith(ofNode);
-  const ofDocker = dockersCredentials(log, process.env["HOME"] ?? "/root");
-  const pausePuller = imagePullerWith(firstWithCredentials([ofNode, ...ofDocker]));
   const oomFloor = oomScoreFloor();
   const nodeOptions = {
     logMaxSize: config.containerLogMaxSize,
@@ -209,12 +197,14 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     ...{ config, index, records, owed, clock, log },
     engine: execEngine(engine, nri.hooks),
   });
+  const netns = buildNetns({ config, info, records, clock, log });
   const pods: SandboxDeps = {
     hooks: nri.hooks,
     engine,
     index,
     records,
     network,
+    ownNetns: netns.own,
     logs,
     info,
     facts: async () => {
@@ -241,6 +231,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
     engine,
     givenUp,
     networkGc,
+    netns,
     sandboxes,
     config,
     resources,
@@ -293,6 +284,7 @@ export async function buildParts(config: Config, log: Logger): Promise<Parts> {
       await knownUsers.close();
       await logs.close();
       network.close();
+      await netns.close();
       engine.close();
     },
   };

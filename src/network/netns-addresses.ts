@@ -1,3 +1,5 @@
+import { existsSync, readFileSync } from "node:fs";
+import { isIPv6 } from "node:net";
 import { readTextIfExists } from "../sys/fs.ts";
 
 /**
@@ -11,6 +13,24 @@ export async function addressesOfProcess(pid: number): Promise<string[]> {
     readTextIfExists(`/proc/${pid}/net/if_inet6`),
   ]);
   return [...parseFibTrie(trie ?? ""), ...parseIfInet6(inet6 ?? "")];
+}
+
+/** The same at once, for a look in the middle of an answer; undefined when they cannot be read. */
+export function addressesNow(pid: number): string[] | undefined {
+  try {
+    const trie = readFileSync(`/proc/${pid}/net/fib_trie`, "utf8");
+    const inet6 = existsSync("/proc/sys/net/ipv6")
+      ? readFileSync(`/proc/${pid}/net/if_inet6`, "utf8")
+      : "";
+    return [...parseFibTrie(trie), ...parseIfInet6(inet6)];
+  } catch {
+    return undefined;
+  }
+}
+
+/** As /proc has them: plugins spell IPv6 addresses in more than one way. */
+export function canonicalAddress(address: string): string {
+  return isIPv6(address) ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;
 }
 
 /** Local addresses are the leaves marked "/32 host LOCAL", each below the line with its number. */

@@ -1,4 +1,4 @@
-import { statfsSync } from "node:fs";
+import { statSync, statfsSync } from "node:fs";
 import { stat, statfs } from "node:fs/promises";
 import { isErrno } from "../sys/fs.ts";
 
@@ -36,6 +36,16 @@ export async function netnsInode(path: string): Promise<string | undefined> {
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ESRCH")) return undefined;
     throw error;
+  }
+}
+
+/** The same at once, for a look in the middle of an answer; undefined whatever goes wrong. */
+export function netnsInodeNow(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
   }
 }
 

@@ -32,6 +32,8 @@ export interface PausePlan {
   specOf(name: DockerName): ContainerCreate;
   /** Of a user namespace: then it runs under dockline-oci. */
   podIds: PodIds | undefined;
+  /** Path of the network namespace that Dockline makes for it: then too. */
+  ownNetns: string | undefined;
 }
 
 /**
@@ -43,6 +45,7 @@ export async function planPauseContainer(
   deps: Pick<SandboxDeps, "pause">,
   wanted: WantedSandbox,
   facts: EngineFacts,
+  ownNetns: string | undefined,
 ): Promise<PausePlan> {
   const { config, runtimeHandler, hash } = wanted;
   const security = config.linux?.securityContext;
@@ -64,11 +67,12 @@ export async function planPauseContainer(
       }),
       pauseImage: deps.pause.reference,
       engine: facts,
+      ownNetns: ownNetns !== undefined,
       ...(seccompProfile === undefined ? {} : { seccompProfile }),
     });
   specOf(withoutSuffix(wanted.name));
   const podIds = toPodIds(config.linux?.securityContext?.namespaceOptions);
-  return { wanted, specOf, podIds };
+  return { wanted, specOf, podIds, ownNetns };
 }
 
 /**
@@ -107,13 +111,20 @@ export async function createPauseContainer(
   }
 }
 
-/** Starts it; an answer that got lost is asked for again, and then says "runs already". */
+/**
+ * Starts it; an answer that got lost is asked for again, and then says "runs already".
+ *
+ * @param netns path of the namespace that it joins; undefined for one that Docker makes
+ */
 export async function startPauseContainer(
   deps: SandboxDeps,
   id: string,
-  { podIds }: Pick<PausePlan, "podIds">,
+  { podIds, ownNetns }: Pick<PausePlan, "podIds" | "ownNetns">,
+  netns: string | undefined,
 ): Promise<void> {
-  if (podIds !== undefined) await writeSandboxEdits(deps, id, podIds);
+  if (podIds !== undefined || ownNetns !== undefined) {
+    await writeSandboxEdits(deps, id, { podIds, netns });
+  }
   failpoint("run.after-edits");
   try {
     await repeatIfLost(deps.clock, () => deps.engine.startContainer(id));

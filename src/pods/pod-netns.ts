@@ -1,6 +1,7 @@
 import { parseTimeNs } from "../convert/time.ts";
 import type { ContainerEntry } from "../index/container-index.ts";
-import { inspectNetns, isNamespace, netnsInode } from "../network/netns.ts";
+import { addressesNow, canonicalAddress } from "../network/netns-addresses.ts";
+import { inspectNetns, isNamespace, netnsInode, netnsInodeNow } from "../network/netns.ts";
 import type { PauseRun, SandboxRecord } from "../state/sandbox-records.ts";
 import { inContainer } from "../sys/process-tree.ts";
 
@@ -68,7 +69,9 @@ export async function attachedNetns(
   record: SandboxRecord,
   isIn: IsIn = inContainer,
 ): Promise<string> {
-  const { id = "", pauseRun: run, netns = "" } = record;
+  const { id = "", pauseRun: run, netns = "", ownNetns } = record;
+  // No other namespace ever has its name; a restarted pause container is in it again.
+  if (ownNetns !== undefined && (await inspectNetns(ownNetns)) === "pod") return ownNetns;
   const path = run === undefined ? netns : pathOf(run.pid);
   if (await isStillAt(id, run === undefined ? { path } : { path, run }, isIn)) return path;
   // While Docker has not noticed the end of the pause process, its bind mount still leads there, and the pod's
@@ -97,13 +100,23 @@ export function isServing(
 
 /**
  * True when the pause container runs, and not the run that CNI ADD was for: somebody restarted it, and its
- * namespace is a new one without an address. The kubelet is to make a new sandbox.
+ * namespace is a new one without an address. The kubelet is to make a new sandbox. A restarted pause container joins
+ * the namespace again that Dockline made; there only what the engine did to its addresses counts.
  */
 export function hasLostNetwork(
   record: SandboxRecord,
   { state, inspect, dirty }: Pick<ContainerEntry, "state" | "inspect" | "dirty">,
 ): boolean {
   if (record.hostNetwork || record.network === undefined || !state.Running) return false;
+  if (!isAnotherRun(record, { state, inspect, dirty })) return false;
+  return record.ownNetns === undefined || !isBackOnNetwork(record, state);
+}
+
+/** The pause container runs, and not in the run that CNI ADD was for. */
+export function isAnotherRun(
+  record: SandboxRecord,
+  { state, inspect, dirty }: Pick<ContainerEntry, "state" | "inspect" | "dirty">,
+): boolean {
   const { pauseRun: run, netns = "" } = record;
   if (run === undefined) {
     // Docker gives the namespace of each run a new name.
@@ -118,4 +131,29 @@ export function hasLostNetwork(
   if (startedNs === 0n) return false;
   const apartNs = startedNs - parseTimeNs(run.startedAt);
   return apartNs > sameStartNs || apartNs < -sameStartNs;
+}
+
+/** Of a run that has been looked at: a view asks for each pod of a list. */
+const lookedAt = new WeakMap<SandboxRecord, { run: string; isBack: boolean }>();
+
+/** Whether a restarted pause container is in the pod's own namespace, with every address that CNI ADD gave. */
+function isBackOnNetwork(
+  record: SandboxRecord,
+  { Pid: pid, StartedAt: startedAt }: ContainerEntry["state"],
+): boolean {
+  // dockline-oci starts it in that namespace or not at all; the addresses are looked at once the pid is known.
+  if (pid === 0) return true;
+  const run = `${pid} ${startedAt}`;
+  const known = lookedAt.get(record);
+  if (known?.run === run) return known.isBack;
+  const inode = netnsInodeNow(pathOf(pid));
+  // It may have ended just now: Docker's next word decides, and the next look.
+  if (inode === undefined) return true;
+  const addresses = addressesNow(pid);
+  if (addresses === undefined) return true;
+  const isBack =
+    inode === record.pauseRun?.netnsInode &&
+    record.ips.every((ip) => addresses.includes(canonicalAddress(ip)));
+  lookedAt.set(record, { run, isBack });
+  return isBack;
 }

@@ -17,7 +17,7 @@ export interface RecordedSandbox {
   /** The first record of a set-up. */
   begin(record: SandboxRecord): Promise<void>;
   /** @throws what the disk says; the record in memory is then as it was */
-  enter(phase: SandboxPhase, change: Partial<SandboxRecord>): Promise<SandboxRecord>;
+  enter(phase: SandboxPhase, change: SandboxChange): Promise<SandboxRecord>;
   /** The same on the way down, which a full or broken disk must not stop; seen by others at once. */
   enterAnyway(phase: SandboxPhase, change?: SandboxChange): Promise<SandboxRecord>;
   /** The record goes: nothing is left of the sandbox. */

@@ -1,6 +1,7 @@
 import type { ContainerDeps } from "../containers/deps.ts";
 import type { PodHooks } from "./hooks.ts";
 import type { Network } from "../network/network.ts";
+import type { OwnNetns } from "./own-netns.ts";
 import type { SandboxRecords } from "../state/sandbox-records.ts";
 
 /** What a sandbox works with. The keys of its locks are its own, which it alone uses. */
@@ -8,6 +9,7 @@ export interface SandboxDeps extends ContainerDeps {
   /** Only a Sandbox writes to them. */
   records: SandboxRecords;
   network: Network;
+  ownNetns: OwnNetns;
   pause: PauseImages;
   /** Who hears of what happens to pods and containers. */
   hooks: PodHooks;

@@ -228,7 +228,7 @@ export class Sandbox implements RecordedSandbox {
    *
    * @throws what the disk says; the record in memory is then as it was
    */
-  async enter(phase: SandboxPhase, change: Partial<SandboxRecord>): Promise<SandboxRecord> {
+  async enter(phase: SandboxPhase, change: SandboxChange): Promise<SandboxRecord> {
     const record = this.#changed(phase, change);
     await this.#deps.records.save(record);
     if (record.id !== undefined) this.#deps.index.touchedRecord(record.id);
@@ -254,6 +254,7 @@ export class Sandbox implements RecordedSandbox {
     const { record } = this;
     if (record === undefined) return;
     requireTransition(phaseOf(record), "gone");
+    if (record.ownNetns !== undefined) await this.#deps.ownNetns.remove(record.ownNetns);
     await this.#deps.records.delete(record);
     if (record.id !== undefined) this.#deps.index.touchedRecord(record.id);
   }
@@ -263,7 +264,7 @@ export class Sandbox implements RecordedSandbox {
     if (record === undefined) throw new TypeError(`pod sandbox ${this.name} has no record`);
     requireTransition(phaseOf(record), phaseOf({ phase }));
     const changed = { ...record, ...change, phase };
-    for (const key of ["network", "delFailure"] as const) {
+    for (const key of ["network", "delFailure", "ownNetns"] as const) {
       if (changed[key] === undefined) delete changed[key];
     }
     return changed as SandboxRecord;

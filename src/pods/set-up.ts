@@ -1,6 +1,5 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { isHostNetwork } from "../convert/namespaces.ts";
-import { interfaceSysctls } from "../convert/sysctls.ts";
 import { mappingWarning } from "../convert/user-namespace.ts";
 import type { SandboxId } from "../convert/names.ts";
 import { CriError, errorText } from "../errors.ts";
@@ -8,12 +7,12 @@ import type { ContainerInspect } from "../engine/types.ts";
 import { PodSandboxConfigSchema } from "../gen/runtime/v1/api_pb.js";
 import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
 import { podBandwidth } from "../network/bandwidth.ts";
-import { isPluginsWord } from "../network/cni-error.ts";
-import type { NetworkAttachment, SetUpRequest } from "../network/attachment.ts";
-import { writeNetnsSysctls } from "../network/netns-sysctls.ts";
 import { hasResolvConf, podResolvConf, rewriteResolvConf } from "../network/resolv-conf.ts";
 import { failpoint } from "../sys/failpoint.ts";
-import type { StartedPod } from "./hooks.ts";
+import { bothOrThrow } from "../sys/both.ts";
+import type { NetworkRequest } from "./attach-network.ts";
+import { becomeReady } from "./become-ready.ts";
+import { bringOntoNetwork, makeNetns } from "./network-ways.ts";
 import type { SandboxDeps } from "./sandbox-deps.ts";
 import { repeatIfLost } from "./lost-answer.ts";
 import { toPortMappings } from "./port-mappings.ts";
@@ -23,7 +22,6 @@ import {
   startPauseContainer,
 } from "./pause-container.ts";
 import type { WantedSandbox } from "./pause-container.ts";
-import { isStillAt, podNetns } from "./pod-netns.ts";
 import type { Caller, RecordedSandbox } from "./recorded.ts";
 
 /** Who asks for a set-up, and what ends it. */
@@ -52,7 +50,7 @@ export async function setUp(
   const facts = await deps.facts();
   const hostNetwork = isHostNetwork(config.linux?.securityContext?.namespaceOptions);
   // All that can be refused is refused before anything exists.
-  const plan = await planPauseContainer(deps, wanted, facts);
+  const plan = await planPauseContainer(deps, wanted, facts, deps.ownNetns.plan(wanted, facts));
   const network = hostNetwork
     ? undefined
     : networkRequest(config, (why) => {
@@ -79,73 +77,37 @@ export async function setUp(
       runtimeHandler: wanted.runtimeHandler,
       createdAtNs: String(deps.clock.nowNs()),
       ips: [],
+      ...(plan.ownNetns === undefined ? {} : { ownNetns: plan.ownNetns }),
     });
     failpoint("run.after-record");
-    const id = await createPauseContainer(deps, plan, call.interrupted);
-    await sandbox.enter("created", { id });
+    const [id, own] = await bothOrThrow(
+      createPauseContainer(deps, plan, call.interrupted),
+      makeNetns(deps, plan.ownNetns, config.linux?.sysctls),
+    );
+    await sandbox.enter("created", { id, ...(own === undefined ? { ownNetns: undefined } : {}) });
     failpoint("run.after-id");
     call.interrupted.throwIfAborted();
-    await startPauseContainer(deps, id, plan);
-    failpoint("run.after-start");
-    const isComplete = hostNetwork && (await hasResolvConf(facts.dockerRootDir, id, resolvConf));
-    const inspect = isComplete ? undefined : await inspectStarted(deps, id);
-    if (inspect !== undefined) {
-      deps.users.learn(inspect.State.Pid, id);
-      await rewriteResolvConf(inspect.ResolvConfPath, resolvConf, facts.dockerRootDir);
-    }
-    failpoint("run.after-resolv-conf");
-    if (network !== undefined && inspect !== undefined) {
-      const found = await podNetns(id, inspect);
-      const { path: netns, run } = found;
-      const isOurs = (): Promise<boolean> => isStillAt(id, found);
-      if (netns === "") {
-        throw new CriError("Internal", `sandbox ${id}: the engine names no network namespace`);
+    const start = async (netns: string | undefined): Promise<ContainerInspect | undefined> => {
+      await startPauseContainer(deps, id, plan, netns);
+      failpoint("run.after-start");
+      const isComplete = hostNetwork && (await hasResolvConf(facts.dockerRootDir, id, resolvConf));
+      const inspect = isComplete ? undefined : await inspectStarted(deps, id);
+      if (inspect !== undefined) {
+        deps.users.learn(inspect.State.Pid, id);
+        await rewriteResolvConf(inspect.ResolvConfPath, resolvConf, facts.dockerRootDir);
       }
-      let tried: NetworkAttachment | undefined;
-      const failed = async (error: unknown): Promise<never> => {
-        // With that DEL need not undo what never was. The undoing would write "stopping" next.
-        if (tried !== undefined && isPluginsWord(error)) {
-          await sandbox.enterAnyway("stopping", { network: { ...tried, addFailed: true } });
-        }
-        throw error;
-      };
-      const setUpRequest = {
-        ...network,
-        containerId: id,
-        netns,
-        isOurs,
-        signal: call.interrupted,
-        beforeAdd: async (planned: NetworkAttachment) => {
-          const { SandboxKey: key = "" } = inspect.NetworkSettings;
-          await sandbox.enter("networking", {
-            ...(key === "" ? {} : { netns: key }),
-            ...(run === undefined ? {} : { pauseRun: run }),
-            network: planned,
-          });
-          tried = planned;
-          failpoint("run.before-add");
-        },
-      };
-      const attachment = await deps.network.setUp(setUpRequest).catch(failed);
-      failpoint("run.after-add");
-      const attached = { network: attachment, ips: attachment.ips };
-      try {
-        const sysctls = interfaceSysctls(config.linux?.sysctls ?? {});
-        await writeNetnsSysctls({ netns, isOurs }, sysctls, call.interrupted);
-        // With that DEL has all it needs, whatever becomes of those who are asked now.
-        if (deps.hooks.active) await sandbox.enter("networking", attached);
-        await becomeReady(deps, { id, name, ips: attachment.ips }, call.interrupted, async () => {
-          await sandbox.enter("ready", attached);
-        });
-      } catch (error) {
-        // A full disk, or a sysctl that is none: DEL needs the result all the same, and memory holds it.
-        await sandbox.enterAnyway("networking", attached);
-        throw error;
-      }
-    } else {
+      failpoint("run.after-resolv-conf");
+      return inspect;
+    };
+    if (network === undefined) {
+      await start(undefined);
       await becomeReady(deps, { id, name, ips: [] }, call.interrupted, async () => {
         await sandbox.enter("ready", {});
       });
+    } else {
+      const request = { ...network, containerId: id, signal: call.interrupted };
+      const wish = { request, sysctls: config.linux?.sysctls ?? {}, start, own };
+      await bringOntoNetwork(deps, sandbox, wish);
     }
     failpoint("run.after-ready");
     return id;
@@ -162,26 +124,6 @@ export async function setUp(
   }
 }
 
-/** Those who listen are asked first. With nobody there it is shown in the moment in which that was looked at. */
-async function becomeReady(
-  { hooks }: SandboxDeps,
-  pod: StartedPod,
-  interrupted: AbortSignal,
-  finish: () => Promise<void>,
-): Promise<void> {
-  if (hooks.active) {
-    failpoint("run.before-nri");
-    await hooks.podRun(pod, async () => {
-      interrupted.throwIfAborted();
-      await finish();
-    });
-    failpoint("run.after-nri");
-    return;
-  }
-  hooks.reveal(pod.name);
-  await finish();
-}
-
 async function inspectStarted(deps: SandboxDeps, id: string): Promise<ContainerInspect> {
   const mark = deps.index.mark();
   const inspect = await repeatIfLost(deps.clock, () => deps.engine.inspectContainer(id));
@@ -196,10 +138,7 @@ async function inspectStarted(deps: SandboxDeps, id: string): Promise<ContainerI
 }
 
 /** The part of the CNI request that the configuration alone decides. */
-function networkRequest(
-  config: PodSandboxConfig,
-  skipped: (why: string) => void,
-): Omit<SetUpRequest, "containerId" | "netns" | "isOurs" | "signal" | "beforeAdd"> {
+function networkRequest(config: PodSandboxConfig, skipped: (why: string) => void): NetworkRequest {
   const bandwidth = podBandwidth(config.annotations);
   return {
     podName: config.metadata?.name ?? "",

@@ -82,6 +82,7 @@ export async function takeDown(
     ids.filter((id) => mayRun(deps.index.peek(id) ?? (entry?.id === id ? entry : undefined)));
   const endNamespace = async (): Promise<void> => {
     for (const id of pauses()) await killContainer(deps, id);
+    if (before?.ownNetns !== undefined) await deps.ownNetns.remove(before.ownNetns);
   };
   const mayEnd = hasFailed || order.giveUp ? endNamespace : undefined;
   await releaseOrKeep(deps, { sandbox, record: before, entry }, order, mayEnd);
@@ -98,9 +99,14 @@ export async function takeDown(
     );
   }
   failpoint("stop.after-kill");
+  const { ownNetns } = sandbox.record ?? {};
+  if (ownNetns !== undefined) {
+    await deps.ownNetns.remove(ownNetns);
+    failpoint("stop.after-netns");
+  }
   // What is left to run until its removal is not stopped: if that fails, the sandbox is settled later.
   if (owns && !order.leave && sandbox.record?.phase !== "stopped") {
-    await sandbox.enterAnyway("stopped");
+    await sandbox.enterAnyway("stopped", { ownNetns: undefined });
   }
   if (order.to === "stopped") return;
   failpoint("remove.after-stop");

@@ -48,8 +48,10 @@ export interface SandboxRecord {
   readonly config: string;
   readonly runtimeHandler: string;
   readonly createdAtNs: string;
-  /** Docker's bind mount of the network namespace, which is all that earlier releases look at. */
+  /** Path of the network namespace, all that earlier releases look at: Docker's bind mount, or `ownNetns`. */
   readonly netns?: string;
+  /** Path of the network namespace that Dockline makes for the pod; it may not exist yet, or any more. */
+  readonly ownNetns?: string;
   /** The run that CNI ADD was for; missing in records of earlier releases. */
   readonly pauseRun?: PauseRun;
   /** The CNI attachment as network/ wrote it; opaque here. Present while DEL is owed. */

@@ -1,9 +1,9 @@
 import type { ChildProcess } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { Socket } from "node:net";
-import { join } from "node:path";
 import { getSystemErrorName } from "node:util";
 import type { Logger } from "../log.ts";
+import { nativeProgram } from "../sys/native-program.ts";
 import { startProcess } from "../sys/process.ts";
 import { connectLocalhost, dialFailure } from "./local-dial.ts";
 
@@ -40,21 +40,6 @@ export function createDialler(options: DiallerOptions): Dialler {
     };
   }
   return new NamespaceDialler(options, options.netns);
-}
-
-/** In the package, beside the bundle, in a checkout. */
-function ownProgram(): string {
-  const name = `dockline-dial-${process.arch === "arm64" ? "arm64" : "amd64"}`;
-  const here = import.meta.dirname;
-  const candidates = [
-    join(here, "..", "dockline-dial"),
-    join(here, name),
-    join(here, "..", "deploy", "dial", name),
-    join(here, "..", "..", "deploy", "dial", name),
-  ];
-  const found = candidates.find((path) => existsSync(path));
-  if (found === undefined) throw new Error(`dockline-dial is at none of ${candidates.join(", ")}`);
-  return found;
 }
 
 /** What the helper says; see deploy/dial/dial.c. The connected socket comes beside it. */
@@ -151,7 +136,7 @@ class NamespaceDialler implements Dialler {
 
   #start(): Helper {
     const { log } = this.#options;
-    const program = this.#options.program ?? ownProgram();
+    const program = this.#options.program ?? nativeProgram("dial");
     const child = startProcess(program, [this.#netns], {
       env: {},
       stdio: ["ignore", "ignore", "inherit", "ipc"],

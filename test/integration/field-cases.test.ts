@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { withLaneRuntime } from "../support/lane-runtime.ts";
 import {
   NamespaceMode,
   SupplementalGroupsPolicy as Policy,
@@ -62,7 +63,8 @@ describe("fields that not every node has", () => {
     });
   });
 
-  it("need dockline-oci: refused without it", async () => {
+  it("need dockline-oci: refused without it", async function () {
+    if (withLaneRuntime) this.skip();
     const mount = { hostPath: node.folder, containerPath: "/v" };
     const ids = [{ containerId: 0, hostId: 131072, length: 65536 }];
     const mounted = (more: object): Promise<string> => create({ mounts: [{ ...mount, ...more }] });

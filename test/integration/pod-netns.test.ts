@@ -50,13 +50,13 @@ const stateOf = async (node: TestNode, podSandboxId: string) => {
   return { state: status?.state, ip: status?.network?.ip };
 };
 
-describe("the namespace that plugins get", function () {
+describe("the namespace that plugins get where Docker makes it", function () {
   this.timeout(90_000);
   let plugins: FailpointNode;
   let node: TestNode;
 
   before(async () => {
-    plugins = await startFailpointNode();
+    plugins = await startFailpointNode({ args: ["--pod-netns=docker"] });
     ({ node } = plugins);
     await removePod(node, await runPod(node, hostSandboxConfig(node)));
   });

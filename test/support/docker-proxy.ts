@@ -54,6 +54,8 @@ export async function startDockerProxy(options: {
   listen: string;
   /** For faults with a probability. */
   random?: () => number;
+  /** What the client sees of the engine's /info. */
+  editInfo?: (info: object) => object;
 }): Promise<DockerProxy> {
   const requests: ProxiedRequest[] = [];
   const faults = new FaultList(options.random ?? Math.random);
@@ -95,7 +97,16 @@ export async function startDockerProxy(options: {
       else if (fault?.action === "status") answerOurselves(fault, record, message, response);
       else if (fault?.action !== "hang")
         void rewritten(fault, message).then((body) =>
-          forward(options.upstream, faults, fault, record, message, response, body),
+          forward(
+            options.upstream,
+            faults,
+            fault,
+            record,
+            message,
+            response,
+            body,
+            options.editInfo,
+          ),
         );
     });
   });
@@ -153,6 +164,7 @@ function forward(
   message: IncomingMessage,
   response: ServerResponse,
   body: Buffer | undefined,
+  editInfo: ((info: object) => object) | undefined,
 ): void {
   const cut = (): void => void message.socket.destroy();
   const { method = "", url = "/" } = message;
@@ -173,14 +185,32 @@ function forward(
     }
     record.status = answer.statusCode ?? 0;
     response.sendDate = false;
-    response.writeHead(record.status, answer.statusMessage, endToEnd(answer.rawHeaders));
+    const isInfo =
+      fault === undefined &&
+      editInfo !== undefined &&
+      record.route === "/info" &&
+      record.status === 200;
+    const edited = (parts: Buffer[]): string =>
+      JSON.stringify(editInfo?.(JSON.parse(Buffer.concat(parts).toString()) as object));
+    const kept = endToEnd(answer.rawHeaders);
+    response.writeHead(
+      record.status,
+      answer.statusMessage,
+      isInfo ? without(kept, "content-length") : kept,
+    );
     response.flushHeaders();
     if (fault?.action === "stall") answer.resume();
+    else if (isInfo)
+      void answer.toArray().then((parts) => response.end(edited(parts as Buffer[])), cut);
     else if (fault?.action === "truncate") truncate(fault, answer, response, cut);
     else if (fault?.action === "drop")
       answer.pipe(lineFilter(() => !faults.dropsLine(fault))).pipe(response);
     else answer.pipe(response);
   });
+}
+
+function without(raw: string[], name: string): string[] {
+  return raw.filter((_, at) => raw[at - (at % 2)]?.toLowerCase() !== name);
 }
 
 /** The body that goes to the engine; undefined to pass on what comes. */

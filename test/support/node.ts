@@ -14,6 +14,7 @@ import { ImageService, RuntimeService } from "../../src/gen/runtime/v1/api_pb.js
 import { silentLogger } from "../../src/log.ts";
 import { startDockerProxy } from "./docker-proxy.ts";
 import type { DockerProxy } from "./docker-proxy.ts";
+import { ownLaneRuntime } from "./lane-runtime.ts";
 import { bridgeConflist, removeBridge } from "./node-network.ts";
 import { ensureTestImages } from "./test-images.ts";
 
@@ -108,7 +109,11 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     await removeLeftOvers(docker);
     await ensureTestImages(docker);
   }
-  const proxy = await startDockerProxy({ upstream, listen: join(folder, "docker.sock") });
+  const proxy = await startDockerProxy({
+    upstream,
+    listen: join(folder, "docker.sock"),
+    editInfo: (info) => ownLaneRuntime(info, join(folder, "run")),
+  });
   proxies.add(proxy);
   const logFile = join(folder, "log");
   let child: ChildProcess | undefined;

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { ensureEngine, type StartedEngine } from "../../scripts/dockerd.ts";
 import { busyboxFiles, imageArchive, type ImageFile } from "../../scripts/image-archive.ts";
 import { pauseImageArchive } from "../../src/images/pause-image.ts";
+import { docklineOci } from "./oci-program.ts";
 import { tempFolder } from "./temp-folder.ts";
 
 export const editsFolder = "/run/dockline/oci";
@@ -13,7 +14,7 @@ export const pause = "dockline.test/pause:1";
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 const deploy = (name: string): string =>
   fileURLToPath(new URL(`../../deploy/${name}`, import.meta.url));
-export const docklineOci = deploy(`oci/dockline-oci-${architecture}`);
+export { docklineOci };
 
 /** Applets as symbolic links: a hard link's own mode would become busybox's. */
 const linked = (file: ImageFile): ImageFile =>

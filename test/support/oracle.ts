@@ -36,7 +36,8 @@ export async function expectNothingLeft(node: TestNode, before: NodeState): Prom
   for (let attempt = 0; ; attempt += 1) {
     try {
       const now = nodeState(node);
-      // Named namespaces are never ours: others of the machine may go, none may come from us.
+      // Others of the machine may come and go; what this node makes is in its log.
+      now.netns = now.netns.filter((name) => node.log().includes(`/netns/${name}"`));
       const netns = before.netns.filter((name) => now.netns.includes(name));
       // State that was being written at the start is written since, its folder included.
       const files = before.files.filter(

@@ -19,6 +19,7 @@ import { requireNotStopping } from "../../src/rpc/container-start.ts";
 import { Sandboxes } from "../../src/pods/sandboxes.ts";
 import { engineFacts, unknownEngine } from "../../src/daemon/node-facts.ts";
 import type { SandboxRecord } from "../../src/state/sandbox-records.ts";
+import { modelNetns } from "./model-netns.ts";
 import { KeyedMutex } from "../../src/sys/mutex.ts";
 
 interface FakeContainer {
@@ -51,6 +52,8 @@ export class SandboxModel {
   readonly containers = new Map<string, FakeContainer>();
   /** Address by the pause container that holds it. */
   readonly addresses = new Map<string, string>();
+  /** Paths of network namespaces that are pinned. */
+  readonly namespaces = new Set<string>();
   readonly gates: Gate[] = [];
   /** Errors that work which nobody waits for has met; they are faults of the Sandbox. */
   readonly broken: string[] = [];
@@ -68,8 +71,12 @@ export class SandboxModel {
   #ids = 0;
   #process = 0;
 
-  constructor(root: string, abandonedMs: number) {
+  readonly #makesNetns: boolean;
+
+  /** @param makesNetns as with dockline-oci: Dockline makes the pods' network namespaces */
+  constructor(root: string, abandonedMs: number, makesNetns = false) {
     this.#root = root;
+    this.#makesNetns = makesNetns;
     mkdirSync(join(root, "containers"), { recursive: true });
     writeFileSync(join(root, "containers", "resolv.conf"), "");
     this.deps = this.#deps();
@@ -244,8 +251,13 @@ export class SandboxModel {
     };
     return {
       ...{ engine, index, records: this.#recordStore(gate), network: this.#network(gate) },
+      ownNetns: modelNetns(this.#makesNetns, {
+        make: (path) => gate("netns", () => void this.namespaces.add(path)),
+        remove: (path) => gate("netns", () => this.#unpin(path)),
+      }),
+      edits: { write: () => Promise.resolve() },
       logs: { remove: () => Promise.resolve() },
-      facts: () => Promise.resolve(facts(this.#root)),
+      facts: () => Promise.resolve(facts(this.#root, this.#makesNetns)),
       pause: { reference: "pause", ensure: () => Promise.resolve() },
       users: { learn: nothing },
       clock: { sleep: () => gate("sleep", nothing), nowNs: () => 1n, monotonicMs: () => 0 },
@@ -284,6 +296,14 @@ export class SandboxModel {
     };
   }
 
+  #unpin(path: string): void {
+    const owner = this.records.find(({ ownNetns }) => ownNetns === path)?.id ?? "";
+    if (this.addresses.has(owner)) {
+      this.broken.push(`${path} is taken away while its pod holds an address`);
+    }
+    this.namespaces.delete(path);
+  }
+
   #network(gate: GateOf): object {
     const alone = async <T>(id: string, work: () => Promise<T>): Promise<T> => {
       if (this.#attaching.has(id)) this.broken.push(`plugins run twice at once for ${id}`);
@@ -296,6 +316,7 @@ export class SandboxModel {
     };
     return {
       status: () => Promise.resolve({ ready: true, reason: "", message: "" }),
+      source: () => Promise.resolve({ plugins: [] }),
       setUp: async (request: SetUpRequest) => {
         const { containerId, netns } = request;
         this.asked.push(request);
@@ -346,14 +367,14 @@ function status(code: number, message: string): EngineError {
 const lost = (operation: string): EngineError =>
   new EngineError({ failure: "unreachable", operation, message: "connection reset" });
 
-const facts = (dockerRootDir: string) =>
+const facts = (dockerRootDir: string, makesNetns: boolean) =>
   engineFacts(
     { ...unknownEngine, info: { ...unknownEngine.info, DockerRootDir: dockerRootDir } },
     {
       ...{ logMaxSize: "1m", logMaxFiles: 1, shimPerPod: false, oomScoreFloor: 0 },
       missingCapabilities: [],
     },
-    [],
+    makesNetns ? [{ name: "dockline", recursiveReadOnly: true, networkNamespaces: true }] : [],
   );
 
 /** What the kubelet asks for: one of three pods, the third in the host's network, in one of two forms. */

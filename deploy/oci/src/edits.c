@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "netns.h"
 #include "lists.h"
 #include "report.h"
 
@@ -225,6 +226,7 @@ static const struct {
 	{ "mountOptions", mount_options },
 	{ "ambientCapabilities", ambient_capabilities },
 	{ "oomScoreAdj", oom_score_adj },
+	{ "networkNamespace", join_netns },
 	{ "listPut", list_put },
 	{ "listDrop", list_drop },
 	{ "envDrop", env_drop },

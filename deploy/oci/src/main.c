@@ -16,6 +16,7 @@
 #include "cgroup.h"
 #include "edits.h"
 #include "files.h"
+#include "netns.h"
 #include "probe.h"
 #include "report.h"
 #include "requires.h"
@@ -176,7 +177,17 @@ int main(int argc, char **argv)
 			probed = argv[first] + 17;
 		else if (strcmp(argv[first], "--dockline-version") == 0)
 			return printf("{\"edits\":1,\"operations\":[\"listPut\",\"listDrop\","
-				      "\"envDrop\",\"sortMounts\",\"requires\"]}\n") < 0;
+				      "\"envDrop\",\"sortMounts\",\"requires\",\"networkNamespace\"]}\n") < 0;
+		else if (strncmp(argv[first], "--dockline-netns-share=", 23) == 0)
+			return share_netns_folder(argv[first] + 23);
+		else if (strncmp(argv[first], "--dockline-netns-make=", 22) == 0)
+			return make_netns(argv[first] + 22, false);
+		else if (strncmp(argv[first], "--dockline-netns-mark=", 22) == 0)
+			return make_netns(argv[first] + 22, true);
+		else if (strncmp(argv[first], "--dockline-netns-look=", 22) == 0)
+			return look_at_netns(argv[first] + 22);
+		else if (strncmp(argv[first], "--dockline-netns-remove=", 24) == 0)
+			return remove_netns(argv[first] + 24);
 		else
 			break;
 	}

@@ -14,7 +14,7 @@ export const contents: readonly { title: string; pages: readonly string[] }[] = 
     title: "Configure",
     pages: [
       ...["docs/commands.md", "docs/configuration.md", "docs/images.md"],
-      ...["docs/user-namespaces.md"],
+      ...["docs/user-namespaces.md", "docs/pod-network.md", "docs/nri.md"],
     ],
   },
   { title: "Operate", pages: ["docs/troubleshooting.md", "docs/operations.md"] },

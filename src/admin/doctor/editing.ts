@@ -29,7 +29,7 @@ export function checkEditing({ editing, edited, engine, config }: NodeFacts): Fi
       check,
       "not registered with Docker",
       "limits that Docker's API has no field for (memory.oom.group and huge pages, which a kubelet sends with every container) " +
-        "are written after the start instead of before it; pods with user namespaces, mount options or ambient capabilities " +
+        "are written after the start instead of before it; a pod loses its address when its pause container is restarted; pods with user namespaces, mount options or ambient capabilities " +
         "are refused",
       "dockline install-runtime   # no restart of Docker",
     );

@@ -74,6 +74,25 @@ describe("a hand-back that broke off", () => {
       journal: await readHandBack(journalPath),
     });
 
+  it("takes the pins of network namespaces away, which cri-dockerd would leave", async () => {
+    const pin = path("dockline-00000000-1111-4222-8333-444444444444");
+    writeFileSync(pin, "");
+    const removed: string[] = [];
+    const remove = (one: string): Promise<void> => {
+      removed.push(one);
+      rmSync(one);
+      return Promise.resolve();
+    };
+    const own = records().map((record) => ({ ...record, ownNetns: pin }));
+    const asked = { containers: containers(), records: own, cacheDir: path("cache") };
+    const found = await planHandBack({ ...asked, criDockerdRoot: path("cri-dockerd") });
+    await handBack(found, journalPath, { remove });
+    expect(removed).to.deep.equal([pin]);
+    const journal = await readHandBack(journalPath);
+    const again = await planHandBack({ ...asked, criDockerdRoot: path("cri-dockerd"), journal });
+    expect(isEmpty(again)).to.equal(true);
+  });
+
   it("has nothing left to do when it was through", async () => {
     await handBack(await plan(), journalPath);
     expect(isEmpty(await plan())).to.equal(true);

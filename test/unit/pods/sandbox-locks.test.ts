@@ -80,6 +80,7 @@ function rig(first: FakeRecord) {
       touchedRecord: () => undefined,
     },
     logs: { remove: () => Promise.resolve() },
+    ownNetns: { remove: () => Promise.resolve() },
   };
   /** Holds a lock until `release` is called. */
   const hold = (key: string): (() => void) => {
