@@ -23,6 +23,9 @@ const absolute = (path: string): Trouble =>
   path.startsWith("/") && !path.includes("\0") ? undefined : "want an absolute path";
 const absoluteOrNone = (path: string): Trouble => (path === "" ? undefined : absolute(path));
 
+/** A plugin that is given less is dropped before it can answer. */
+const atLeast100Ms = (ms: number): Trouble => (ms >= 100 ? undefined : "want at least 100ms");
+
 function socket(path: string): Trouble {
   const length = Buffer.byteLength(path);
   return length <= maxSocketPath
@@ -98,6 +101,11 @@ export const optionChecks: Checks = {
   metricsTlsKey: absoluteOrNone,
   metricsClientCa: absoluteOrNone,
   traceFile: absoluteOrNone,
+  nriListen: (path) => absolute(path) ?? socket(path),
+  nriPluginDir: absolute,
+  nriPluginConfigDir: absolute,
+  nriPluginRegistrationTimeout: atLeast100Ms,
+  nriPluginRequestTimeout: atLeast100Ms,
   otelEndpoint: (endpoint) => (endpoint === "" ? undefined : void tracesUrl(endpoint)),
   otelSamplingPerMillion: (calls) => (calls <= 1e6 ? undefined : "want at most 1000000"),
 };

@@ -35,6 +35,7 @@ describe("housekeeping", () => {
       onChange: () => () => undefined,
     },
     views: { lookAtForeign: () => Promise.resolve() },
+    netns: { settle: () => Promise.resolve(), own: { prepare: () => Promise.resolve() } },
     info: { stale: false },
     sandboxes: { settle: () => Promise.resolve(void did.push("settled")) },
     ...more,

@@ -55,6 +55,10 @@ const wrong: readonly [flag: string, value: string, words: RegExp][] = [
   ["trace-file", "trace", /absolute path/],
   ["otel-endpoint", "127.0.0.1:4318", /http:\/\/host:4318/],
   ["otel-sampling-per-million", "1000001", /at most 1000000/],
+  ["nri-listen", "nri.sock", /absolute path/],
+  ["nri-listen", `/${"n".repeat(120)}`, /107/],
+  ["nri-plugin-dir", "plugins", /absolute path/],
+  ["nri-plugin-request-timeout", "10ms", /at least 100ms/],
 ];
 const right: Record<string, string[]> = {
   "container-runtime-endpoint": ["fd://", "/run/x.sock"],
@@ -66,6 +70,8 @@ const right: Record<string, string[]> = {
   "pod-cidr": ["", "10.0.0.0/24,fd00::/64"],
   // Go reads them so, too.
   "drain-timeout": ["1h1h", "0"],
+  "nri-listen": ["/run/nri.sock"],
+  "nri-plugin-request-timeout": ["100ms", "1m"],
 };
 
 describe("the checks of the options' values", () => {
@@ -103,9 +109,10 @@ describe("the checks of the options' values", () => {
       const { type, choices } = table[key];
       return type !== "boolean" && choices === undefined && optionChecks[key] === undefined;
     });
-    // Any duration is right for two of them, and load.ts looks at the paths.
+    // Any duration is right for two of them, load.ts looks at the paths, and any name is a plugin's or an annotation's.
     expect(unchecked).to.have.members([
       ...["drainTimeout", "imagePullProgressDeadline", "absentMountSourcesToReject"],
+      ...["nriValidatorRequiredPlugins", "nriValidatorTolerateMissingPluginsAnnotation"],
     ]);
   });
 

@@ -180,6 +180,10 @@ class Life {
     const model = this.#model;
     this.#restart(1e6);
     await this.#openAll();
+    // What could not be removed before is collected after a start.
+    for (const path of model.namespaces) {
+      if (model.records.every(({ ownNetns }) => ownNetns !== path)) model.namespaces.delete(path);
+    }
     const halfDone = model.records.filter(isHalfDone).map(({ name, phase }) => `${name} ${phase}`);
     expect(halfDone, "half-done after a restart").to.deep.equal([]);
     for (const [id] of model.addresses) {
