@@ -65,7 +65,7 @@ export function soundNode(changes: Partial<NodeFacts> = {}): NodeFacts {
     edited: [],
     owed: { pods: [], records: [], limits: [] },
     dockerMounts: { pid: 7, propagation: "shared", snap: false },
-    nri: { path: "/var/run/nri/nri.sock", docker: false },
+    nri: { path: "/var/run/nri/nri.sock", docker: false, enabled: true, own: true },
     ...changes,
   };
 }

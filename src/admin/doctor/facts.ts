@@ -166,7 +166,11 @@ export interface DockerMountFacts {
 
 export interface NriFacts {
   path: string;
-  /** Who accepts connections there: "containerd (pid 7)"; undefined where nobody does. */
+  /** Dockline is configured to serve plugins there. */
+  enabled: boolean;
+  /** It does. */
+  own?: true;
+  /** Who else accepts connections there: "containerd (pid 7)"; undefined where nobody does. */
   listener?: string;
   /** Docker's own NRI is switched on. */
   docker: boolean;

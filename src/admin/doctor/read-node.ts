@@ -115,7 +115,7 @@ export async function readNode(options: ReadOptions, around: Surroundings): Prom
       edited: await readEdited(config.runDir, containers ?? []),
       owed: await readOwed(config, containers),
       dockerMounts: dockerd === undefined ? undefined : readDockerMounts(dockerd.pid),
-      nri: await readNri(daemon, around.nriSocket),
+      nri: await readNri(daemon, config, around.nriSocket),
     };
   } finally {
     docker.close();

@@ -1,21 +1,28 @@
+import type { Config } from "../../config/options.ts";
+import { readProcessFile } from "../../sys/fs.ts";
 import { listenersOn } from "../dockerd-process.ts";
 import type { DaemonFacts, NriFacts } from "./facts.ts";
 import { readSocket } from "./read-files.ts";
 
-/** Where containerd and CRI-O serve it, and plugins connect. */
-const usualSocket = "/var/run/nri/nri.sock";
-
+/** Who listens where plugins connect. */
 export async function readNri(
   { nri }: Pick<DaemonFacts, "nri">,
-  path = usualSocket,
+  { enableNri, nriListen }: Pick<Config, "enableNri" | "nriListen">,
+  path = nriListen,
 ): Promise<NriFacts> {
-  const docker = nri === true;
+  const known = { path, docker: nri === true, enabled: enableNri };
   const { answers } = await readSocket(path);
-  if (!answers) return { path, docker };
+  if (!answers) return known;
   const [owner] = listenersOn(path);
+  if (owner !== undefined && isDockline(owner.pid)) return { ...known, own: true };
   return {
-    path,
-    docker,
+    ...known,
     listener: owner === undefined ? "somebody" : `${owner.name} (pid ${owner.pid})`,
   };
+}
+
+/** "dockline serve …", run by Node or as a bundle. */
+function isDockline(pid: number): boolean {
+  const [, ...args] = (readProcessFile(`/proc/${pid}/cmdline`) ?? "").split("\0");
+  return args.includes("serve") && args.some((argument) => argument.includes("dockline"));
 }

@@ -10,7 +10,9 @@ const owed = (changes: object): Partial<NodeFacts> => ({
 const mounts = (changes: object): Partial<NodeFacts> => ({
   dockerMounts: { pid: 7, propagation: "slave", snap: false, ...changes },
 });
-const nri = (changes: object): Partial<NodeFacts> => ({ nri: { ...sound.nri, ...changes } });
+const nri = (changes: object): Partial<NodeFacts> => ({
+  nri: { path: sound.nri.path, docker: false, enabled: true, ...changes },
+});
 const ids = ["ab", "cd"].map((pair) => pair.repeat(32));
 
 /** What is wrong between Dockline, Docker's surroundings and other runtimes. */

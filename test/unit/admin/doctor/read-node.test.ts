@@ -163,15 +163,25 @@ describe("what the doctor reads of the node", () => {
 
   it("of the NRI socket is who listens there", async () => {
     const path = folder.path("nri.sock");
-    expect(await readNri({}, path)).to.deep.equal({ path, docker: false });
+    const config = { enableNri: true, nriListen: path };
+    expect(await readNri({}, config)).to.deep.equal({ path, docker: false, enabled: true });
     const server = createServer((socket) => socket.destroy());
     await new Promise<void>((resolve) => server.listen(path, resolve));
     try {
-      const { listener, docker } = await readNri({ nri: true }, path);
+      const { listener, docker } = await readNri({ nri: true }, config);
       expect(listener).to.match(new RegExp(`^\\S+ \\(pid ${process.pid}\\)$`));
       expect(docker).to.equal(true);
     } finally {
       await new Promise((resolve) => server.close(resolve));
+    }
+    const listen = `require("node:net").createServer().listen("${path}", () => console.log("up"))`;
+    const child = spawn(process.execPath, ["-e", listen, "dockline", "serve"]);
+    try {
+      await once(child.stdout, "data");
+      const found = await readNri({}, config);
+      expect(found).to.deep.equal({ path, docker: false, enabled: true, own: true });
+    } finally {
+      child.kill("SIGKILL");
     }
   });
 });
