@@ -204,6 +204,8 @@ export class Model {
     } else if (dice < 0.6) {
       this.#lateRate = 0.3;
     } else if (dice < 0.8) {
+      // Docker's stream is in order: nothing is behind an event that was heard, so a resumed stream loses nothing held.
+      docker.events.release();
       docker.events.cut();
       this.#count("cut");
     } else if (docker.reachable) {
