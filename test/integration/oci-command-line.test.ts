@@ -85,7 +85,7 @@ describe("dockline-oci: command line", () => {
   it("says which edits it understands", () => {
     expect(JSON.parse(call("--dockline-version").stdout)).to.deep.equal({
       edits: 1,
-      operations: ["listPut", "listDrop", "envDrop", "sortMounts", "requires"],
+      operations: ["listPut", "listDrop", "envDrop", "sortMounts", "requires", "networkNamespace"],
     });
   });
 });
