@@ -74,7 +74,14 @@ describe("the arm64 programs", function () {
     it("says its version and hands other verbs through", () => {
       expect(JSON.parse(onBoth("--dockline-version").stdout)).to.deep.equal({
         edits: 1,
-        operations: ["listPut", "listDrop", "envDrop", "sortMounts", "requires"],
+        operations: [
+          "listPut",
+          "listDrop",
+          "envDrop",
+          "sortMounts",
+          "requires",
+          "networkNamespace",
+        ],
       });
       const { status, stdout } = onBoth(
         `--real-runtime=${runtime}`,
