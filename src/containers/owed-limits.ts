@@ -21,8 +21,8 @@ const retryMs = 5_000;
  */
 export class OwedLimits {
   readonly #deps: OwedLimitsDeps;
-  /** Containers that a call, or this class, is at work on. */
-  readonly #busy = new Set<string>();
+  /** Containers that calls, or this class, are at work on; how many. */
+  readonly #busy = new Map<string, number>();
   /** Started by others meanwhile: what was written went to a process that is gone. */
   readonly #again = new Set<string>();
   readonly #notBeforeMs = new Map<string, number>();
@@ -39,7 +39,7 @@ export class OwedLimits {
   async startWith(container: ContainerEntry, start: () => Promise<void>): Promise<void> {
     const kind = await kindOfHostWrites(this.#deps, container);
     if (kind !== "needed") {
-      this.#deps.owed.limitsDone(container.id);
+      if (!this.#busy.has(container.id)) this.#deps.owed.limitsDone(container.id);
       await this.#whileBusy(container.id, start);
       if (kind === "optional") await applyHostWrites(this.#deps, container);
       return;
@@ -53,34 +53,47 @@ export class OwedLimits {
     });
   }
 
-  /** Has `change` alter the limits. Those that are saved then are set again, should it break off. */
+  /**
+   * Has `change` alter the limits. Those that are saved then are set again, should it break off. What a start owes is
+   * left to that start, or to what follows it.
+   */
   async changeWith(containerId: string, change: () => Promise<void>): Promise<void> {
     await this.#whileOwed(containerId, "update", change);
   }
 
   async #whileOwed(id: string, why: LimitsOwed, work: () => Promise<void>): Promise<void> {
-    await this.#atWork(id, async () => {
+    await this.#atWork(id, why, async () => {
       this.#deps.owed.oweLimits(id, why);
       await work();
     });
   }
 
-  /** What is owed is done with the work, unless somebody restarts the container meanwhile. */
-  async #atWork(id: string, work: () => Promise<void>): Promise<void> {
+  /**
+   * What is owed is done with the work, unless somebody restarts the container meanwhile, or is at work on it still:
+   * a debt that then stays is settled.
+   */
+  async #atWork(id: string, as: LimitsOwed, work: () => Promise<void>): Promise<void> {
     await this.#whileBusy(id, async () => {
       await work();
-      if (!this.#again.has(id)) this.#deps.owed.limitsDone(id);
+      const { owed } = this.#deps;
+      const isOthers = as === "update" && owed.limits.get(id) === "start";
+      const isLast = this.#busy.get(id) === 1;
+      if (isLast && !isOthers && !this.#again.has(id)) owed.limitsDone(id);
     });
   }
 
   /** A start that the index reports meanwhile is ours, and none by others. */
   async #whileBusy(id: string, work: () => Promise<void>): Promise<void> {
-    this.#busy.add(id);
+    this.#busy.set(id, (this.#busy.get(id) ?? 0) + 1);
     try {
       await work();
     } finally {
-      this.#busy.delete(id);
-      this.#again.delete(id);
+      const left = (this.#busy.get(id) ?? 1) - 1;
+      if (left > 0) this.#busy.set(id, left);
+      else {
+        this.#busy.delete(id);
+        this.#again.delete(id);
+      }
     }
   }
 
@@ -120,7 +133,9 @@ export class OwedLimits {
     // Its start may still be on its way through Docker.
     if (!known.state.Running) return;
     try {
-      await this.#atWork(id, () => this.#set(known, owed.limits.get(id) ?? "found"));
+      // Whatever it is owed for: what is set now is all of it.
+      const why = owed.limits.get(id) ?? "found";
+      await this.#atWork(id, "found", () => this.#set(known, why));
       this.#notBeforeMs.delete(id);
     } catch {
       this.#notBeforeMs.set(id, clock.monotonicMs() + retryMs);

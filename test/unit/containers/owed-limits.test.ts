@@ -131,6 +131,37 @@ describe("limits owed to a container", () => {
     expect(seen.kills).to.equal(3);
   });
 
+  it("of a start stay owed while a plugin's change of them comes and goes", async () => {
+    const { limitsOf, entry, owed, state, run } = scene(folder.path(""));
+    await limitsOf.startWith(entry, async () => {
+      await limitsOf.changeWith(id, () => Promise.resolve());
+      expect([...owed.limits]).to.deep.equal([[id, "start"]]);
+      run();
+      // Ours all the same: the change was not the last at work.
+      limitsOf.startedByOthers(entry);
+      Object.assign(state, { Status: "exited", Running: false, Pid: 0 });
+    });
+    expect([...owed.limits]).to.deep.equal([]);
+    expect(noted()).to.deep.equal([]);
+  });
+
+  it("stay owed by a start that ends while a change of them is under way", async () => {
+    const { limitsOf, entry, owed, state, run } = scene(folder.path(""));
+    let end: () => void = () => undefined;
+    const change = limitsOf.changeWith(id, () => new Promise((resolve) => (end = resolve)));
+    await limitsOf.startWith(entry, () => {
+      run();
+      Object.assign(state, { Status: "exited", Running: false, Pid: 0 });
+      return Promise.resolve();
+    });
+    expect([...owed.limits]).to.deep.equal([[id, "start"]]);
+    end();
+    await change;
+    expect([...owed.limits]).to.deep.equal([[id, "start"]]);
+    await limitsOf.settle();
+    expect([...owed.limits]).to.deep.equal([]);
+  });
+
   it("are forgotten with the container", async () => {
     OwedEffects.open(folder.path(""), silentLogger).oweLimits(id, "start");
     const { limitsOf, seen } = scene(folder.path(""));
