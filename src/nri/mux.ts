@@ -7,6 +7,8 @@ export const PLUGIN_CONNECTION = 1;
 export const RUNTIME_CONNECTION = 2;
 
 const HEADER = 8;
+/** Bytes that may wait for a peer that does not read. A message to it is sent whole, so several fit in. */
+export const MAX_WAITING = 16 * 1024 * 1024;
 /**
  * Bytes. A peer in Go reads the beginning of a message into a buffer of this size and dies of a frame that does not
  * fit in; the rest of a message it reads in one piece of whatever size.
@@ -51,8 +53,11 @@ export class Mux {
     const frames = toFrames(connection, message);
     let flows = true;
     for (const frame of frames) flows = this.#stream.write(frame);
-    // Whoever does not read its answers is not read either: what waits to be written is bounded.
+    // Whoever does not read its answers is not read either.
     if (!flows) this.#stream.pause();
+    // Events go out all the same.
+    const waiting = this.#stream.writableLength;
+    if (waiting > MAX_WAITING) this.close(`the plugin does not read: ${waiting} bytes wait for it`);
   }
 
   close(reason: string): void {

@@ -1,13 +1,13 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "chai";
 import fc from "fast-check";
-import { PassThrough } from "node:stream";
+import { Duplex, PassThrough } from "node:stream";
 import {
   ConfigureRequestSchema,
   ConfigureResponseSchema,
   RegisterPluginRequestSchema,
 } from "../../../src/gen/nri/v1alpha1/api_pb.js";
-import { MAX_FRAME, Mux, toFrames } from "../../../src/nri/mux.ts";
+import { MAX_FRAME, MAX_WAITING, Mux, toFrames } from "../../../src/nri/mux.ts";
 import {
   encodeError,
   encodeMessage,
@@ -137,6 +137,24 @@ describe("the wire of NRI", () => {
         },
       ),
     );
+  });
+
+  it("ends with a peer that lets more wait than is kept for it", () => {
+    const stuck = new Duplex({ read: () => undefined, write: () => undefined });
+    const reasons: string[] = [];
+    const mux = new Mux(stuck, {
+      onData: () => undefined,
+      onClose: (reason) => reasons.push(reason),
+    });
+    const message = new Uint8Array(1 << 20);
+    for (let sent = 0; sent < MAX_WAITING - message.length; sent += message.length) {
+      mux.send(1, message);
+    }
+    expect([mux.closed, stuck.destroyed]).to.deep.equal([false, false]);
+    for (let more = 0; more < 3; more += 1) mux.send(1, message);
+    expect([mux.closed, stuck.destroyed]).to.deep.equal([true, true]);
+    expect(reasons).to.have.length(1);
+    expect(reasons[0]).to.match(/^the plugin does not read: \d+ bytes wait for it$/);
   });
 
   it("ends with a frame over the limit, and drops a message over it", () => {
