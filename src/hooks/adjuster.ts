@@ -59,6 +59,14 @@ export class Adjuster {
     failpoint("create.after-nri-update");
   }
 
+  /** A create that came to nothing: what was saved for it goes. Never rejects. */
+  async forget(containerId: string): Promise<void> {
+    const { adjustments, log } = this.#deps;
+    await adjustments.delete(containerId).catch((error: unknown) => {
+      log.warn({ containerId, error: errorText(error) }, "what NRI plugins said stays on the disk");
+    });
+  }
+
   async #plan(
     made: MadeContainer,
     { adjustment, owners }: CollectedCreate,

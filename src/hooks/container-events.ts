@@ -53,12 +53,18 @@ export class ContainerEvents {
       } catch (error) {
         this.states.drop(id);
         this.#deps.models.drop(id);
+        // Where it cannot be removed, nothing may say that they have agreed.
+        await this.#deps.adjuster.forget(id);
         await this.#deps.relay.stop(create(events.StopContainer.request, asked));
         const type = events.RemoveContainer;
         await this.#deps.relay.tell(type, create(type.request, asked), "logged");
         throw error;
       }
       this.#deps.reveal(made.name);
+      if (this.#deps.relay.active) return;
+      // They have gone since its create began: nobody is informed of what becomes of it.
+      this.states.drop(id);
+      this.#deps.models.drop(id);
     });
   }
 
@@ -100,6 +106,19 @@ export class ContainerEvents {
     await this.#deps.relay.inTurn(() =>
       this.#deps.relay.tell(type, create(type.request, this.#both(id)), "logged"),
     );
+  }
+
+  /** One whose start began with nobody there: whoever has joined meanwhile, and seen it before, is informed late. */
+  async startedUnseen(id: string): Promise<void> {
+    await this.#deps.index.find("container", id).catch(() => undefined);
+    await this.#deps.relay.inTurn(async () => {
+      if (this.states.of(id) !== "created") return;
+      this.#toldContainer(id, "running");
+      const both = this.#both(id);
+      const { StartContainer: start, PostStartContainer: post } = events;
+      await this.#deps.relay.tell(start, create(start.request, both), "logged");
+      await this.#deps.relay.tell(post, create(post.request, both), "logged");
+    });
   }
 
   async update(id: string, asked: LinuxContainerResources): Promise<AskedResources> {

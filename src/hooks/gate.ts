@@ -48,6 +48,7 @@ export interface NriInfo {
 export class NriGate implements PodHooks {
   active = false;
   adjusting = false;
+  judging = false;
   starting: Promise<void> | undefined;
   readonly counts = new NriCounts();
   readonly #deps: GateDeps;
@@ -70,9 +71,12 @@ export class NriGate implements PodHooks {
     const { enableNri, nriDisableConnections, nriListen, nriPluginDir } = this.#options;
     const { log, clock } = this.#deps;
     if (!enableNri) return;
+    // It judges with nobody connected, and where nobody can connect.
+    if (this.#options.nriEnableDefaultValidator) await this.#load();
     if (!nriDisableConnections) {
+      const { nriPluginRegistrationTimeout: firstByteMs } = this.#options;
       try {
-        this.#door = await openDoor(nriListen, async (socket) => {
+        this.#door = await openDoor(nriListen, firstByteMs, async (socket) => {
           try {
             await (await this.#load()).accept(socket);
           } catch (error) {
@@ -100,7 +104,7 @@ export class NriGate implements PodHooks {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#door?.close();
-    await this.#live?.close();
+    await (await this.#loading?.catch(() => undefined))?.close();
     for (const kill of this.#kills) kill();
   }
 
@@ -148,17 +152,21 @@ export class NriGate implements PodHooks {
       },
       merging: createMerging(validatorOptions(this.#options)),
       adjuster: new Adjuster(this.#deps.carrying()),
-      isBeingMade: (name) => this.#beingMade.has(name),
+      isBeingMade: (name) => this.isBeingMade(name),
       reveal: (name) => this.reveal(name),
       isUnfinished: (entry) => this.isUnfinished(entry),
-      changed: () => {
-        this.active = live.relay.active;
-        this.adjusting = live.adjusting;
-      },
+      changed: () => this.#changed(live),
       asked: (asked) => this.counts.asked(asked),
     });
     this.#live = live;
+    this.#changed(live);
     return live;
+  }
+
+  #changed(live: LiveHooks): void {
+    this.active = live.relay.active;
+    this.adjusting = live.adjusting;
+    this.judging = live.judging;
   }
 
   async #launch(plugin: InstalledPlugin): Promise<void> {
@@ -198,12 +206,18 @@ export class NriGate implements PodHooks {
     this.#beingMade.delete(name);
   }
 
+  isBeingMade(name: string): boolean {
+    return this.#beingMade.has(name);
+  }
+
   isHidden(entry: ContainerEntry): boolean {
     return (this.active && this.#beingMade.has(entry.name)) || this.isUnfinished(entry);
   }
 
-  isUnfinished({ id, identity }: ContainerEntry): boolean {
-    return identity.extra.nri === true && this.#deps.adjustments.get(id) === undefined;
+  isUnfinished({ id, identity, state }: ContainerEntry): boolean {
+    // One that was started was finished, and its file was lost or damaged since.
+    if (identity.extra.nri !== true || state.Status !== "created") return false;
+    return this.#deps.adjustments.get(id) === undefined;
   }
 
   shown(entries: readonly ContainerEntry[]): readonly ContainerEntry[] {
@@ -222,6 +236,7 @@ export class NriGate implements PodHooks {
   containerRemove = (id: string) => this.#there.containers.remove(id);
   containerStart = (id: string, start: () => Promise<void>) =>
     this.#there.containers.start(id, start);
+  containerStarted = (id: string) => this.#there.containers.startedUnseen(id);
   containerUpdate = (id: string, asked: LinuxContainerResources) =>
     this.#there.containers.update(id, asked);
   containerUpdated = (id: string) => this.#there.containers.updated(id);

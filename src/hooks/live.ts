@@ -45,6 +45,9 @@ export class LiveHooks {
   readonly pods: PodEvents;
   readonly containers: ContainerEvents;
   readonly #unsubscribe: () => void;
+  /** Connections, from the first byte on. */
+  readonly #connected = new Set<Plugin>();
+  #closing = false;
 
   constructor(deps: LiveDeps) {
     this.#deps = deps;
@@ -75,16 +78,25 @@ export class LiveHooks {
     launched?: { name: string; index: string; config: string },
   ): Promise<{ joined: Promise<void> }> {
     const { clock, log, timeouts, runtimeVersion } = this.#deps;
+    if (this.#closing) {
+      stream.destroy();
+      return { joined: Promise.resolve() };
+    }
     const plugin: Plugin = new Plugin({
       ...{ stream, clock, timeouts, runtimeVersion },
       ...(launched === undefined ? {} : { launched }),
       onUpdate: (request) => this.#unsolicited(plugin, request),
       onClose: (reason) => {
+        this.#connected.delete(plugin);
         this.relay.left(plugin);
+        if (plugin.fullName === "") return;
         log.info({ plugin: plugin.fullName, reason }, "an NRI plugin is disconnected");
       },
     });
+    this.#connected.add(plugin);
     const failed = (error: unknown): void => {
+      // Somebody who only looked whether anybody listens.
+      if (plugin.fullName === "" && plugin.lastError === "") return;
       const why = { plugin: plugin.fullName, error: errorText(error) };
       log.warn(why, "an NRI plugin could not join");
     };
@@ -106,9 +118,17 @@ export class LiveHooks {
     return this.relay.subscribed(Event.CREATE_CONTAINER);
   }
 
+  /** Somebody may refuse a container as it is created: until they have agreed its create is not finished. */
+  get judging(): boolean {
+    if (this.#deps.merging.validate !== undefined || this.adjusting) return true;
+    return this.relay.subscribed(Event.VALIDATE_CONTAINER_ADJUSTMENT);
+  }
+
+  /** Ends all connections, also of plugins that have not joined, and takes no new ones. */
   async close(): Promise<void> {
+    this.#closing = true;
     this.#unsubscribe();
-    await this.relay.close();
+    await Promise.all([...this.#connected].map((plugin) => plugin.shutdown()));
   }
 
   /** What happens without a call: a container ends, or somebody removes it behind our back. */
@@ -141,6 +161,7 @@ export class LiveHooks {
     while (!index.health.synced && plugin.closedBecause === undefined) {
       await clock.sleep(syncedPollMs);
     }
+    if (plugin.closedBecause !== undefined) return;
     const all = await index.containers();
     await settleWithin(this.#models.learn(all.filter(isTold)), learnMs, clock);
   }

@@ -11,18 +11,21 @@ const MAX_UNREGISTERED = 64;
 /** The socket for plugins. */
 export interface Door {
   readonly path: string;
-  /** No new connections; those that are there stay. The folder and its mounts stay as well. */
+  /** No new connections; those that have begun stay. The folder and its mounts stay as well. */
   close(): Promise<void>;
 }
 
 /**
  * Listens for plugins. Only root may come in: whoever is connected can change every container.
  *
- * @param connected resolves when the connection has registered or has failed to
+ * @param firstByteMs after which a connection that says nothing is ended
+ * @param connected for a connection that has begun to speak: one that only looks whether somebody listens is no
+ *   plugin. Resolves when it has registered or has failed to
  * @throws CriError AlreadyExists when another runtime serves there, FailedPrecondition for a folder that others write
  */
 export async function openDoor(
   path: string,
+  firstByteMs: number,
   connected: (socket: Socket) => Promise<void>,
 ): Promise<Door> {
   if (!path.startsWith("/") || path.includes("\0")) {
@@ -31,6 +34,7 @@ export async function openDoor(
   prepareFolder(dirname(path));
   await removeStaleSocket(path);
   let unregistered = 0;
+  const silent = new Set<Socket>();
   const net: Server = createServer({ pauseOnConnect: true }, (socket) => {
     socket.on("error", () => undefined);
     if (unregistered >= MAX_UNREGISTERED) {
@@ -38,7 +42,12 @@ export async function openDoor(
       return;
     }
     unregistered += 1;
-    void connected(socket)
+    silent.add(socket);
+    void firstByte(socket, firstByteMs)
+      .finally(() => silent.delete(socket))
+      .then(async (speaks) => {
+        if (speaks) await connected(socket);
+      })
       .catch(() => socket.destroy())
       .finally(() => (unregistered -= 1));
   });
@@ -48,10 +57,26 @@ export async function openDoor(
     close: () =>
       new Promise((resolve) => {
         net.close(() => resolve());
+        for (const socket of silent) socket.destroy();
         // Plugins that are still connected are closed one by one.
         resolve();
       }),
   };
+}
+
+/** False for one that ended, or was ended, without a word. What has come is still to be read; the socket is paused. */
+async function firstByte(socket: Socket, withinMs: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    socket.setTimeout(withinMs, () => socket.destroy());
+    socket.once("close", () => resolve(false));
+    socket.once("data", (chunk: Buffer) => {
+      socket.pause();
+      socket.setTimeout(0);
+      socket.unshift(chunk);
+      resolve(true);
+    });
+    socket.resume();
+  });
 }
 
 /** Plugins in pods have the folder mounted: it is made once and never removed. */

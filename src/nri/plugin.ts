@@ -104,6 +104,11 @@ export class Plugin {
     return this.#connection.closedBecause;
   }
 
+  /** @throws NoAnswer when the connection has ended */
+  requireConnected(): void {
+    if (this.closedBecause !== undefined) throw new NoAnswer(false, this.closedBecause);
+  }
+
   subscribes(event: Event): boolean {
     return (this.#events & (1 << (event - 1))) !== 0;
   }

@@ -64,9 +64,10 @@ export class Relay {
     this.#deps = deps;
   }
 
-  /** A plugin is there, or about to be. */
+  /** A plugin is there, or about to be, or the built-in validator is. */
   get active(): boolean {
-    return this.#plugins.length > 0 || this.#joining > 0;
+    const { validate } = this.#deps.merging;
+    return this.#plugins.length > 0 || this.#joining > 0 || validate !== undefined;
   }
 
   get plugins(): readonly Plugin[] {
@@ -98,9 +99,10 @@ export class Relay {
     try {
       await this.#deps.prepare(plugin);
       await this.inTurn(async () => {
+        plugin.requireConnected();
         const { pods, containers } = await this.#deps.snapshot();
         const answer = await plugin.synchronize(pods, containers);
-        if (plugin.closedBecause !== undefined) return;
+        plugin.requireConnected();
         if (this.#plugins.some(({ fullName }) => fullName === plugin.fullName)) {
           this.#deps.log.warn(
             { plugin: plugin.fullName },
@@ -111,6 +113,9 @@ export class Relay {
         this.#plugins = [...this.#plugins, plugin].sort((a, b) => compare(a.index, b.index));
         await this.#updateOthers(() => this.#deps.merging.updatesOf(plugin.fullName, answer));
       });
+    } catch (error) {
+      plugin.close(errorText(error));
+      throw error;
     } finally {
       this.#joining -= 1;
       this.#deps.changed();
@@ -119,7 +124,8 @@ export class Relay {
 
   /** Its connection has ended. */
   left(plugin: Plugin): void {
-    this.#ended.push(plugin);
+    // One without a name was no plugin yet.
+    if (plugin.fullName !== "") this.#ended.push(plugin);
     if (this.#ended.length > ENDED_KEPT) this.#ended.shift();
     if (!this.#plugins.includes(plugin)) return;
     this.#plugins = this.#plugins.filter((one) => one !== plugin);
@@ -192,11 +198,6 @@ export class Relay {
     const collector = this.#deps.merging.stop(request);
     await this.#collect(events.StopContainer, collector, "logged");
     await this.#updateOthers(() => collector.result());
-  }
-
-  /** Ends all connections. */
-  async close(): Promise<void> {
-    await Promise.all(this.#plugins.map((plugin) => plugin.shutdown()));
   }
 
   async #collect<Request extends DescMessage, Response extends DescMessage>(

@@ -20,19 +20,24 @@ export interface MadeContainer {
 
 /**
  * What happens to pods and containers, for those who listen (NRI plugins). Handlers ask `active` first: while it is
- * false nothing else here is called but `hide`, `reveal` and what is shown, and nothing is waited for.
+ * false nothing else here is called but `hide`, `reveal` and what is shown, and nothing is waited for; but a create
+ * that began while somebody listened is finished all the same.
  */
 export interface PodHooks {
   /** Somebody listens, or is about to. */
   readonly active: boolean;
   /** Somebody may change containers as they are created. */
   readonly adjusting: boolean;
+  /** Somebody may refuse containers as they are created. */
+  readonly judging: boolean;
   /** Undefined once those that start together with Dockline listen, or have failed to. */
   readonly starting: Promise<void> | undefined;
 
   /** What is being made under this name is for nobody to see yet. */
   hide(name: string): void;
   reveal(name: string): void;
+  /** Hidden by this process: it is under way, or was refused and could not be removed. */
+  isBeingMade(name: string): boolean;
   /** Hidden, or left unfinished by a process that was killed while somebody was being asked. */
   isHidden(entry: ContainerEntry): boolean;
   /** True for a container whose create was not finished; its retry must not use it. */
@@ -65,6 +70,8 @@ export interface PodHooks {
    * @throws CriError when somebody refuses, and what `start` throws
    */
   containerStart(id: string, start: () => Promise<void>): Promise<void>;
+  /** The same for one whose start began with nobody there, once it has been started. */
+  containerStarted(id: string): Promise<void>;
   /**
    * Before each start: puts on what was asked at the create and is not in Docker yet. Works with nobody there.
    *
@@ -106,9 +113,11 @@ const nothing = (): Promise<void> => Promise.resolve();
 export const noHooks: PodHooks = {
   active: false,
   adjusting: false,
+  judging: false,
   starting: undefined,
   hide: () => undefined,
   reveal: () => undefined,
+  isBeingMade: () => false,
   isHidden: () => false,
   isUnfinished: () => false,
   shown: (entries) => entries,
@@ -121,6 +130,7 @@ export const noHooks: PodHooks = {
   containerCreated: nothing,
   containerRemove: nothing,
   containerStart: (_, start) => start(),
+  containerStarted: nothing,
   beforeStart: () => Promise.resolve(undefined),
   execEnvironment: () => [],
   containerUpdate: (_, asked) => Promise.resolve({ resources: asked }),

@@ -144,6 +144,11 @@ async function createNew(
       under === name ? body : await specOf(deps, { ...wanted, name: under }, hash, volumes, signal);
     return await createAndTell(deps, { ...wanted, name: under, body: spec });
   };
+  const orReveal = (under: string): Promise<string> =>
+    create(under).catch((lost: unknown) => {
+      if (isUncertain(lost)) deps.hooks.reveal(under);
+      throw lost;
+    });
   try {
     return await create(name);
   } catch (error) {
@@ -155,7 +160,7 @@ async function createNew(
       made: body.HostConfig.Mounts ?? [],
     });
     if (missing !== undefined) throw missing;
-    if (isStatus(error, 409)) return await settleConflict(deps, name, hash, create);
+    if (isStatus(error, 409)) return await settleConflict(deps, name, hash, orReveal);
     if (isUncertain(error)) {
       // The engine may have made it: the name tells.
       const found = await inspectByName(deps, name).catch(() => undefined);
@@ -164,6 +169,7 @@ async function createNew(
         await tellOfCreated(deps, { ...wanted, body, id: found.Id });
         return found.Id;
       }
+      deps.hooks.reveal(name);
     }
     throw error;
   }
@@ -183,7 +189,8 @@ async function reuse(
   const now = await deps.index.find("container", id);
   if (now === undefined) return { held: false };
   const unused = now.state.Status === "created" && now.state.ExitCode === 0;
-  const unfinished = deps.hooks.isUnfinished(now);
+  // Under the lock of its name, what is still being made was refused.
+  const unfinished = deps.hooks.isUnfinished(now) || deps.hooks.isBeingMade(now.name);
   if (sameRequest && !unfinished && (unused || now.state.Running))
     return { reused: now.id, held: false };
   if (now.state.Running) {
@@ -242,7 +249,7 @@ async function specOf(
   if (security?.privileged !== true) await deps.hostPaths.requireDevices(config.devices);
   const mounts = await deps.hostPaths.ofMounts(config.mounts, signal);
   // What plugins will ask for is carried out by the edits of the start.
-  const { adjusting } = deps.hooks;
+  const { adjusting, judging } = deps.hooks;
   const edited =
     (await wantsEdits({ ...config, mounts }, sandbox, facts)) ||
     (adjusting && editing !== undefined);
@@ -263,7 +270,7 @@ async function specOf(
         hash,
         spec: encodeContainerSpec(config, engineHasCdi(facts)),
         ...(edited ? { edited } : {}),
-        ...(adjusting ? { nri: true as const } : {}),
+        ...(judging ? { nri: true as const } : {}),
         ...(volumes.copied.length > 0 ? { imageVolumes: volumes.copied } : {}),
       },
     ),

@@ -142,8 +142,13 @@ async function start(
     await deps.owedLimits.startWith(container, () => startInDocker(deps, container));
   };
   // One that runs already was informed of, and only its answer was lost.
-  const isNew = deps.hooks.active && !container.state.Running;
-  await (isNew ? deps.hooks.containerStart(container.id, begin) : begin());
+  const isNew = !container.state.Running;
+  if (isNew && deps.hooks.active) {
+    await deps.hooks.containerStart(container.id, begin);
+    return;
+  }
+  await begin();
+  if (isNew && deps.hooks.active) await deps.hooks.containerStarted(container.id);
 }
 
 async function startInDocker(deps: StartDeps, container: ContainerEntry): Promise<void> {

@@ -1,13 +1,18 @@
 import { create } from "@bufbuild/protobuf";
 import { expect } from "chai";
+import { configHash } from "../../../src/convert/config-hash.ts";
 import type { CallContext } from "../../../src/cri/bind.ts";
 import { kindOf } from "../../../src/cri/status.ts";
 import { CriError } from "../../../src/errors.ts";
-import { CreateContainerRequestSchema } from "../../../src/gen/runtime/v1/api_pb.js";
+import {
+  ContainerConfigSchema,
+  CreateContainerRequestSchema,
+} from "../../../src/gen/runtime/v1/api_pb.js";
 import { listedEntry } from "../../../src/index/image-entry.ts";
 import type { ImageEntry } from "../../../src/index/image-index.ts";
 import { containerCreate } from "../../../src/rpc/container-create.ts";
 import type { ContainerCreateDeps } from "../../../src/rpc/container-create.ts";
+import { systemClock } from "../../../src/sys/clock.ts";
 import { KeyedMutex } from "../../../src/sys/mutex.ts";
 import { noHooks } from "../../../src/pods/hooks.ts";
 
@@ -38,14 +43,31 @@ async function createOf(
   peeked: ImageEntry,
   find: () => Promise<ImageEntry | undefined>,
   annotations: Record<string, string> = {},
+  /** Docker has one of the same request already: refused, or usable. */
+  existing?: "refused" | "usable",
 ) {
+  const metadata = { name: "n", attempt: 0 };
+  const request = create(CreateContainerRequestSchema, {
+    podSandboxId: "p",
+    config: { metadata, image: { image: imageId }, annotations },
+    sandboxConfig: { metadata: { ...metadata, namespace: "d", uid: "u" } },
+  });
+  const { config = create(ContainerConfigSchema) } = request;
+  const hash = configHash(ContainerConfigSchema, config, "p");
+  const container = {
+    ...{ id: "c", name: "k8s_n", identity: { extra: { hash } } },
+    state: { Status: "created", ExitCode: 0, Running: false },
+  };
+  const removed: string[] = [];
   let asked = 0;
   let facts = 0;
   const sandbox = { id: "p", inspect: {}, state: { Running: true, Pid: 7 } };
   const deps = {
     index: {
-      find: () => Promise.resolve(sandbox),
-      byName: () => Promise.resolve(undefined),
+      find: (kind: string) => Promise.resolve(kind === "container" ? container : sandbox),
+      byName: () => Promise.resolve(existing === undefined ? undefined : container),
+      peek: () => undefined,
+      removed: () => undefined,
       images: {
         peek: () => peeked,
         find: () => {
@@ -56,7 +78,13 @@ async function createOf(
     },
     records: { byId: () => undefined },
     sandboxes: { claim: () => undefined },
-    hooks: noHooks,
+    hooks: {
+      ...noHooks,
+      isBeingMade: (name: string) => existing === "refused" && name === "k8s_n",
+    },
+    engine: { removeContainer: (id: string) => Promise.resolve(void removed.push(id)) },
+    logs: { remove: () => Promise.resolve() },
+    clock: systemClock,
     locks: new KeyedMutex(),
     // The first is for the mounts; the second one's container is being described.
     facts: () =>
@@ -64,17 +92,11 @@ async function createOf(
         ? Promise.resolve({ apiMinor: 47 })
         : Promise.reject(new CriError("ResourceExhausted", "the image was taken")),
   } as unknown as ContainerCreateDeps;
-  const metadata = { name: "n", attempt: 0 };
-  const request = create(CreateContainerRequestSchema, {
-    podSandboxId: "p",
-    config: { metadata, image: { image: imageId }, annotations },
-    sandboxConfig: { metadata: { ...metadata, namespace: "d", uid: "u" } },
-  });
   const context = { signal: new AbortController().signal } as CallContext;
   const outcome = await containerCreate(deps)
     .createContainer?.(request, context)
     .catch((error: unknown) => kindOf(error));
-  return { outcome, asked };
+  return { outcome, asked, ...(removed.length > 0 ? { removed } : {}) };
 }
 
 describe("CreateContainer of an image that only the list has told of", () => {
@@ -105,6 +127,22 @@ describe("CreateContainer of an image that only the list has told of", () => {
     expect(await createOf(artifact, never)).to.deep.equal({
       outcome: "FailedPrecondition",
       asked: 0,
+    });
+  });
+});
+
+describe("CreateContainer of what Docker has already", () => {
+  const never = (): Promise<never> => Promise.reject(new Error("not asked"));
+
+  it("takes what the same request made, but nothing that was refused and is still there", async () => {
+    expect(await createOf(image, never, {}, "usable")).to.deep.equal({
+      outcome: { containerId: "c" },
+      asked: 0,
+    });
+    expect(await createOf(image, never, {}, "refused")).to.deep.equal({
+      outcome: "ResourceExhausted",
+      asked: 0,
+      removed: ["c"],
     });
   });
 });
