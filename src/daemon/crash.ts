@@ -28,9 +28,16 @@ export function installCrashHandlers(log: ProcessLogger): void {
  * Ends this process once its log is written, or after a second in which nobody has read it. Where the
  * log cannot have the reason it goes to stderr, as far as that takes it at once. With a thread that hangs it
  * ends by SIGKILL, whatever the code.
+ *
+ * @param workersEnd whether all threads have ended, where they have been asked to already
  */
-export async function endProcess(log: ProcessLogger, code: number, reason = ""): Promise<void> {
-  const ended = await endWorkers(WORKERS_MS);
+export async function endProcess(
+  log: ProcessLogger,
+  code: number,
+  reason = "",
+  workersEnd?: boolean,
+): Promise<void> {
+  const ended = workersEnd ?? (await endWorkers(WORKERS_MS));
   const written = await log.written(LAST_WORDS_MS);
   const said = (written && log.speaks) || (await toStderr(reason));
   // A write that hangs would keep `exit` waiting for its thread, as would a worker on a disk that hangs.

@@ -112,7 +112,8 @@ export async function runDaemon(loaded: LoadedConfig, reread: () => LoadedConfig
   }
   await closeAll(closers, log);
   if (exitCode === 0) log.info({}, "stopped");
-  if (!(await endWorkers(WORKERS_MS)) || !(await log.written(1_000))) await endProcess(log, 1);
+  const ended = await endWorkers(WORKERS_MS);
+  if (!ended || !(await log.written(1_000))) await endProcess(log, 1, "", ended);
   return exitCode;
 }
 
