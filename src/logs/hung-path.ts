@@ -1,3 +1,4 @@
+import { CriError } from "../errors.ts";
 import { mayHang, MountTable } from "../sys/mount-table.ts";
 import type { ResumedLog } from "./container-logs.ts";
 
@@ -31,4 +32,13 @@ export class HungPath {
       this.#covers(sourcePath) || this.#covers(`${logDirectory.replace(/\/+$/, "")}/${logPath}`)
     );
   }
+}
+
+/** What a call is answered that would wait; undefined: it is not known for which file, or the threads are used up. */
+export function hangs(containerId: string, hung: HungPath | undefined): CriError {
+  const what =
+    hung === undefined
+      ? "a file system of container logs has not answered"
+      : `its file system at ${hung.place} has not answered since ${hung.since.toISOString()}`;
+  return new CriError("Unavailable", `log of container ${containerId}: ${what}`);
 }

@@ -4,28 +4,13 @@ import type { ResumedLog } from "./container-logs.ts";
 export type MustAnswer = (logDirectory: string) => Promise<void>;
 
 /**
- * Asks each log folder once, all at the same time: one on a disk that hangs must hold up the logs of its own
- * containers only.
+ * Asks each log folder once, all at the same time, and gives the answers by folder: one on a disk that hangs
+ * must hold up the logs of its own containers only. Each answer has to be waited for by somebody.
  */
-export async function askFolders(
+export function askFolders(
   targets: readonly ResumedLog[],
   mustAnswer: MustAnswer,
-): Promise<{ answering: ResumedLog[]; silent: { target: ResumedLog; error: unknown }[] }> {
-  const answers = new Map<string, Promise<{ error?: unknown }>>();
-  for (const { logDirectory } of targets) {
-    if (answers.has(logDirectory)) continue;
-    const answer = mustAnswer(logDirectory).then(
-      () => ({}),
-      (error: unknown) => ({ error }),
-    );
-    answers.set(logDirectory, answer);
-  }
-  const answering: ResumedLog[] = [];
-  const silent: { target: ResumedLog; error: unknown }[] = [];
-  for (const target of targets) {
-    const answer = (await answers.get(target.logDirectory)) ?? {};
-    if ("error" in answer) silent.push({ target, error: answer.error });
-    else answering.push(target);
-  }
-  return { answering, silent };
+): Map<string, Promise<void>> {
+  const folders = new Set(targets.map(({ logDirectory }) => logDirectory));
+  return new Map([...folders].map((folder) => [folder, mustAnswer(folder)]));
 }

@@ -4,12 +4,14 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { threadId } from "node:worker_threads";
 import { errorText, invalidArgument } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { refuseNewer } from "../state/newer-file.ts";
@@ -18,6 +20,8 @@ import { readPositionFiles, removePositionFiles } from "./position-files.ts";
 import { asPosition, type Position } from "./position.ts";
 
 const NAME = "positions.journal";
+/** Of one that is being written. */
+const HALF_SUFFIX = ".tmp";
 /** The form that this release writes. */
 const FORM = 1;
 /** The journal is written without its past once it is so much larger than it was then. */
@@ -78,6 +82,7 @@ export class PositionJournal {
     this.#isOpen = true;
     try {
       this.#writeAll();
+      this.#removeHalves();
     } catch (error) {
       // As on a disk that is full: it is tried again with the next position, which then says so.
       this.#log.debug({ error: errorText(error) }, "journal of container logs can not be written");
@@ -191,12 +196,14 @@ export class PositionJournal {
     if (this.#leftAlone) return;
     let text = `${JSON.stringify({ v: FORM })}\n`;
     for (const [id, position] of this.#positions) text += lineOf(id, position);
-    const temporary = `${this.#path}.tmp`;
+    // Of this thread alone: one that was given up may still be at its own.
+    const temporary = `${this.#path}.${String(process.pid)}-${String(threadId)}${HALF_SUFFIX}`;
     const fd = openSync(temporary, "w", 0o600);
     let bytes: number;
     try {
       fchmodSync(fd, 0o600);
       bytes = writeWhole(fd, text, 0);
+      this.#touch(this.#path);
       renameSync(temporary, this.#path);
     } catch (error) {
       closeSync(fd);
@@ -209,6 +216,24 @@ export class PositionJournal {
     this.#bytesWithoutPast = bytes;
     this.#unwritten.clear();
     removePositionFiles(this.#folder);
+  }
+
+  /** Of processes and threads that ended while they wrote; one that hangs does not rename its own any more. */
+  #removeHalves(): void {
+    for (const name of readdirSync(this.#folder))
+      if (name.startsWith(`${NAME}.`) && name.endsWith(HALF_SUFFIX))
+        rmSync(join(this.#folder, name), { force: true });
+  }
+
+  /** Drops those of all containers for which it is false. */
+  forgetAllBut(isKnown: (containerId: string) => boolean): void {
+    try {
+      this.batch(() => {
+        for (const containerId of this.list()) if (!isKnown(containerId)) this.forget(containerId);
+      });
+    } catch (error) {
+      this.#log.debug({ error: errorText(error) }, "positions of logs that are gone stay for now");
+    }
   }
 }
 

@@ -236,23 +236,26 @@ export class Pump {
     this.#file.settle();
     this.#drained = true;
     this.#saveOrStayDirty();
+    this.#letGo();
+  }
+
+  #letGo(): void {
     this.#search?.close();
+    this.#deps.touch(this.target.sourcePath);
     this.#source.close();
     this.#closeFile();
   }
 
   #closeFile(): void {
+    this.#deps.touch(this.#path.full);
     this.#end = this.#file.position();
     this.#file.close();
   }
 
-  /**
-   * A position that can't be saved is no failure here: the kubelet would rename the old file back
-   * over the one that is written now.
-   */
+  /** A position that can't be saved is no failure: the kubelet would rename the old file over the new one. */
   reopen(): void {
-    this.#deps.touch(this.#path.full);
     if (this.#file.isOpen) this.#saveOrStayDirty();
+    this.#deps.touch(this.#path.full);
     this.#file.reopen();
     this.#saveOrStayDirty();
     if (this.#drained) this.#closeFile();
@@ -262,9 +265,7 @@ export class Pump {
     try {
       if (this.#dirty) this.save();
     } finally {
-      this.#search?.close();
-      this.#source.close();
-      this.#file.close();
+      this.#letGo();
     }
   }
 

@@ -3,6 +3,7 @@ import { errorText, notFound } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { settleWithin, valueWithin } from "../sys/abort.ts";
 import type { Clock } from "../sys/clock.ts";
+import { Semaphore } from "../sys/mutex.ts";
 import type { ContainerLogs, LogLag, ResumedLog } from "./container-logs.ts";
 import { Follower } from "./follower.ts";
 import { askFolders, type MustAnswer } from "./log-folders.ts";
@@ -44,6 +45,7 @@ export class Pumps implements ContainerLogs {
   readonly #links: LogLinks;
   /** What is about to be gone on with. */
   readonly #coming = new Map<string, Promise<void>>();
+  readonly #oneByOne = new Semaphore(1);
   readonly #owed: OwedResumes;
   readonly #counts: PumpCounts = { pumpedBytes: 0n, lostBytes: 0n, unreadable: 0 };
   readonly #resumed: Promise<void>;
@@ -187,6 +189,7 @@ export class Pumps implements ContainerLogs {
     await this.#untilKnown(containerId);
     this.#positions.open();
     await this.#schedule.exclusive(containerId, () => {
+      this.#coming.delete(containerId);
       this.#owed.forget(containerId);
       this.#links.remove(containerId);
       const follower = this.#followers.get(containerId);
@@ -207,7 +210,9 @@ export class Pumps implements ContainerLogs {
   /** @param kept containers beside the targets whose positions stay */
   async resume(targets: ResumedLog[], kept: readonly string[] = []): Promise<void> {
     this.#positions.open();
-    this.#forgetAllBut(new Set([...kept, ...targets.map((target) => target.containerId)]));
+    const known = new Set([...kept, ...targets.map((target) => target.containerId)]);
+    // One that has been started since the targets were looked for is none that is gone.
+    this.#positions.forgetAllBut((id) => known.has(id) || this.#followers.has(id));
     await this.adopt(targets);
     this.#allResumed();
   }
@@ -215,38 +220,35 @@ export class Pumps implements ContainerLogs {
   /** Goes on with these as `resume` does, and says nothing of all others. */
   async adopt(targets: ResumedLog[]): Promise<void> {
     this.#positions.open();
-    const work = this.#beginAll(targets).finally(() => {
-      for (const { containerId } of targets)
-        if (this.#coming.get(containerId) === work) this.#coming.delete(containerId);
-    });
-    for (const { containerId } of targets) this.#coming.set(containerId, work);
-    await work;
+    const answers = askFolders(targets, this.#mustAnswer);
+    await Promise.all(
+      targets.map((target) => {
+        const { containerId, logDirectory } = target;
+        const isWanted = (): boolean => this.#coming.get(containerId) === work;
+        const begun = this.#beginOne(target, answers.get(logDirectory), isWanted);
+        const work = begun.finally(() => isWanted() && this.#coming.delete(containerId));
+        this.#coming.set(containerId, work);
+        return work;
+      }),
+    );
   }
 
-  async #beginAll(targets: ResumedLog[]): Promise<void> {
-    const { answering, silent } = await askFolders(targets, this.#mustAnswer);
-    for (const { target, error } of silent) this.#owe(target, error);
-    for (const target of answering) {
-      await nextTurn();
-      await this.#schedule.exclusive(target.containerId, () =>
-        this.#begin(target, { resumes: true, starts: false }).catch((error: unknown) => {
-          this.#owe(target, error);
-        }),
-      );
-    }
-  }
-
-  #forgetAllBut(known: ReadonlySet<string>): void {
+  /** @param isWanted false: it has been removed meanwhile, or another call has it */
+  async #beginOne(
+    target: ResumedLog,
+    folder: Promise<void> | undefined,
+    isWanted: () => boolean,
+  ): Promise<void> {
     try {
-      this.#positions.batch(() => {
-        for (const containerId of this.#positions.list()) {
-          // One that has been started since the targets were looked for is none that is gone.
-          const isGone = !known.has(containerId) && !this.#followers.has(containerId);
-          if (isGone) this.#positions.forget(containerId);
-        }
+      await folder;
+      await this.#oneByOne.run(async () => {
+        await nextTurn();
+        await this.#schedule.exclusive(target.containerId, async () => {
+          if (isWanted()) await this.#begin(target, { resumes: true, starts: false });
+        });
       });
     } catch (error) {
-      this.#log.debug({ error: errorText(error) }, "positions of logs that are gone stay for now");
+      if (isWanted()) this.#owe(target, error);
     }
   }
 

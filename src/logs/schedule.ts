@@ -5,6 +5,7 @@ import { KeyedMutex } from "../sys/mutex.ts";
 import type { Follower } from "./follower.ts";
 import type { PositionJournal } from "./position-journal.ts";
 import type { Round } from "./pump-parts.ts";
+import { RoundQueue } from "./round-queue.ts";
 import { createWorkspace } from "./workspace.ts";
 
 /** Looks at a container that prints are this far apart, so that lines come in batches. */
@@ -43,6 +44,7 @@ export class Schedule {
   readonly #log: Logger;
   readonly #positions: Pick<PositionJournal, "batch">;
   readonly #locks = new KeyedMutex();
+  readonly #queue: RoundQueue;
   readonly #space = createWorkspace();
   readonly #followers: () => Iterable<Follower>;
   readonly #active = new Set<Follower>();
@@ -61,6 +63,7 @@ export class Schedule {
     followers: () => Iterable<Follower>;
   }) {
     this.#clock = deps.clock;
+    this.#queue = new RoundQueue(deps.clock);
     this.#log = deps.log;
     this.#positions = deps.positions;
     this.#followers = deps.followers;
@@ -85,11 +88,19 @@ export class Schedule {
   /** One round under the container's lock; the error, if any, is the caller's. */
   async round(follower: Follower): Promise<Round> {
     // Whoever asks for many must let others have their turn.
-    await nextTurn();
+    const round = await this.#queue.run(() =>
+      this.#isFree(follower) ? this.#roundNow(follower) : undefined,
+    );
+    if (round !== undefined) return round;
     return await this.exclusive(follower.pump.target.containerId, async () => {
       if (!follower.pump.isReady) await follower.pump.prepare();
       return this.#roundNow(follower);
     });
+  }
+
+  /** A round needs nothing that has to be waited for. */
+  #isFree({ pump }: Follower): boolean {
+    return pump.isReady && !this.#locks.isHeld(pump.target.containerId);
   }
 
   #roundNow(follower: Follower): Round {
@@ -127,11 +138,9 @@ export class Schedule {
     follower.running = true;
     follower.events = 0;
     const look: Look = { bytes: 0, rotated: false };
-    const { pump } = follower;
     try {
       // Nearly always one round is enough, and nothing has to be waited for.
-      const isFree = pump.isReady && !this.#locks.isHeld(pump.target.containerId);
-      if (isFree && isOver(this.#roundNow(follower), look)) {
+      if (this.#isFree(follower) && isOver(this.#roundNow(follower), look)) {
         this.#succeeded(follower, look);
         return;
       }
@@ -159,7 +168,8 @@ export class Schedule {
     // With the watch on, what comes after the last read makes an event. With a watch just turned
     // on there is one more look; where none is possible the sweep has to do.
     if (follower.watch.isOn) quiet = follower.events === 0;
-    else if (bytes === 0 && !follower.closed) quiet = !follower.watch.turnOn();
+    else if (bytes === 0 && !follower.closed && !follower.pump.drained)
+      quiet = !follower.watch.turnOn();
     this.#looked(follower, quiet, rotated ? HURRIED_TICK_MS : TICK_MS);
   }
 

@@ -1,3 +1,4 @@
+import type { ResumedLog } from "./container-logs.ts";
 import type { LogCalls, LogMethod, PlainError, ToLogWorker } from "./worker-messages.ts";
 import { thrown } from "./worker-messages.ts";
 
@@ -42,14 +43,23 @@ export class WorkerCalls {
   }
 
   /** Those that concern logs which a thread hangs on are answered with LeftOut; a removal touches none. */
-  leaveOut(isLeftOut: (containerId: string) => boolean): void {
+  leaveOut(isLeftOut: (containerId: string, target?: ResumedLog) => boolean): void {
     for (const [number, { method, args, reject }] of this.#calls) {
-      const [first] = args;
-      const id =
-        typeof first === "string" ? first : (first as { containerId?: string }).containerId;
-      if (method === "remove" || id === undefined || !isLeftOut(id)) continue;
+      if (!/^(start|drain|reopen)$/.test(method)) continue;
+      const target = method === "start" ? (args[0] as ResumedLog) : undefined;
+      if (!isLeftOut(target?.containerId ?? (args[0] as string), target)) continue;
       this.#calls.delete(number);
       reject(new LeftOut());
+    }
+  }
+
+  /** No thread is there for now: who would wait under a lock is answered. A removal needs no more than that. */
+  leaveAll(): void {
+    for (const [number, { method, resolve, reject }] of this.#calls) {
+      if (!/^(start|reopen|remove)$/.test(method)) continue;
+      this.#calls.delete(number);
+      if (method === "remove") resolve(undefined);
+      else reject(new LeftOut());
     }
   }
 

@@ -1,12 +1,15 @@
 import { readFileSync } from "node:fs";
-import { CriError, errorText } from "../errors.ts";
+import { errorText } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { settleWithin, valueWithin } from "../sys/abort.ts";
 import type { Clock } from "../sys/clock.ts";
+import { RecentMap } from "../sys/recent-map.ts";
 import { WatchedWorker } from "../sys/watched-worker.ts";
 import type { ContainerLogs, LogLag, ResumedLog } from "./container-logs.ts";
-import { HungPath } from "./hung-path.ts";
+import { hangs, HungPath } from "./hung-path.ts";
+import { LagSums } from "./lag-sums.ts";
 import type { MustAnswer } from "./log-folders.ts";
+import { TakeOver } from "./take-over.ts";
 import { LeftOut, WorkerCalls } from "./worker-calls.ts";
 import { plain } from "./worker-messages.ts";
 import type {
@@ -30,6 +33,8 @@ const CLOSE_MS = 1500;
 const BEGIN_MS = 3000;
 /** What the thread may take beyond the time that a drain has. */
 const DRAIN_SLACK_MS = 100;
+/** Containers removed last, which a list that was made before may still have. */
+const MOST_REMOVED = 4096;
 
 export interface WorkerLogsDeps {
   /** Dockline's own folder; positions are kept in `logs` below it. */
@@ -42,11 +47,6 @@ export interface WorkerLogsDeps {
   onWorker?: (worker: WatchedWorker) => void;
 }
 
-const noLag: LogLag = {
-  ...{ containers: 0, bytesBehind: 0, hung: [] },
-  ...{ lostBytes: 0n, pumpedBytes: 0n, unreadableLines: 0n },
-};
-
 /**
  * The logs in a thread of their own: a disk that hangs stops that thread alone. One that has not answered for
  * 10 s is given up, and a new one does the work of all containers but those whose files it hangs on; these come
@@ -58,33 +58,43 @@ export class WorkerLogs implements ContainerLogs {
   readonly #known = new Map<string, ResumedLog>();
   readonly #calls = new WorkerCalls();
   readonly #hung = new Set<HungPath>();
+  readonly #takeOver: TakeOver<WatchedWorker>;
   #worker: WatchedWorker | undefined;
   #hasResumed = false;
   #startedMs = 0;
   #deaths = 0;
   #pause: NodeJS.Timeout | undefined;
-  #lag = noLag;
-  /** Sums of the threads that have ended. */
-  #past = noLag;
+  readonly #lag = new LagSums();
+  readonly #removed = new RecentMap<true>(MOST_REMOVED);
   #closed = false;
 
   constructor(deps: WorkerLogsDeps) {
     this.#deps = deps;
+    this.#takeOver = new TakeOver(
+      deps.log,
+      () => this.#goOn(),
+      (worker) => worker === this.#worker && !this.#closed,
+    );
     this.#startWorker();
   }
 
   /** Settles when the thread answers, or after so many milliseconds: who reads a state before that waits in vain. */
   async begun(limitMs = BEGIN_MS): Promise<void> {
-    await settleWithin(this.#ask("adopt", [[]]), limitMs, this.#deps.clock);
+    try {
+      await settleWithin(this.#ask("adopt", [[]]), limitMs, this.#deps.clock);
+    } catch {
+      // Nothing else needs the logs in order to serve, and what the thread began with says so and is repeated.
+    }
   }
 
   async start(target: ResumedLog): Promise<void> {
     const { containerId } = target;
-    const hung = [...this.#hung].find((one) => one.concerns(target));
-    if (hung !== undefined) throw hangs(containerId, hung);
-    await this.#askOf(containerId, "start", [target]);
+    this.#removed.delete(containerId);
+    await this.#askOf(containerId, "start", [target], () =>
+      [...this.#hung].find((one) => one.concerns(target)),
+    );
     // A thread that takes over makes its log again should it be gone.
-    this.#known.set(containerId, { ...target, running: true });
+    if (!this.#removed.has(containerId)) this.#known.set(containerId, { ...target, running: true });
   }
 
   async drain(containerId: string, timeoutMs: number): Promise<boolean> {
@@ -107,35 +117,29 @@ export class WorkerLogs implements ContainerLogs {
   }
 
   async reopen(containerId: string): Promise<void> {
-    const hung = this.#hungWith(containerId);
-    if (hung !== undefined) throw hangs(containerId, hung);
-    await this.#askOf(containerId, "reopen", [containerId]);
+    await this.#askOf(containerId, "reopen", [containerId], () => this.#hungWith(containerId));
   }
 
   async remove(containerId: string): Promise<void> {
     this.#known.delete(containerId);
+    this.#removed.set(containerId, true);
     for (const { leftOut } of this.#hung) leftOut.delete(containerId);
-    await this.#ask("remove", [containerId]);
+    // A later thread drops the position, as those of all that it is not given.
+    if (!this.#isStuck) await this.#ask("remove", [containerId]);
   }
 
   async resume(targets: ResumedLog[]): Promise<void> {
-    for (const target of targets)
-      if (!this.#known.has(target.containerId)) this.#known.set(target.containerId, target);
+    for (const target of targets) {
+      const { containerId } = target;
+      if (!this.#known.has(containerId) && !this.#removed.has(containerId))
+        this.#known.set(containerId, target);
+    }
     this.#hasResumed = true;
     await this.#goOn();
   }
 
   lag(): LogLag {
-    const { containers, bytesBehind, lostBytes, pumpedBytes, unreadableLines } = this.#lag;
-    const hung = [...this.#hung];
-    return {
-      containers: hung.reduce((sum, { leftOut }) => sum + leftOut.size, containers),
-      bytesBehind,
-      lostBytes: this.#past.lostBytes + lostBytes,
-      pumpedBytes: this.#past.pumpedBytes + pumpedBytes,
-      unreadableLines: this.#past.unreadableLines + unreadableLines,
-      hung: [...new Set(hung.map(({ place }) => place))],
-    };
+    return this.#lag.with(this.#hung);
   }
 
   async close(): Promise<void> {
@@ -160,12 +164,20 @@ export class WorkerLogs implements ContainerLogs {
     containerId: string,
     method: M,
     args: LogCalls[M]["args"],
+    hungNow: () => HungPath | undefined,
   ): Promise<void> {
+    const hung = hungNow();
+    if (hung !== undefined || this.#isStuck) throw hangs(containerId, hung);
     try {
       await this.#ask(method, args);
     } catch (error) {
-      throw error instanceof LeftOut ? hangs(containerId, this.#hungWith(containerId)) : error;
+      throw error instanceof LeftOut ? hangs(containerId, hungNow()) : error;
     }
+  }
+
+  /** So many threads hang that there is none to ask until one of them has ended. */
+  get #isStuck(): boolean {
+    return this.#hung.size > MOST_GIVEN_UP && this.#worker === undefined;
   }
 
   #hungWith(containerId: string): HungPath | undefined {
@@ -174,7 +186,6 @@ export class WorkerLogs implements ContainerLogs {
 
   #startWorker(): void {
     this.#startedMs = this.#deps.clock.monotonicMs();
-    this.#lag = noLag;
     const { stateDir } = this.#deps;
     const worker = new WatchedWorker("logs", { stateDir } satisfies LogWorkerData, {
       message: (message) => this.#heard(worker, message as FromLogWorker),
@@ -185,7 +196,7 @@ export class WorkerLogs implements ContainerLogs {
     this.#deps.onWorker?.(worker);
     this.#calls.again(
       (message) => worker.post(message),
-      () => this.#goOn(),
+      () => this.#takeOver.run(worker),
     );
   }
 
@@ -206,7 +217,7 @@ export class WorkerLogs implements ContainerLogs {
     if ("result" in message) {
       if (isCurrent) this.#calls.answered(message.result, message.value, message.error);
     } else if ("lag" in message) {
-      if (isCurrent) this.#lag = message.lag;
+      if (isCurrent) this.#lag.current = message.lag;
     } else if ("asks" in message) {
       const answer = (answers: ToLogWorker): void => {
         if (worker === this.#worker) worker.post(answers);
@@ -233,9 +244,14 @@ export class WorkerLogs implements ContainerLogs {
       { mountPoint: hung.place, path, containers: hung.leftOut.size, threads: this.#hung.size },
       "the file system of container logs has not answered for 10 s; the logs on it wait",
     );
-    this.#calls.leaveOut((containerId) => hung.leftOut.has(containerId));
+    this.#calls.leaveOut(
+      (id, target) => hung.leftOut.has(id) || (target !== undefined && hung.concerns(target)),
+    );
     if (this.#hung.size <= MOST_GIVEN_UP) this.#startWorker();
-    else this.#deps.log.error({}, "too many threads of container logs hang: all logs wait");
+    else {
+      this.#calls.leaveAll();
+      this.#deps.log.error({}, "too many threads of container logs hang: all logs wait");
+    }
   }
 
   #cameBack(hung: HungPath): void {
@@ -243,21 +259,20 @@ export class WorkerLogs implements ContainerLogs {
     hung.end();
     if (this.#closed) return;
     this.#deps.log.info({ mountPoint: hung.place }, "the file system of container logs answers");
-    if (this.#worker === undefined) {
+    const worker = this.#worker;
+    if (worker === undefined) {
       if (this.#pause === undefined) this.#startWorker();
       return;
     }
     const back = [...hung.leftOut].filter((id) => this.#hungWith(id) === undefined);
     const targets = back.flatMap((id) => this.#known.get(id) ?? []);
     this.#ask("adopt", [targets]).catch((error: unknown) => {
-      this.#deps.log.error({ error: errorText(error) }, "container logs can not be gone on with");
+      this.#takeOver.failed(worker, error);
     });
   }
 
   #stopCounting(): void {
-    const { lostBytes, pumpedBytes, unreadableLines } = this.lag();
-    this.#past = { ...noLag, lostBytes, pumpedBytes, unreadableLines };
-    this.#lag = noLag;
+    this.#lag.ended();
     this.#worker = undefined;
   }
 
@@ -276,13 +291,4 @@ export class WorkerLogs implements ContainerLogs {
       this.#startWorker();
     }, pauseMs);
   }
-}
-
-function hangs(containerId: string, hung: HungPath | undefined): CriError {
-  const where = hung === undefined ? "" : ` at ${hung.place}`;
-  const since = hung === undefined ? "" : ` since ${hung.since.toISOString()}`;
-  return new CriError(
-    "Unavailable",
-    `log of container ${containerId}: its file system${where} has not answered${since}`,
-  );
 }

@@ -53,6 +53,36 @@ describe("logs of containers that have exited", () => {
     expect(asked).to.equal(2);
   });
 
+  it("that could not be written are drained later, while the container is there and has not been started", async () => {
+    const found = new Map(["a", "b", "c"].map((id) => [id, { ...entry, id }]));
+    let tell: (change: Change) => void = () => undefined;
+    const index = {
+      onChange: (listener: (change: Change) => void) => {
+        tell = listener;
+        return () => undefined;
+      },
+      peek: (id: string) => found.get(id),
+    };
+    const asked: string[] = [];
+    const third = new Promise<void>((resolve) => {
+      const logs = {
+        drain: (id: string) => {
+          asked.push(id);
+          if (asked.filter((one) => one === "a").length === 3) resolve();
+          if (asked.length === 2) return Promise.reject(new Error("no thread"));
+          return Promise.resolve(asked.length > 5);
+        },
+      };
+      new LogDrains(logs, index, 20);
+    });
+    for (const one of found.values()) tell({ kind: "stopped", entry: one, atNs: 0n });
+    await new Promise((resolve) => setImmediate(resolve));
+    found.delete("b");
+    found.set("c", { ...entry, id: "c", state: { ...entry.state, Status: "running" } });
+    await third;
+    expect(asked).to.deep.equal(["a", "b", "c", "a", "a"]);
+  });
+
   it("are drained once", async () => {
     const { drains, asked } = rig();
     await drains.settle([entry], 1);

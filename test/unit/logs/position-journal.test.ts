@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -112,6 +113,31 @@ describe("the journal of log positions", () => {
     old.save("a", at(2));
     old.save("b", at(2));
     expect(found()).to.deep.equal({ a: 5 });
+  });
+
+  it("is not replaced by a thread that was given up while it wrote", () => {
+    open().save("a", at(1));
+    let next: PositionJournal | undefined;
+    const touch = (): void => {
+      // Between the file that it has written and its renaming.
+      const isWritten = readdirSync(folder).some((name) => name.endsWith(".tmp"));
+      if (!isWritten || next !== undefined) return;
+      next = open();
+      next.save("a", at(5));
+      throw new Error("ends here");
+    };
+    const old = new PositionJournal({ folder, log: silentLogger, touch });
+    opened.push(old);
+    old.open();
+    expect(found()).to.deep.equal({ a: 5 });
+  });
+
+  it("leaves nothing of what a process did not write to its end", () => {
+    mkdirSync(folder, { recursive: true });
+    for (const name of ["positions.journal.tmp", "positions.journal.7-1.tmp"])
+      writeFileSync(join(folder, name), "half");
+    open();
+    expect(readdirSync(folder)).to.deep.equal(["positions.journal"]);
   });
 
   it("takes over the files of an older release, which are newer than it, and removes them", () => {

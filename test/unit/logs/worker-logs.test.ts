@@ -194,6 +194,25 @@ describe("container logs in a thread of their own", function () {
       for (const writer of writers) writer.close();
     });
 
+    it("are not started by one thread after the other", async () => {
+      const logs = make();
+      await logs.resume([]);
+      await logs.start(node.target);
+      fuse.hang();
+      const there = another("d", dead("one"));
+      const began = performance.now();
+      const error = await rejection(logs.start(there));
+      expect(error.kind).to.equal("Unavailable");
+      expect(error.message).to.include(dead());
+      expect(performance.now() - began).to.be.lessThan(20_000);
+      await logs.reopen(ID);
+      expect(workers).to.have.lengthOf(2);
+      fuse.resume();
+      await until("an answer", () => logs.lag().hung.length === 0, 20_000);
+      await logs.start(there);
+      expect(await logs.drain(there.containerId, 20_000)).to.equal(true);
+    });
+
     it("close within seconds although a thread hangs", async () => {
       const logs = make();
       const there = another("d", dead("one"));
