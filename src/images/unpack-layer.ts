@@ -169,6 +169,9 @@ class LayerFolder {
     if (!found.isFile() && !found.isSymbolicLink()) throw refuse("is a hard link to a folder");
     // Onto itself: clearing the place would take the file away.
     if (from.join("/") === parts.join("/")) throw refuse("is a hard link to itself");
+    if (from.join("/").startsWith(`${parts.join("/")}/`)) {
+      throw refuse("is a hard link to what is in the folder that it replaces");
+    }
     await this.#place(parts, refuse);
     const path = join(this.#root, ...parts);
     await link(join(this.#root, ...from), path);

@@ -261,6 +261,14 @@ describe("unpacking a layer", () => {
     await expectRefusal(large, /too many files/, new UnpackBudget({ bytes: 9000, entries: 1 }));
   });
 
+  it("refuses a hard link in place of the folder that its file is in", async () => {
+    const entries = [
+      { name: "a/b", content: "x" },
+      { name: "a", type: "link" as const, linkname: "a/b" },
+    ];
+    await expectRefusal(await tarOf(entries), /in the folder that it replaces/);
+  });
+
   it("touches nothing outside, whatever entries come in whatever order", async () => {
     const name = fc.constantFrom(
       "a",
