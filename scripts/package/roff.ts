@@ -14,6 +14,8 @@ export function roff(text: string): string {
   const escaped = text
     .replaceAll("\\", "\\e")
     .replaceAll("-", "\\-")
+    // The name of a variable may be longer than a line: it may be broken behind each word.
+    .replaceAll(/\b[A-Z]+(?:_[A-Z0-9]+){3,}\b/g, (name) => name.replaceAll("_", "_\\:"))
     .replaceAll(/[^\x20-\x7e]/gu, (letter) => {
       const code = letter.codePointAt(0) ?? 0;
       return `\\[u${code.toString(16).toUpperCase().padStart(4, "0")}]`;

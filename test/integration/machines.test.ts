@@ -104,11 +104,15 @@ describe("machines", function () {
     const pod = await runPod(on);
     const config = containerConfig("echo before; sleep 600");
     const id = await startContainer(on, pod, config);
+    const before = on.log().split("the index is synchronized").length - 1;
     await engine!.stop();
     renameSync(old, moved);
     args[1] = moved;
     await engine!.start();
     await untilExited(on, id, 60_000);
+    // What the engine says of itself is asked again with that.
+    const synchronized = (): number => on.log().split("the index is synchronized").length - 1;
+    await until("Dockline has found the engine again", () => synchronized() > before, 30_000);
     expect(logText(readCriLog(logPathOf(pod, config)))).to.equal("before\n");
     await removePod(on, pod);
     await livesOn(on);

@@ -8,7 +8,8 @@ import type { OptionKey } from "../../../src/config/options.ts";
 const keys = Object.keys(options) as OptionKey[];
 const usage =
   "dockline 1.2.3: a runtime\n\nusage: dockline serve   serves\n       dockline play …   plays\n";
-const plain = (page: string): string => page.replaceAll("\\-", "-").replaceAll("\\e", "\\");
+const plain = (page: string): string =>
+  page.replaceAll("\\:", "").replaceAll("\\-", "-").replaceAll("\\e", "\\");
 
 describe("the manual pages", () => {
   it("have every option, key and variable of the table", () => {
