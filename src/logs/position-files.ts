@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, unlinkSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno } from "../sys/fs.ts";
 import { asPosition, type Position } from "./position.ts";
@@ -8,8 +8,8 @@ const SUFFIX = ".json";
 const HALF_SUFFIX = `${SUFFIX}.tmp`;
 
 /**
- * The positions that older releases kept, a file for each container. Where there is one, it is newer than the
- * journal: an older release has run since, as each start of this one removes them. Undefined: it cannot be read.
+ * Positions as older releases keep them, a file for each container. Where there is one, it is as new as the journal
+ * or newer: the last end of this release wrote it, or an older release has run since. Undefined: it cannot be read.
  */
 export function readPositionFiles(folder: string): Map<string, Position | undefined> {
   const positions = new Map<string, Position | undefined>();
@@ -18,6 +18,15 @@ export function readPositionFiles(folder: string): Map<string, Position | undefi
     positions.set(name.slice(0, -SUFFIX.length), parse(readFileSync(join(folder, name), "utf8")));
   }
   return positions;
+}
+
+/** For an older release that may come next. Old or new content is there at every moment. */
+export function writePositionFiles(folder: string, positions: ReadonlyMap<string, Position>): void {
+  for (const [id, position] of positions) {
+    const temporary = join(folder, id + HALF_SUFFIX);
+    writeFileSync(temporary, JSON.stringify({ v: 1, ...position }), { mode: 0o600 });
+    renameSync(temporary, join(folder, id + SUFFIX));
+  }
 }
 
 export function removePositionFiles(folder: string): void {

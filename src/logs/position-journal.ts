@@ -16,7 +16,7 @@ import { errorText, invalidArgument } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { refuseNewer } from "../state/newer-file.ts";
 import { isErrno } from "../sys/fs.ts";
-import { readPositionFiles, removePositionFiles } from "./position-files.ts";
+import { readPositionFiles, removePositionFiles, writePositionFiles } from "./position-files.ts";
 import { asPosition, type Position } from "./position.ts";
 
 const NAME = "positions.journal";
@@ -129,7 +129,21 @@ export class PositionJournal {
     return [...this.#positions.keys()];
   }
 
+  /**
+   * Leaves a file for each container in place of the journal: an older release that is installed next knows nothing
+   * else. The next start takes them over again.
+   */
   close(): void {
+    if (this.#isOpen && !this.#leftAlone) {
+      try {
+        this.#touch(this.#path);
+        writePositionFiles(this.#folder, this.#positions);
+        rmSync(this.#path, { force: true });
+      } catch (error) {
+        // What was written says what the journal says, which stays.
+        this.#log.warn({ error: errorText(error) }, "log positions are left in the journal alone");
+      }
+    }
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
     this.#isOpen = false;

@@ -85,7 +85,10 @@ export function nodeState(node: TestNode): NodeState {
 /** Ids of the containers that have a position, and files beside the journal. */
 function logPositions(folder: string): string[] {
   const name = "positions.journal";
-  const others = list(folder).filter((one) => one !== name);
+  // A file for each container where this release has ended, or an older one runs.
+  const others = list(folder)
+    .filter((one) => one !== name)
+    .map((one) => one.replace(/\.json$/, ""));
   const journal = join(folder, name);
   if (!existsSync(journal)) return others;
   const ids = new Set<string>();

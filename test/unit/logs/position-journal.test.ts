@@ -50,6 +50,18 @@ describe("the journal of log positions", () => {
     rmSync(root, { recursive: true, force: true });
   });
 
+  it("is a file for each container once it is closed, for an older release, and a journal again then", () => {
+    const journal = open();
+    journal.save("a", at(1));
+    journal.save("b", { ...at(2), drained: true });
+    journal.close();
+    expect(readdirSync(folder).sort()).to.deep.equal(["a.json", "b.json"]);
+    const written: unknown = JSON.parse(readFileSync(join(folder, "b.json"), "utf8"));
+    expect(written).to.deep.equal({ v: 1, ...at(2), drained: true });
+    expect(found()).to.deep.equal({ a: 1, b: 2 });
+    expect(readdirSync(folder)).to.deep.equal(["positions.journal"]);
+  });
+
   it("has the last position of each container, in a file for root alone", () => {
     const journal = open();
     journal.save("a", at(1));

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ContainerLogs, LogTarget } from "../../../src/logs/container-logs.ts";
@@ -57,6 +57,9 @@ export function makeNode(id = ID): Node {
 
 /** The saved position of a container in the form of older releases, whose file for it counts when it is there. */
 export function positionIn(stateDir: string, id = ID): string {
+  const file = join(stateDir, "logs", `${id}.json`);
+  if (existsSync(file)) return readFileSync(file, "utf8");
+  if (!existsSync(join(stateDir, "logs", "positions.journal"))) return '{"v":1}';
   const lines = readFileSync(join(stateDir, "logs", "positions.journal"), "utf8").split("\n");
   const last = lines.filter((line) => line.includes(`"id":"${id}"`)).at(-1) ?? "{}";
   const { source, target, drained } = JSON.parse(last) as Record<string, unknown>;

@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { silentLogger } from "../../../src/log.ts";
@@ -17,13 +17,15 @@ describe("container logs whose journal can not be read", function () {
   let workers: WatchedWorker[];
   let logs: WorkerLogs;
   const journal = (): string => join(node.stateDir, "logs", "positions.journal");
+  const kept = (): string => `${journal()}-kept`;
   const breakJournal = (): void => {
-    renameSync(journal(), `${journal()}-kept`);
-    mkdirSync(journal());
+    // There is none after an end that was no kill.
+    if (existsSync(journal())) renameSync(journal(), kept());
+    mkdirSync(journal(), { recursive: true });
   };
   const repairJournal = (): void => {
     rmSync(journal(), { recursive: true });
-    renameSync(`${journal()}-kept`, journal());
+    if (existsSync(kept())) renameSync(kept(), journal());
   };
   const make = (): WorkerLogs =>
     new WorkerLogs({
