@@ -69,6 +69,8 @@ export async function startUpgradeNode(): Promise<UpgradeNode> {
     },
     start,
     change: async (to) => {
+      // As under systemd: what was killed runs again, and ends by a signal when the package is exchanged.
+      if (node.pid === 0) await start();
       installed.install(to);
       await node.terminate();
       await start();
