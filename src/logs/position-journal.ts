@@ -1,6 +1,7 @@
 import {
   closeSync,
   fchmodSync,
+  fstatSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -53,7 +54,8 @@ export class PositionJournal {
   readonly #positions = new Map<string, Position>();
   /** Containers whose last change is not in the file yet. */
   readonly #unwritten = new Set<string>();
-  #fd: number | undefined;
+  /** Of the file that this object has written: it is open only while it is written, so that its disk can be remounted. */
+  #inode: number | undefined;
   #bytes = 0;
   #bytesWithoutPast = 0;
   #isOpen = false;
@@ -144,8 +146,7 @@ export class PositionJournal {
         this.#log.warn({ error: errorText(error) }, "log positions are left in the journal alone");
       }
     }
-    if (this.#fd !== undefined) closeSync(this.#fd);
-    this.#fd = undefined;
+    this.#inode = undefined;
     this.#isOpen = false;
   }
 
@@ -179,8 +180,8 @@ export class PositionJournal {
     if (this.#leftAlone || this.#unwritten.size === 0) return;
     this.#touch(this.#path);
     const isLong = this.#bytes > LEAST_PAST_BYTES + GROWTH * this.#bytesWithoutPast;
-    if (this.#fd === undefined) this.#writeAll();
-    else if (!isLong || !this.#shorten()) this.#append(this.#fd);
+    if (this.#inode === undefined) this.#writeAll();
+    else if (!isLong || !this.#shorten()) this.#append(this.#inode);
   }
 
   /** False where there is no room for a second file: the journal grows on. */
@@ -193,15 +194,27 @@ export class PositionJournal {
     }
   }
 
-  #append(fd: number): void {
+  #append(inode: number): void {
     let text = "";
     for (const id of this.#unwritten) text += lineOf(id, this.#positions.get(id));
+    let fd: number;
     try {
-      this.#bytes += writeWhole(fd, text, this.#bytes);
+      fd = openSync(this.#path, "r+");
+    } catch (error) {
+      if (!isErrno(error, "ENOENT")) throw error;
+      // Somebody has removed it.
+      this.#writeAll();
+      return;
+    }
+    try {
+      // Another file: that of the thread that has taken over from this one, which was given up.
+      if (fstatSync(fd).ino === inode) this.#bytes += writeWhole(fd, text, this.#bytes);
     } catch (error) {
       // The part of it that was written before the disk was full.
       ftruncateSync(fd, this.#bytes);
       throw error;
+    } finally {
+      closeSync(fd);
     }
     this.#unwritten.clear();
   }
@@ -219,13 +232,13 @@ export class PositionJournal {
       bytes = writeWhole(fd, text, 0);
       this.#touch(this.#path);
       renameSync(temporary, this.#path);
+      this.#inode = fstatSync(fd).ino;
     } catch (error) {
-      closeSync(fd);
       rmSync(temporary, { force: true });
       throw error;
+    } finally {
+      closeSync(fd);
     }
-    if (this.#fd !== undefined) closeSync(this.#fd);
-    this.#fd = fd;
     this.#bytes = bytes;
     this.#bytesWithoutPast = bytes;
     this.#unwritten.clear();
