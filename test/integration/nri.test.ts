@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rpcFailure } from "../support/rpc-failure.ts";
@@ -18,6 +18,7 @@ import {
   startContainer,
   untilExited,
 } from "../support/pods.ts";
+import { isAlive } from "../support/shims.ts";
 import { until } from "../support/until.ts";
 
 const containerConfig = numberedConfig("n");
@@ -319,10 +320,10 @@ describe("NRI plugins", () => {
       await node.start(environment);
       await removePod(node, pod);
       expect(noted().filter((line) => line.startsWith("started"))).to.have.length(2);
-      expect(existsSync(`/proc/${pid}`)).to.equal(false);
+      await until(() => !isAlive(Number(pid)));
       const [second] = readFileSync(note, "utf8").split(" ");
       await node.terminate();
-      await until(() => !existsSync(`/proc/${second}`));
+      await until(() => !isAlive(Number(second)));
     } finally {
       await node.terminate();
       await node.start();
