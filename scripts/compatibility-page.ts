@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { readLanes } from "../test/support/compatibility-results.ts";
 import type { FileResults, LaneResults } from "../test/support/compatibility-results.ts";
 import { machines } from "../test/support/machines.ts";
+import { table } from "./fields-page.ts";
 
 // docs/compatibility.md from docs/compatibility/<lane>.json: `node scripts/compatibility-page.ts [--check]`.
 
@@ -67,7 +68,7 @@ export function makePage(results: ReadonlyMap<string, LaneResults>): string {
       ]),
     ]),
     [
-      "Docker 20.10 and 26 are Debian 12's and 13's own packages. The others are built from Docker's Go modules, unchanged, with the",
+      "Docker 26 is Debian 13's own package. The others are built from Docker's Go modules, unchanged, with the",
       "versions of their dependencies that each release names. SELinux was run on none of them. What runs on Docker 20.10 and on 29",
       "with cgroup v1 in each CI run is in [fields.md](fields.md), field by field.",
     ].join("\n"),
@@ -164,12 +165,6 @@ function failures(lanes: readonly Lane[]): string[] {
 }
 
 const letter = (index: number): string => `**${String.fromCharCode(65 + index)}**`;
-
-function table(rows: readonly (readonly string[])[]): string {
-  const [head = [], ...body] = rows;
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [line(head), line(head.map(() => "---")), ...body.map(line)].join("\n");
-}
 
 if (import.meta.main) {
   const page = makePage(readLanes());

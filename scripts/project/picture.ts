@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { root } from "../bundle.ts";
 import { terminalPicture } from "./terminal-picture.ts";
 
 /**
@@ -9,7 +10,6 @@ import { terminalPicture } from "./terminal-picture.ts";
  * docs/pictures/quickstart.svg. With a file as argument, that text is the recording.
  */
 
-const root = join(import.meta.dirname, "..", "..");
 const target = join(root, "docs", "pictures", "quickstart.svg");
 const shownCalls = 2;
 

@@ -1,5 +1,6 @@
 import { Protocol } from "../gen/runtime/v1/api_pb.js";
 import type { PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
+import { isObject } from "../convert/field-checks.ts";
 
 /** One port mapping in cri-dockerd's checkpoint; absent members print as `<nil>` in its checksum. */
 export interface CheckpointPortMapping {
@@ -139,8 +140,4 @@ function isPort(value: unknown): value is number | undefined {
     value === undefined ||
     (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 65535)
   );
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

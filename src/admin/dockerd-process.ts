@@ -17,10 +17,14 @@ export function findDockerd(socketPath: string): DockerdProcess | undefined {
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name) || !isDockerd(name)) continue;
     if (!socketsOf(name).some((inode) => inodes.has(inode))) continue;
-    const line = readProcessFile(`/proc/${name}/cmdline`) ?? "";
-    return { pid: Number(name), arguments: line.split("\0").slice(1, -1) };
+    return { pid: Number(name), arguments: commandLineOf(name).slice(1) };
   }
   return undefined;
+}
+
+/** Program and arguments of a process; empty for one that is gone. */
+export function commandLineOf(pid: number | string): string[] {
+  return (readProcessFile(`/proc/${pid}/cmdline`) ?? "").split("\0").slice(0, -1);
 }
 
 /** Processes that hold a listening socket at this path; systemd, which passes sockets on, comes last. */

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { isObject } from "../convert/field-checks.ts";
 import { isEditingRuntime } from "../convert/runtime-handler.ts";
 import type { EditingRuntime } from "../convert/engine-facts.ts";
 import type { EngineSelf } from "../engine/info-cache.ts";
@@ -162,8 +163,6 @@ export function registrations(self: EngineSelf): Registration[] {
       : [],
   );
 }
-
-const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 
 async function call(path: string, args: readonly string[]): Promise<RunResult> {
   return await runProcess(path, args, { timeoutMs: probeMs });

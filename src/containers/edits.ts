@@ -21,8 +21,11 @@ import type { ContainerEntry } from "../index/container-index.ts";
 import { inContainer, readProcess } from "../sys/process-tree.ts";
 import type { ContainerDeps } from "./deps.ts";
 import { cdiFolders, readCdiEdits } from "./cdi-devices.ts";
+import { resourcesBefore } from "./resize.ts";
+import type { ResizeDeps } from "./resize.ts";
 
 type EditsDeps = Pick<ContainerDeps, "engine" | "index" | "edits" | "facts">;
+type StartEditsDeps = EditsDeps & Pick<ResizeDeps, "resources">;
 
 /**
  * The facts for one container's CDI devices: an engine that looks in folders of its own may not find what is in the
@@ -110,13 +113,16 @@ export async function writeSandboxEdits(
 
 /** Before each start of a container that was made to run under dockline-oci; nothing for others. */
 export async function writeContainerEdits(
-  deps: EditsDeps,
+  deps: StartEditsDeps,
   container: ContainerEntry,
-  adjustment?: { edits: AdjustmentPlan["edits"]; resources: LinuxContainerResources | undefined },
+  adjustment?: AdjustmentPlan["edits"],
 ): Promise<void> {
   const { identity } = container;
   if (identity.kind !== "container" || identity.extra.edited !== true) return;
-  const config = withResources(decodeContainerSpec(identity.extra.spec), adjustment?.resources);
+  const config = withResources(
+    decodeContainerSpec(identity.extra.spec),
+    resourcesBefore(deps, container),
+  );
   const sandbox = await deps.index.find("podsandbox", identity.podSandboxId);
   if (config === undefined || sandbox === undefined) {
     throw new CriError(
@@ -131,15 +137,13 @@ export async function writeContainerEdits(
     engine: await deps.facts(),
   };
   if (input.podIds === undefined) {
-    await deps.edits.write(
-      withAdjustment(toContainerEdits(input, container.id), adjustment?.edits),
-    );
+    await deps.edits.write(withAdjustment(toContainerEdits(input, container.id), adjustment));
     return;
   }
   const volumes = await declaredVolumes(deps, container);
   const start = { join: pauseProcess(sandbox), volumes };
   const own = toContainerEdits(input, container.id, start);
-  await deps.edits.write(withAdjustment(own, adjustment?.edits));
+  await deps.edits.write(withAdjustment(own, adjustment));
 }
 
 /** What was asked last takes the place of what the create asked for. */

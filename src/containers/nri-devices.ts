@@ -17,13 +17,17 @@ export async function readAdjustmentDevices(
 ): Promise<CdiContainerEdits[]> {
   const names = adjust.CDIDevices.map(({ name }) => name);
   const refusals = new Refusals(owners);
-  // By itself, so that a refusal names it.
-  for (const key of names) {
-    await readCdiEdits([key], folders).catch((error: unknown) => {
-      if (!(error instanceof CriError)) throw error;
-      const field = { name: "CDI_devices", field: Field.CdiDevices, key };
-      throw refusals.of(field, "NotFound", errorText(error).replace(/^CDI_devices: /, ""));
-    });
+  try {
+    return await readCdiEdits(names, folders);
+  } catch (failure) {
+    // One by one, so that the refusal names it.
+    for (const key of names) {
+      await readCdiEdits([key], folders).catch((error: unknown) => {
+        if (!(error instanceof CriError)) throw error;
+        const field = { name: "CDI_devices", field: Field.CdiDevices, key };
+        throw refusals.of(field, "NotFound", errorText(error).replace(/^CDI_devices: /, ""));
+      });
+    }
+    throw failure;
   }
-  return await readCdiEdits(names, folders);
 }

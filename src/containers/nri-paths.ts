@@ -5,6 +5,7 @@ import { errorText } from "../errors.ts";
 import { Field } from "../gen/nri/v1alpha1/api_pb.js";
 import type { ContainerAdjustment, FieldOwners } from "../gen/nri/v1alpha1/api_pb.js";
 import type { HostPaths } from "./host-paths.ts";
+import { isBind } from "../convert/nri-mounts.ts";
 
 /** Of the file system that namespaces are files of: NSFS_MAGIC in linux/magic.h. */
 const nsfs = 0x6e736673;
@@ -26,10 +27,10 @@ export async function requireAdjustmentPaths(
       throw refusals.of(field, "FailedPrecondition", errorText(error));
     });
   };
-  for (const { destination: key, source, type, options } of adjust.mounts) {
-    const binds = type === "bind" || options.includes("bind") || options.includes("rbind");
+  for (const mount of adjust.mounts) {
+    const { destination: key, source } = mount;
     // What is no absolute path is left to the translation.
-    if (!binds || key.startsWith("-") || !isPath(source)) continue;
+    if (!isBind(mount) || key.startsWith("-") || !isPath(source)) continue;
     await existing({ name: "mounts", field: Field.Mounts, key }, source, "the source");
   }
   for (const { type: key, path } of adjust.linux?.namespaces ?? []) {

@@ -1,6 +1,7 @@
 import { invalidArgument } from "../errors.ts";
 import { quoted } from "./field-checks.ts";
 import type { OciOperation } from "./oci-edits.ts";
+import { hookKinds } from "./oci-hooks.ts";
 
 /** `containerEdits` of a CDI specification (cncf-tags/container-device-interface), as read. */
 export interface CdiContainerEdits {
@@ -39,14 +40,7 @@ export interface CdiHook {
   readonly timeout?: number;
 }
 
-const HOOKS = [
-  "prestart",
-  "createRuntime",
-  "createContainer",
-  "startContainer",
-  "poststart",
-  "poststop",
-];
+const knownHooks: readonly string[] = hookKinds;
 
 /**
  * What CDI devices change in a container's spec, for engines that have no CDI themselves. The order
@@ -108,7 +102,7 @@ function mount(edit: CdiMount): unknown {
 
 function hook(edit: CdiHook): OciOperation[] {
   const { hookName, path, args, env, timeout } = edit;
-  if (!HOOKS.includes(hookName)) {
+  if (!knownHooks.includes(hookName)) {
     throw invalidArgument(`CDI edit: ${quoted(hookName)} is not a hook`);
   }
   const entry = {

@@ -72,3 +72,8 @@ export function copyRecord(source: Readonly<Record<string, string>>): Record<str
 export function emptyRecord(): Record<string, string> {
   return Object.create(null) as Record<string, string>;
 }
+
+/** Of what JSON.parse gives: an object, and no list. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

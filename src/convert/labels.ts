@@ -1,5 +1,5 @@
 import type { ContainerConfig, PodSandboxConfig } from "../gen/runtime/v1/api_pb.js";
-import { copyRecord, emptyRecord } from "./field-checks.ts";
+import { copyRecord, emptyRecord, isObject } from "./field-checks.ts";
 import { containerLogPath } from "./log-path.ts";
 import { parseName, type ContainerMetadataFields, type SandboxMetadata } from "./names.ts";
 
@@ -241,10 +241,6 @@ function readAuthoritative(
       ...(Array.isArray(imageVolumes) ? { imageVolumes: imageVolumes.map(String) } : {}),
     },
   };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function stringRecord(value: unknown): Record<string, string> | undefined {

@@ -1,4 +1,4 @@
-import { unescaped } from "../sys/mount-table.ts";
+import { peersOf } from "../sys/mount-table.ts";
 
 /** Whether what is mounted below a mount later appears in its copies, and the other way round. */
 export type Propagation = "private" | "slave" | "shared";
@@ -9,21 +9,9 @@ export type Propagation = "private" | "slave" | "shared";
  * @param mountinfo text of /proc/self/mountinfo (proc(5))
  */
 export function propagationOf(mountinfo: string, path: string): Propagation {
-  let longest = "";
-  let found: Propagation = "private";
-  for (const line of mountinfo.split("\n")) {
-    const separator = line.indexOf(" - ");
-    if (separator === -1) continue;
-    const [, , , , escaped = "", , ...tags] = line.slice(0, separator).split(" ");
-    const point = unescaped(escaped);
-    const holds = point === "/" || path === point || path.startsWith(`${point}/`);
-    // Of two at one place the later one is on top.
-    if (!holds || point.length < longest.length) continue;
-    longest = point;
-    if (tags.some((tag) => tag.startsWith("shared:"))) found = "shared";
-    else found = tags.some((tag) => tag.startsWith("master:")) ? "slave" : "private";
-  }
-  return found;
+  const { shared, master } = peersOf(mountinfo, path);
+  if (shared !== undefined) return "shared";
+  return master === undefined ? "private" : "slave";
 }
 
 /** Whether a file system of a type is mounted anywhere. */

@@ -4,7 +4,7 @@ import { Field, type LinuxResources } from "../gen/nri/v1alpha1/api_pb.js";
 import { LinuxContainerResourcesSchema } from "../gen/runtime/v1/api_pb.js";
 import type { LinuxContainerResources } from "../gen/runtime/v1/api_pb.js";
 import type { EngineFacts } from "./engine-facts.ts";
-import { copyRecord } from "./field-checks.ts";
+import { copyRecord, emptyRecord } from "./field-checks.ts";
 import { toDockerBytes } from "./memory-limits.ts";
 import type { FieldName, Refusals } from "./nri-refusal.ts";
 import { mergeResources, planResources, type ResourceFacts } from "./resources.ts";
@@ -105,7 +105,7 @@ function checkOneByOne(asked: LinuxContainerResources, facts: Facts, refusals: R
     if (facts.cgroupVersion === 1) {
       throw refusals.of(field, "FailedPrecondition", "this node has cgroup v1");
     }
-    const unified = copyRecord({});
+    const unified = emptyRecord();
     unified[key] = asked.unified[key] ?? "";
     refusals.within(field, () => {
       const resources = create(LinuxContainerResourcesSchema);

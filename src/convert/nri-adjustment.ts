@@ -5,7 +5,6 @@ import type {
   PodSandboxConfig,
 } from "../gen/runtime/v1/api_pb.js";
 import type { CdiContainerEdits } from "./cdi-edits.ts";
-import type { CgroupWrite } from "./cgroup-writes.ts";
 import type { EngineFacts, HandlerFacts } from "./engine-facts.ts";
 import type { OciOperation } from "./oci-edits.ts";
 
@@ -36,7 +35,6 @@ export interface AdjustmentPlan {
   readonly edits?: {
     readonly merge?: Readonly<Record<string, unknown>>;
     readonly ops?: readonly OciOperation[];
-    readonly cgroupWrites?: readonly CgroupWrite[];
     /** Features of the real runtime without which the start must fail. */
     readonly requires?: readonly string[];
   };

@@ -36,7 +36,7 @@ export interface NriContainerInput {
   readonly cgroupParent: string;
   /** Of its network namespace: "" for the host's. */
   readonly netns: string;
-  /** CREATED is informed from UNKNOWN by the event, not by Docker. */
+  /** The event, not Docker, distinguishes CREATED from UNKNOWN. */
   readonly atCreate?: boolean;
 }
 

@@ -2,12 +2,12 @@ import { Field } from "../gen/nri/v1alpha1/api_pb.js";
 import type { ContainerAdjustment } from "../gen/nri/v1alpha1/api_pb.js";
 import { v1Resources } from "./nri-adjusted-resources.ts";
 import type { FieldName } from "./nri-refusal.ts";
+import { hookKinds } from "./oci-hooks.ts";
 
 /** The first field of an adjustment that only edits of the OCI spec carry out; undefined when none is set. */
 export function firstEditedField(adjust: ContainerAdjustment): FieldName | undefined {
   const { linux, hooks } = adjust;
   const { rdt, resources } = linux ?? {};
-  const hook = ([kind, list]: [string, unknown]) => Array.isArray(list) && list.length > 0 && kind;
   const whole = (name: string, field: Field, isSet: unknown): FieldName[] =>
     isSet === undefined || isSet === false ? [] : [{ name, field }];
   const entries = (name: string, field: Field, keys: readonly string[]): FieldName[] =>
@@ -25,7 +25,11 @@ export function firstEditedField(adjust: ContainerAdjustment): FieldName | undef
       adjust.env.map(({ key }) => key),
     ),
     ...whole("args", Field.Args, adjust.args.length > 0),
-    ...whole("hooks", Field.OciHooks, Object.entries(hooks ?? {}).some(hook)),
+    ...whole(
+      "hooks",
+      Field.OciHooks,
+      hookKinds.some((kind) => (hooks?.[kind].length ?? 0) > 0),
+    ),
     ...entries(
       "CDI_devices",
       Field.CdiDevices,

@@ -1,5 +1,6 @@
 import type { AdjustmentPlan } from "./nri-adjustment.ts";
 import type { OciEdits } from "./oci-edits.ts";
+import { isObject } from "./field-checks.ts";
 
 type Patch = Readonly<Record<string, unknown>>;
 
@@ -9,27 +10,22 @@ export function together(first: Patch | undefined, second: Patch | undefined): P
   const merged = Object.assign(Object.create(null), first) as Record<string, unknown>;
   for (const key of Object.keys(second)) {
     const [old, value] = [merged[key], second[key]];
-    merged[key] = isPatch(old) && isPatch(value) ? together(old, value) : value;
+    merged[key] = isObject(old) && isObject(value) ? together(old, value) : value;
   }
   return merged;
 }
-
-const isPatch = (value: unknown): value is Patch =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Dockline's own edits of a container, and behind them those of its adjustment. */
 export function withAdjustment(own: OciEdits, plan: AdjustmentPlan["edits"]): OciEdits {
   if (plan === undefined) return own;
   const merge = together(own.merge, plan.merge);
   const ops = [...(own.ops ?? []), ...(plan.ops ?? [])];
-  const requires = [...new Set([...(own.requires ?? []), ...(plan.requires ?? [])])];
-  const cgroupWrites = [...(own.cgroupWrites ?? []), ...(plan.cgroupWrites ?? [])];
+  const { requires } = plan;
   return {
     ...own,
     ...(merge === undefined ? {} : { merge }),
     ...(ops.length === 0 ? {} : { ops }),
-    ...(requires.length === 0 ? {} : { requires }),
-    ...(cgroupWrites.length === 0 ? {} : { cgroupWrites }),
+    ...(requires === undefined ? {} : { requires }),
   };
 }
 

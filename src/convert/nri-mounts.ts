@@ -79,7 +79,7 @@ function checkMount(
   if (options.includes("relabel")) {
     throw refusals.of(field, "Unimplemented", "the option relabel");
   }
-  const binds = type === "bind" || options.includes("bind") || options.includes("rbind");
+  const binds = isBind({ type, options });
   // The runtime joins a relative one with the bundle, a folder that no plugin knows.
   if (binds && !source.startsWith("/")) {
     throw refusals.of(field, "InvalidArgument", "the source is not an absolute path");
@@ -99,4 +99,9 @@ function checkMount(
     throw refusals.of(field, "FailedPrecondition", why);
   }
   return propagation;
+}
+
+/** Of a mount that shows a path of the node. */
+export function isBind({ type, options }: Pick<Mount, "type" | "options">): boolean {
+  return type === "bind" || options.includes("bind") || options.includes("rbind");
 }

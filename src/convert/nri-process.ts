@@ -9,6 +9,7 @@ import type { RuntimeFeatures } from "./engine-facts.ts";
 import type { Refusals } from "./nri-refusal.ts";
 import type { OciOperation } from "./oci-edits.ts";
 import type { Requirement } from "./runtime-features.ts";
+import { hookKinds } from "./oci-hooks.ts";
 
 /** Edits of one part of the OCI spec, and what the real runtime must know for them. */
 export interface Part {
@@ -21,14 +22,6 @@ const mark = "-";
 /** The shim's grouping key, and what runc itself takes for settings of its own. */
 const unsafeAnnotation =
   /^(?:io\.containerd\.runc\.v2\.group|bundle|org\.systemd\.property\..*|org\.criu\.config)$/;
-const hookKinds = [
-  "prestart",
-  "createRuntime",
-  "createContainer",
-  "startContainer",
-  "poststart",
-  "poststop",
-] as const;
 const limitTypes =
   "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK".split(
     " ",

@@ -2,6 +2,7 @@ import { CriError, type ErrorKind } from "../errors.ts";
 import type { Field, FieldOwners } from "../gen/nri/v1alpha1/api_pb.js";
 import type { RuntimeFeatures } from "./engine-facts.ts";
 import { meets, type Requirement } from "./runtime-features.ts";
+import { quoted } from "./field-checks.ts";
 
 /** A field of an adjustment in the words of its interface, and its number and key there, which say whose it is. */
 export interface FieldName {
@@ -20,7 +21,7 @@ export class Refusals {
 
   /** `NRI plugin 10-injector: linux.net_devices "eth1": …` */
   of({ name, field, key }: FieldName, kind: ErrorKind, why: string): CriError {
-    const at = key === undefined ? name : `${name} ${short(key)}`;
+    const at = key === undefined ? name : `${name} ${quoted(key)}`;
     return new CriError(kind, `NRI${this.#who(field, key)}: ${at}: ${why}`);
   }
 
@@ -54,7 +55,3 @@ export class Refusals {
     return owner === undefined ? "" : ` plugin ${owner.replace(/^-/, "")}`;
   }
 }
-
-/** A plugin's text in a message: on one line, short. */
-const short = (text: string): string =>
-  JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);

@@ -88,12 +88,7 @@ async function startListening(net: NetServer, endpoint: string): Promise<string 
   }
   const path = unixPath(endpoint);
   prepareFolder(dirname(path));
-  try {
-    await removeStaleSocket(path);
-  } catch (error) {
-    if (!(error instanceof CriError) || error.kind !== "AlreadyExists") throw error;
-    throw new CriError("FailedPrecondition", `another instance is serving on ${path}`);
-  }
+  await removeStaleSocket(path, "another instance");
   await listenAt(net, path, 0o660);
   return path;
 }

@@ -30,7 +30,7 @@ export interface ContainerEventsDeps {
 export class ContainerEvents {
   readonly states = new States<Container | undefined>();
   readonly #deps: ContainerEventsDeps;
-  /** StartContainer calls under way: an exit is informed behind the start. */
+  /** StartContainer calls under way: an exit is reported after the start. */
   readonly #starting = new Map<string, Promise<void>>();
   readonly #stops = new Map<string, Promise<void>>();
 
@@ -152,7 +152,7 @@ export class ContainerEvents {
     });
   }
 
-  /** Its end is informed once, whoever asks: a stop, a removal, or Docker. */
+  /** Its end is reported once, whoever asks: a stop, a removal, or Docker. */
   async stopped(id: string): Promise<void> {
     const underWay = this.#stops.get(id);
     if (underWay !== undefined) {

@@ -25,7 +25,7 @@ export interface LiveDeps extends ModelDeps {
   readonly runtimeVersion: string;
   readonly merging: Merging;
   readonly adjuster: Adjuster;
-  /** Made by a call that is under way: it is informed, or revealed. */
+  /** Made by a call that is under way: it is reported, or revealed. */
   isBeingMade(name: string): boolean;
   reveal(name: string): void;
   isUnfinished(entry: ContainerEntry): boolean;
@@ -142,7 +142,7 @@ export class LiveHooks {
         : this.pods.states.of(id) === undefined
     )
       return;
-    // A pod's own end is informed by those who stop it: its pause container alone may have ended.
+    // A pod's own end is reported by those who stop it: its pause container alone may have ended.
     if (!isContainer && kind === "stopped") return;
     outsideCall(() => {
       const told = !isContainer
@@ -168,7 +168,7 @@ export class LiveHooks {
 
   async #snapshot(): Promise<Snapshot> {
     const { index } = this.#deps;
-    // What was noted while nobody was there says nothing of what the next one was informed.
+    // What was noted while nobody was there says nothing of what the next one was informed of.
     if (this.relay.plugins.length === 0) this.#forgetStates();
     const [sandboxes, all] = await Promise.all([index.sandboxes(), index.containers()]);
     const shown = (entry: ContainerEntry): boolean =>
@@ -211,7 +211,7 @@ export class LiveHooks {
     throw new TtrpcError(Code.unknown, `not updated: ${why}`.slice(0, 2000));
   }
 
-  /** The last plugin has gone: the next one is informed what there is by then. */
+  /** The last plugin has gone: the next one is informed of what there is by then. */
   #forget(): void {
     this.#forgetStates();
     this.#models.clear();
@@ -223,7 +223,7 @@ export class LiveHooks {
   }
 }
 
-/** What has ended is not informed to a plugin that comes later. */
+/** What has ended is not reported to a plugin that comes later. */
 function isTold({ state }: ContainerEntry): boolean {
   const unstarted = state.Status === "created" && state.ExitCode === 0;
   return state.Running || state.Paused || unstarted;

@@ -115,7 +115,7 @@ export class Models {
     this.#kept.clear();
   }
 
-  /** Docker's bind mount of it, as long as there is a process that has it. */
+  /** The path where it is pinned, Dockline's or Docker's, as long as there is a process that has it. */
   #netns(pod: ContainerEntry): string {
     const options = decodeSandboxSpec(pod.identity.extra.spec)?.linux?.securityContext;
     if (isHostNetwork(options?.namespaceOptions) || !pod.state.Running) return "";

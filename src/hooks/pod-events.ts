@@ -17,7 +17,7 @@ export interface PodEventsDeps {
 
 /** What happens to pods, told to plugins. */
 export class PodEvents {
-  /** The network is gone when a pod's removal is informed: what it was then is kept. */
+  /** The network is gone when a pod's removal is reported: what it was then is kept. */
   readonly states = new States<PodSandbox | undefined>();
   readonly #deps: PodEventsDeps;
 

@@ -28,7 +28,7 @@ export function savedPlan(adjustments: NriAdjustments, id: string): SavedPlan | 
 export async function applySaved(deps: SavedDeps, container: ContainerEntry): Promise<void> {
   const saved = deps.adjustments.get(container.id);
   if (saved === undefined || saved.applied) return;
-  const plan = savedPlan(deps.adjustments, container.id);
+  const plan: SavedPlan | undefined = saved.plan;
   if (plan?.resources !== undefined) {
     const bytes = Buffer.from(plan.resources, "base64");
     const asked = fromBinary(LinuxContainerResourcesSchema, bytes);

@@ -2,7 +2,7 @@
 export type Told = "created" | "running" | "stopped";
 
 /**
- * What plugins know of each pod and container, so that an end is informed once and only of what they know. Kept only while
+ * What plugins know of each pod and container, so that an end is reported once and only of what they know. Kept only while
  * a plugin is there.
  */
 export class States<T> {
@@ -32,9 +32,5 @@ export class States<T> {
 
   clear(): void {
     this.#known.clear();
-  }
-
-  get size(): number {
-    return this.#known.size;
   }
 }

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { CriError } from "../errors.ts";
 import { mayHang, MountTable } from "../sys/mount-table.ts";
 import type { ResumedLog } from "./container-logs.ts";
@@ -11,12 +12,11 @@ export class HungPath {
   readonly leftOut = new Set<string>();
   /** Settles when the thread has ended. */
   readonly over: Promise<void>;
-  end: () => void = () => undefined;
   readonly #covers: (path: string) => boolean;
 
   /** @param mountinfo text of /proc/self/mountinfo (proc(5)) */
-  constructor(path: string, mountinfo: string, known: Iterable<ResumedLog>) {
-    this.over = new Promise((resolve) => (this.end = resolve));
+  constructor(path: string, mountinfo: string, known: Iterable<ResumedLog>, over: Promise<void>) {
+    this.over = over;
     const mounts = new MountTable(mountinfo);
     const mount = mounts.mountOf(path);
     // A file system with a server hangs as a whole; of a local disk that is slow, only that file is known.
@@ -28,9 +28,7 @@ export class HungPath {
 
   /** Whether files of the container are where the thread hangs. */
   concerns({ sourcePath, logDirectory, logPath }: ResumedLog): boolean {
-    return (
-      this.#covers(sourcePath) || this.#covers(`${logDirectory.replace(/\/+$/, "")}/${logPath}`)
-    );
+    return this.#covers(sourcePath) || this.#covers(join(logDirectory, logPath));
   }
 }
 

@@ -12,7 +12,8 @@ import { OwedResumes } from "./owed-resumes.ts";
 import { PositionJournal, type Touch } from "./position-journal.ts";
 import { Pump } from "./pump.ts";
 import type { PumpCounts } from "./pump-parts.ts";
-import { nextTurn, Schedule } from "./schedule.ts";
+import { Schedule } from "./schedule.ts";
+import { nextTurn } from "../sys/turns.ts";
 
 /** Bytes of files that Docker deleted and a slow pump still holds, for each container. */
 const MOST_UNLINKED_BYTES = 64 * 1024 * 1024;

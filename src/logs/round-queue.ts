@@ -1,7 +1,7 @@
 import type { Clock } from "../sys/clock.ts";
 
 /** Work of one turn of the event loop; a single piece may take longer. */
-const TURN_MS = 100;
+export const TURN_MS = 100;
 
 /**
  * Synchronous pieces of work, first come first served: in one turn of the event loop only so many as fit into it,

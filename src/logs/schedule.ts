@@ -5,15 +5,13 @@ import { KeyedMutex } from "../sys/mutex.ts";
 import type { Follower } from "./follower.ts";
 import type { PositionJournal } from "./position-journal.ts";
 import type { Round } from "./pump-parts.ts";
-import { RoundQueue } from "./round-queue.ts";
+import { RoundQueue, TURN_MS } from "./round-queue.ts";
 import { createWorkspace } from "./workspace.ts";
 
 /** Looks at a container that prints are this far apart, so that lines come in batches. */
 const TICK_MS = 20;
 /** The same after a rotation: with small files the next ones may be gone a tick later. */
 const HURRIED_TICK_MS = 2;
-/** Work of one tick; what is left comes a moment later. */
-const TURN_MS = 100;
 /** Containers without a watch are looked at this often, and whether each log is still there. */
 const SWEEP_MS = 5000;
 /** Of so many sweeps one looks at all containers, should an event have been lost. */
@@ -24,8 +22,6 @@ const MUCH_BYTES = 256 * 1024;
 /** or after so many rounds. */
 const SAVE_ROUNDS = 5;
 
-/** After what has been asked of this thread meanwhile. */
-export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const nothing: Round = { bytes: 0, atEnd: true, rotated: false };
 
 /** What a look has met so far, in one round or more. */

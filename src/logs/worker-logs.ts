@@ -177,7 +177,7 @@ export class WorkerLogs implements ContainerLogs {
 
   /** So many threads hang that there is none to ask until one of them has ended. */
   get #isStuck(): boolean {
-    return this.#hung.size > MOST_GIVEN_UP && this.#worker === undefined;
+    return this.#hung.size > MOST_GIVEN_UP;
   }
 
   #hungWith(containerId: string): HungPath | undefined {
@@ -236,6 +236,7 @@ export class WorkerLogs implements ContainerLogs {
       path,
       readFileSync("/proc/self/mountinfo", "utf8"),
       this.#known.values(),
+      worker.whenEnded,
     );
     this.#hung.add(hung);
     this.#stopCounting();
@@ -256,7 +257,6 @@ export class WorkerLogs implements ContainerLogs {
 
   #cameBack(hung: HungPath): void {
     this.#hung.delete(hung);
-    hung.end();
     if (this.#closed) return;
     this.#deps.log.info({ mountPoint: hung.place }, "the file system of container logs answers");
     const worker = this.#worker;

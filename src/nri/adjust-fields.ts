@@ -17,6 +17,7 @@ import type {
 import { mergeResources } from "./collect-resources.ts";
 import { keyed, keyOfPair, mapOf, pairs, type Claim, type Pair } from "./keyed-fields.ts";
 import { removed } from "./owners.ts";
+import { hookKinds } from "../convert/oci-hooks.ts";
 
 /** One answer on its way into what is collected, and into the container that the next plugin sees. */
 export interface Step extends Claim {
@@ -94,15 +95,6 @@ function args({ owners, id, plugin, asked, adjust, container, ownArgs }: Step): 
   container.args = words.length === 0 ? [...ownArgs] : [...words];
 }
 
-const hookKinds = [
-  "prestart",
-  "createRuntime",
-  "createContainer",
-  "startContainer",
-  "poststart",
-  "poststop",
-] as const;
-
 function hooks({ owners, id, plugin, asked, adjust, container }: Step): void {
   const { hooks: wanted } = asked;
   if (wanted === undefined || hookKinds.every((kind) => wanted[kind].length === 0)) return;
@@ -141,19 +133,18 @@ function resources({ owners, id, plugin, asked, adjust, container }: Step): void
   mergeResources(owners, { id, plugin }, wanted, [into.resources, seen.resources]);
 }
 
-const singles = [
-  [Field.OomScoreAdj, "oomScoreAdj"],
-  [Field.IoPriority, "ioPriority"],
-  [Field.SeccompPolicy, "seccompPolicy"],
-] as const;
-
 /** What one plugin says whole. */
-function single(step: Step, field: Field, member: (typeof singles)[number][1] | "scheduler"): void {
-  const value = step.asked.linux?.[member];
-  if (value === undefined) return;
-  step.owners.claim(step.id, field, step.plugin);
-  Object.assign(linuxOf(step.adjust), { [member]: value });
-  Object.assign(shown(step.container), { [member]: value });
+function single(
+  field: Field,
+  member: "oomScoreAdj" | "ioPriority" | "seccompPolicy" | "scheduler",
+): (step: Step) => void {
+  return ({ owners, id, plugin, asked, adjust, container }) => {
+    const value = asked.linux?.[member];
+    if (value === undefined) return;
+    owners.claim(id, field, plugin);
+    Object.assign(linuxOf(adjust), { [member]: value });
+    Object.assign(shown(container), { [member]: value });
+  };
 }
 
 function cgroupsPath({ owners, id, plugin, asked, adjust, container }: Step): void {
@@ -269,15 +260,13 @@ export const adjustFields: readonly ((step: Step) => void)[] = [
   devices,
   resources,
   cgroupsPath,
-  ...singles.map(([field, member]) => (step: Step) => {
-    single(step, field, member);
-  }),
+  single(Field.OomScoreAdj, "oomScoreAdj"),
+  single(Field.IoPriority, "ioPriority"),
+  single(Field.SeccompPolicy, "seccompPolicy"),
   namespaces,
   sysctl,
   netDevices,
-  (step) => {
-    single(step, Field.LinuxSched, "scheduler");
-  },
+  single(Field.LinuxSched, "scheduler"),
   rdt,
   memoryPolicy,
   rlimits,

@@ -5,9 +5,10 @@ import type {
   LinuxResources,
 } from "../gen/nri/v1alpha1/api_pb.js";
 import type { PluginName } from "./adjust.ts";
+import { hookKinds } from "../convert/oci-hooks.ts";
 
 /** Entries of one list or map in one answer. No plugin that does what NRI is for comes near it. */
-export const answerLimit = 1024;
+const answerLimit = 1024;
 
 /** @throws ResourceExhausted naming plugin and field */
 export function checkAdjustment(plugin: PluginName, adjust: ContainerAdjustment | undefined): void {
@@ -20,15 +21,7 @@ export function checkAdjustment(plugin: PluginName, adjust: ContainerAdjustment 
     args: adjust.args.length,
     rlimits: adjust.rlimits.length,
     CDI_devices: adjust.CDIDevices.length,
-    hooks:
-      hooks === undefined
-        ? 0
-        : hooks.prestart.length +
-          hooks.createRuntime.length +
-          hooks.createContainer.length +
-          hooks.startContainer.length +
-          hooks.poststart.length +
-          hooks.poststop.length,
+    hooks: hooks === undefined ? 0 : hookKinds.reduce((sum, kind) => sum + hooks[kind].length, 0),
     "linux.devices": linux?.devices.length ?? 0,
     "linux.namespaces": linux?.namespaces.length ?? 0,
     "linux.sysctl": keys(linux?.sysctl),

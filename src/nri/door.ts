@@ -32,7 +32,7 @@ export async function openDoor(
     throw new CriError("InvalidArgument", `nriListen: ${JSON.stringify(path)} is no absolute path`);
   }
   prepareFolder(dirname(path));
-  await removeStaleSocket(path);
+  await removeStaleSocket(path, "somebody else");
   let unregistered = 0;
   const silent = new Set<Socket>();
   const net: Server = createServer({ pauseOnConnect: true }, (socket) => {

@@ -21,6 +21,7 @@ import { ALL_EVENTS, type EventType } from "./events.ts";
 import type { PluginOptions } from "./plugin-options.ts";
 import { synchronizeMessages } from "./synchronize.ts";
 import { Code, NoAnswer, TtrpcError } from "./ttrpc.ts";
+import { valueWithin } from "../sys/abort.ts";
 
 /** The newest version whose every field is handled. */
 export const NRI_VERSION = "v0.12.5";
@@ -121,15 +122,10 @@ export class Plugin {
   async begin(): Promise<void> {
     const { clock, timeouts } = this.#options;
     try {
-      const timer = new AbortController();
-      const late = clock.sleep(timeouts.registrationMs, timer.signal).then(() => {
-        throw new NoAnswer(true, `not registered within ${timeouts.registrationMs} ms`);
-      });
-      late.catch(() => undefined);
-      try {
-        await Promise.race([this.#registered.promise, late]);
-      } finally {
-        timer.abort();
+      const { registrationMs } = timeouts;
+      const registered = this.#registered.promise.then(() => true);
+      if (!(await valueWithin(registered, registrationMs, clock, false))) {
+        throw new NoAnswer(true, `not registered within ${registrationMs} ms`);
       }
       await this.#configure();
     } catch (error) {

@@ -13,6 +13,7 @@ import {
   Code,
   type Message,
 } from "./ttrpc.ts";
+import { valueWithin } from "../sys/abort.ts";
 
 interface Waiting {
   resolve(payload: Uint8Array): void;
@@ -51,21 +52,21 @@ export class TtrpcClient {
       encodeRequest(service, method, payload, timeoutMs),
     );
     this.#nextStream += 2;
-    const timer = new AbortController();
     const answer = new Promise<Uint8Array>((resolve, reject) => {
       this.#waiting.set(stream, { resolve, reject });
     });
-    this.#clock.sleep(timeoutMs, timer.signal).then(
-      () =>
-        this.#waiting.get(stream)?.reject(new NoAnswer(true, `no answer within ${timeoutMs} ms`)),
-      () => undefined,
-    );
     this.#send(message);
     try {
-      return await answer;
+      const given = await valueWithin<Uint8Array | undefined>(
+        answer,
+        timeoutMs,
+        this.#clock,
+        undefined,
+      );
+      if (given === undefined) throw new NoAnswer(true, `no answer within ${timeoutMs} ms`);
+      return given;
     } finally {
       this.#waiting.delete(stream);
-      timer.abort();
     }
   }
 

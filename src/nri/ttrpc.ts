@@ -21,7 +21,6 @@ export const Code = {
   resourceExhausted: 8,
   failedPrecondition: 9,
   unimplemented: 12,
-  unavailable: 14,
 } as const;
 
 /** An answer that is an error. */

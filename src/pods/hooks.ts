@@ -83,7 +83,7 @@ export interface PodHooks {
   /** What is to be set instead. @throws CriError when somebody refuses */
   containerUpdate(id: string, asked: LinuxContainerResources): Promise<AskedResources>;
   containerUpdated(id: string): Promise<void>;
-  /** Resolves when the end of all of these has been informed; once each, whoever asks. */
+  /** Resolves when the end of all of these has been reported; once each, whoever asks. */
   containersStopped(ids: readonly string[]): Promise<void>;
 }
 

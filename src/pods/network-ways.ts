@@ -69,11 +69,9 @@ export async function bringOntoNetwork(
   wish: NetworkWish,
 ): Promise<void> {
   const { request, own, sysctls } = wish;
-  const { plugins = [] } = await deps.network.source();
-  const tunes = plugins.includes("tuning");
   const isEarly = own !== undefined && !own.isMarked && deps.ownNetns.ipv6IsKept === true;
   const { attachment, place, inspect } = isEarly
-    ? await attachEarly(deps, sandbox, wish, { netns: own.path, tunes })
+    ? await attachEarly(deps, sandbox, wish, own.path)
     : await attachStarted(deps, sandbox, wish);
   failpoint("run.after-add");
   const attached = { network: attachment, ips: attachment.ips };
@@ -82,10 +80,12 @@ export async function bringOntoNetwork(
       own === undefined || place.path !== own.path
         ? undefined
         : await runInside(request.containerId, inspect, own.path);
+    // A plugin that has run after the start may have set what the pod asked for to something else.
+    const owed = isEarly ? [] : networkSysctls(sysctls);
+    const isTuned = owed.length > 0 && attachment.plugins.some(({ type }) => type === "tuning");
     await writeNetnsSysctls(
       { netns: place.path, isOurs: place.isOurs },
-      // A plugin that has run after the start may have set what the pod asked for to something else.
-      [...(tunes && !isEarly ? networkSysctls(sysctls) : []), ...interfaceSysctls(sysctls)],
+      [...(isTuned ? owed : []), ...interfaceSysctls(sysctls)],
       request.signal,
     );
     const known = { ...attached, ...(run === undefined ? {} : { pauseRun: run }) };
@@ -130,10 +130,12 @@ async function attachEarly(
   deps: SandboxDeps,
   sandbox: RecordedSandbox,
   { request, sysctls, start }: NetworkWish,
-  { netns, tunes }: { netns: string; tunes: boolean },
+  netns: string,
 ): Promise<Attached> {
   const place = ownPlace(netns);
-  const isFirst = tunes || networkSysctls(sysctls).length > 0;
+  const isFirst =
+    networkSysctls(sysctls).length > 0 ||
+    (await deps.network.source()).plugins?.includes("tuning") === true;
   const startFailed = new AbortController();
   const signal = AbortSignal.any([request.signal, startFailed.signal]);
   const adding = attachNetwork(deps, sandbox, { ...request, signal }, place);

@@ -1,6 +1,5 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { decodeSandboxSpec } from "../convert/stored-spec.ts";
 import { errorText } from "../errors.ts";
-import { PodSandboxConfigSchema } from "../gen/runtime/v1/api_pb.js";
 import type { ContainerEntry } from "../index/container-index.ts";
 import { podResolvConf, rewriteResolvConf } from "../network/resolv-conf.ts";
 import { isAnotherRun } from "./pod-netns.ts";
@@ -12,7 +11,7 @@ import type { SandboxDeps } from "./sandbox-deps.ts";
  * Never rejects.
  */
 export async function restorePod(
-  deps: Pick<SandboxDeps, "records" | "engine" | "index" | "facts" | "users" | "log">,
+  deps: Pick<SandboxDeps, "records" | "engine" | "index" | "facts" | "log">,
   entry: ContainerEntry,
 ): Promise<void> {
   const record = deps.records.byId(entry.id);
@@ -21,7 +20,8 @@ export async function restorePod(
     // An event knows no pid, and a start within seconds of the first one is known by that alone.
     const now = await deps.index.find("podsandbox", entry.id);
     if (now?.state.Running !== true || !isAnotherRun(record, now)) return;
-    const config = fromBinary(PodSandboxConfigSchema, Buffer.from(record.config, "base64"));
+    const config = decodeSandboxSpec(record.config);
+    if (config === undefined) throw new Error("its record is damaged");
     const mark = deps.index.mark();
     const inspect = await deps.engine.inspectContainer(entry.id);
     deps.index.observed(inspect, mark);

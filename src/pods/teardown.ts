@@ -99,8 +99,9 @@ export async function takeDown(
     );
   }
   failpoint("stop.after-kill");
+  // With the record of what is left, it goes as well.
   const { ownNetns } = sandbox.record ?? {};
-  if (ownNetns !== undefined) {
+  if (ownNetns !== undefined && !order.leave) {
     await deps.ownNetns.remove(ownNetns);
     failpoint("stop.after-netns");
   }

@@ -10,7 +10,6 @@ import { failpoint } from "../sys/failpoint.ts";
 import type { PodDeps } from "../pods/deps.ts";
 import { writeContainerEdits } from "../containers/edits.ts";
 import { inspectByName } from "../pods/lookup.ts";
-import { resourcesBefore } from "../containers/resize.ts";
 import type { ResizeDeps } from "../containers/resize.ts";
 import { isServing } from "../pods/pod-netns.ts";
 import { requirePodAddresses } from "../pods/addresses.ts";
@@ -134,14 +133,13 @@ async function start(
   await relabelVolumes(deps, container);
   const begin = async (): Promise<void> => {
     const edits = await deps.hooks.beforeStart(container);
-    const resources = resourcesBefore(deps, container);
-    await writeContainerEdits(deps, container, { edits, resources });
+    await writeContainerEdits(deps, container, edits);
     failpoint("start.after-edits");
     // New labels on a large volume take minutes. A caller that has gone makes another container by now.
     signal.throwIfAborted();
     await deps.owedLimits.startWith(container, () => startInDocker(deps, container));
   };
-  // One that runs already was informed of, and only its answer was lost.
+  // One that runs already was reported, and only its answer was lost.
   const isNew = !container.state.Running;
   if (isNew && deps.hooks.active) {
     await deps.hooks.containerStart(container.id, begin);

@@ -11,7 +11,7 @@ import {
   unlinkIfExists,
   writeFileAtomic,
 } from "../sys/fs.ts";
-import { readProcess } from "../sys/process-tree.ts";
+import { isRunning, readProcess } from "../sys/process-tree.ts";
 import { parseStored } from "./sandbox-records.ts";
 
 const defaultFolder = "/run/dockline-netns";
@@ -81,7 +81,7 @@ export class NetnsOwners {
       const owner = JSON.parse(text) as Owner;
       if (await addRecorded(paths, join(owner.stateDir, "sandboxes"))) continue;
       // One that lives may see a folder that this process does not.
-      if (String(readProcess(owner.pid)?.startTicks) === owner.startTicks) {
+      if (isRunning(owner)) {
         throw new Error(
           `the records of process ${owner.pid} in ${owner.stateDir} are not to be seen`,
         );

@@ -85,3 +85,34 @@ const LOCAL_TYPES = new Set(
 export function mayHang(mount: MountEntry): boolean {
   return mount.point !== "/" && !LOCAL_TYPES.has(mount.type);
 }
+
+/** Peer groups of a mount; without either it is private. */
+export interface Peers {
+  shared?: string;
+  master?: string;
+}
+
+/**
+ * Peer groups of the mount that holds a path.
+ *
+ * @param mountinfo text of /proc/PID/mountinfo (proc(5)); its later lines lie above the earlier ones
+ */
+export function peersOf(mountinfo: string, path: string): Peers {
+  let best = "";
+  let found: Peers = {};
+  for (const line of mountinfo.split("\n")) {
+    const [, , , , escaped = "", , ...optional] = (line.split(" - ", 1)[0] ?? "").split(" ");
+    const point = unescaped(escaped);
+    const holds = point === "/" || path === point || path.startsWith(`${point}/`);
+    if (point === "" || !holds || point.length < best.length) continue;
+    best = point;
+    const [shared, master] = ["shared:", "master:"].map((tag) =>
+      optional.find((field) => field.startsWith(tag))?.slice(tag.length),
+    );
+    found = {
+      ...(shared === undefined ? {} : { shared }),
+      ...(master === undefined ? {} : { master }),
+    };
+  }
+  return found;
+}

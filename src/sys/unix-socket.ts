@@ -6,16 +6,17 @@ import { CriError } from "../errors.ts";
 /**
  * Makes room for a socket at `path`: one left by a killed process is removed.
  *
- * @throws CriError AlreadyExists when somebody serves there, FailedPrecondition when it is no socket
+ * @param who the server that may be there, as the error names it
+ * @throws CriError FailedPrecondition when somebody serves there, or when it is no socket
  */
-export async function removeStaleSocket(path: string): Promise<void> {
+export async function removeStaleSocket(path: string, who: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
   if (!found.isSocket()) {
     throw new CriError("FailedPrecondition", `${path} exists and is not a socket`);
   }
   if (await isServed(path)) {
-    throw new CriError("AlreadyExists", `somebody else is serving on ${path}`);
+    throw new CriError("FailedPrecondition", `${who} is serving on ${path}`);
   }
   unlinkSync(path);
 }

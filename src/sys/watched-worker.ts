@@ -2,6 +2,8 @@ import { Worker } from "node:worker_threads";
 import { TouchedPath } from "./touched-path.ts";
 import { workerProgram } from "./worker-program.ts";
 import { areYouThere, type WorkerStart } from "./worker-start.ts";
+import { valueWithin } from "./abort.ts";
+import { systemClock } from "./clock.ts";
 
 /** How often a worker is asked whether it is there, and how often in vain before it counts as hung: 10 s. */
 const ASK_MS = 1000;
@@ -70,13 +72,8 @@ export class WatchedWorker {
     clearInterval(this.#asking);
     this.#touched.giveUp();
     void this.#worker.terminate();
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(false), limitMs);
-    });
-    const inTime = await Promise.race([this.whenEnded.then(() => true), late]);
-    clearTimeout(timer);
-    return inTime;
+    const ended = this.whenEnded.then(() => true);
+    return await valueWithin(ended, limitMs, systemClock, false);
   }
 
   #answered(): void {

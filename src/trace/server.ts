@@ -1,7 +1,5 @@
-import { once } from "node:events";
-import { chmodSync } from "node:fs";
 import { createServer } from "node:net";
-import type { Server, Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Logger } from "../log.ts";
 import { outsideCall } from "../sys/call-trace.ts";
 import type { CallTrace } from "../sys/call-trace.ts";
@@ -9,6 +7,7 @@ import { unlinkIfExists } from "../sys/fs.ts";
 import { runningEvent } from "./event.ts";
 import type { PullEvent, TraceEvent } from "./event.ts";
 import type { TraceHub } from "./hub.ts";
+import { listenAt } from "../sys/unix-socket.ts";
 
 export interface TraceServer {
   /** Listeners that are connected, and events that were too many for one of them. */
@@ -98,7 +97,9 @@ export async function serveTrace(options: {
       stop = undefined;
     });
   });
-  await listenRootOnly(server, options.path);
+  // The instance lock is ours, so whoever made this file is gone.
+  await unlinkIfExists(options.path);
+  await listenAt(server, options.path, 0o600);
   server.on("error", (err) => log.warn({ err }, "trace socket"));
   return {
     listeners: () => listeners.size,
@@ -152,16 +153,3 @@ class Listener {
 }
 
 const lineOf = (event: TraceEvent): string => `${JSON.stringify(event)}\n`;
-
-/** Nobody else may connect at any moment, whatever the folder's mode: umask around the bind. */
-async function listenRootOnly(server: Server, path: string): Promise<void> {
-  // The instance lock is ours, so whoever made this file is gone.
-  await unlinkIfExists(path);
-  const listening = once(server, "listening");
-  const previous = process.umask(0o177);
-  // The bind itself happens inside of the call; nothing else is made under this umask.
-  server.listen({ path });
-  process.umask(previous);
-  await listening;
-  chmodSync(path, 0o600);
-}

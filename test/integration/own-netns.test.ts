@@ -13,6 +13,7 @@ import {
   removePod,
   runPod,
   sandboxConfig,
+  shell,
   startContainer,
 } from "../support/pods.ts";
 import { tempFolder } from "../support/temp-folder.ts";
@@ -80,12 +81,7 @@ describe("network namespaces of Dockline's own", function () {
         run("stat", "-Lc", "%i", `/proc/${pid}/ns/net`),
       );
       const container = await startContainer(node, pod, containerConfig("sleep 1000"));
-      const { stdout } = await node.runtime.execSync({
-        containerId: container,
-        cmd: ["ip", "-o", "addr"],
-        timeout: 10n,
-      });
-      const text = new TextDecoder().decode(stdout);
+      const text = await shell(node, container, "ip -o addr");
       expect(text).to.contain(`inet ${ip}`);
       expect(text, "what the first pod is marked with").to.not.contain("2001:db8");
       await removePod(node, pod);
@@ -116,21 +112,11 @@ describe("network namespaces of Dockline's own", function () {
         pod,
         containerConfig("sleep 1000", { metadata: { name: "late" } }),
       );
-      const resolvConf = async (containerId: string): Promise<string> => {
-        const cmd = ["cat", "/etc/resolv.conf"];
-        return new TextDecoder().decode(
-          (await node.runtime.execSync({ containerId, cmd, timeout: 10n })).stdout,
-        );
-      };
+      const resolvConf = (id: string): Promise<string> => shell(node, id, "cat /etc/resolv.conf");
       for (const containerId of [container, late]) {
         await until(async () => (await resolvConf(containerId)).includes("10.96.0.10"), 10_000);
         expect(await resolvConf(containerId)).to.contain("search shop.svc");
-        const { stdout } = await node.runtime.execSync({
-          containerId,
-          cmd: ["ip", "-o", "addr"],
-          timeout: 10n,
-        });
-        expect(new TextDecoder().decode(stdout)).to.contain(`inet ${ip}`);
+        expect(await shell(node, containerId, "ip -o addr")).to.contain(`inet ${ip}`);
       }
       await removePod(node, pod);
       expect(existsSync(netns)).to.equal(false);

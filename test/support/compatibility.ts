@@ -1,19 +1,15 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { request } from "node:http";
 import { release } from "node:os";
 import { basename, join } from "node:path";
 import type { Context, Suite, Test } from "mocha";
 import { formatResults, resultsFolder } from "./compatibility-results.ts";
+import { engineGet } from "./engine-get.ts";
 import type { FileResults, LaneNode } from "./compatibility-results.ts";
 
-// Loaded by .mocharc.integration.json. With DOCKLINE_COMPATIBILITY_LANE=<lane> a run writes what passed, on which engine, store, cgroups
+// Loaded by .mocharc.integration.json, .mocharc.engines.json, scripts/test-cgroup2.sh and scripts/test-systemd.sh. With DOCKLINE_COMPATIBILITY_LANE=<lane> a run writes what passed, on which engine, store, cgroups
 // and runtime, to docs/compatibility/<lane>.json; the page is made from it (npm run docs:compatibility).
 
 const lane = process.env["DOCKLINE_COMPATIBILITY_LANE"];
-const socketPath = (process.env["DOCKLINE_TEST_DOCKER_SOCKET"] ?? "/var/run/docker.sock").replace(
-  /^unix:\/\//,
-  "",
-);
 /** A run of tagged tests sees no others. As mocha hands it to its own process. */
 const tag = process.argv.find((word) => word.startsWith("--grep="))?.slice("--grep=".length);
 const isTagged = (test: Test): boolean => tag === undefined || test.fullTitle().includes(tag);
@@ -73,8 +69,8 @@ interface Version {
 }
 
 async function describeNode(): Promise<LaneNode> {
-  const info = (await get("/info")) as Info;
-  const version = (await get("/version")) as Version;
+  const info = (await engineGet("/info")) as Info;
+  const version = (await engineGet("/version")) as Version;
   const component = (name: string): string =>
     version.Components.find(({ Name }) => Name === name)?.Version.replace(/^v|[~+].*/g, "") ?? "?";
   const containerdStore =
@@ -91,18 +87,4 @@ async function describeNode(): Promise<LaneNode> {
     kernel: release().replace(/^(\d+\.\d+).*/, "$1"),
     appArmor: security.some((option) => option.includes("apparmor")),
   };
-}
-
-function get(path: string): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const call = request({ socketPath, path }, (answer) => {
-      let text = "";
-      answer.setEncoding("utf8");
-      answer.on("data", (part: string) => (text += part));
-      answer.on("end", () => {
-        resolve(JSON.parse(text));
-      });
-    });
-    call.on("error", reject).end();
-  });
 }

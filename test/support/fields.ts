@@ -1,12 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { request } from "node:http";
 import { release } from "node:os";
 import { join, relative } from "node:path";
 import type { Context, Runnable, Suite } from "mocha";
 import { fieldNames, fieldOfRow } from "./field-names.ts";
 import { formatResults, readResults, resultsFolder } from "./field-results.ts";
 import type { FieldResult } from "./field-results.ts";
-import { engineSocket } from "./node.ts";
+import { engineGet } from "./engine-get.ts";
 
 // Tests say which CRI fields they show; docs/fields.md is made from it (npm run docs:fields). With
 // DOCKLINE_FIELDS_LANE=<lane> a run adds what its tests saw to docs/fields/<lane>.json.
@@ -93,8 +92,8 @@ async function save(lane: string, root: Suite): Promise<void> {
 const fileOf = (test: string): string => test.slice(0, test.indexOf(": "));
 
 async function describeNode(): Promise<string> {
-  const info = (await get("/info")) as Record<string, string>;
-  const { ApiVersion } = (await get("/version")) as { ApiVersion: string };
+  const info = (await engineGet("/info")) as Record<string, string>;
+  const { ApiVersion } = (await engineGet("/version")) as { ApiVersion: string };
   const security = (info["SecurityOptions"] as unknown as string[] | undefined) ?? [];
   const parts = [
     `Docker ${info["ServerVersion"]?.replace(/\+.*/, "")} (API ${ApiVersion})`,
@@ -104,18 +103,4 @@ async function describeNode(): Promise<string> {
     `kernel ${release().replace(/^(\d+\.\d+).*/, "$1")}`,
   ];
   return parts.join(", ");
-}
-
-function get(path: string): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const call = request({ socketPath: engineSocket, path }, (answer) => {
-      let text = "";
-      answer.setEncoding("utf8");
-      answer.on("data", (part: string) => (text += part));
-      answer.on("end", () => {
-        resolve(JSON.parse(text));
-      });
-    });
-    call.on("error", reject).end();
-  });
 }

@@ -14,6 +14,7 @@ import { ImageService, RuntimeService } from "../../src/gen/runtime/v1/api_pb.js
 import { silentLogger } from "../../src/log.ts";
 import { startDockerProxy } from "./docker-proxy.ts";
 import type { DockerProxy } from "./docker-proxy.ts";
+import { engineSocket } from "./engine-get.ts";
 import { ownLaneRuntime } from "./lane-runtime.ts";
 import { bridgeConflist, removeBridge } from "./node-network.ts";
 import { ensureTestImages } from "./test-images.ts";
@@ -31,10 +32,7 @@ if (typeof afterEach === "function") {
 
 const root = join(import.meta.dirname, "..", "..");
 
-/** The engine that the suite runs on: the machine's own, or a lane's. */
-export const engineSocket = (
-  process.env["DOCKLINE_TEST_DOCKER_SOCKET"] ?? "/var/run/docker.sock"
-).replace(/^unix:\/\//, "");
+export { engineSocket };
 
 export interface NodeOptions {
   /** More flags for `dockline serve`. */

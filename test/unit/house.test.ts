@@ -18,7 +18,7 @@ const mayImport: Record<string, readonly string[]> = {
   convert: ["gen", "engine/image-types.ts", "engine/types.ts", "sys/mount-table.ts"],
   cri: ["gen", "sys"],
   engine: ["sys"],
-  nri: ["gen", "sys"],
+  nri: ["gen", "sys", "convert/oci-hooks.ts"],
   network: ["sys", "state/given-up.ts"],
   logs: ["sys", "state/newer-file.ts"],
   stats: ["sys"],

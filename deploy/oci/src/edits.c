@@ -51,18 +51,11 @@ static void append(yyjson_val *op, yyjson_mut_doc *spec, const char *where)
 	static const char *const keys[] = { "op", "path", "values", NULL };
 	const char *path = get_text(op, "path", where);
 	yyjson_val *values = need_list(op, "values", where), *value;
-	yyjson_mut_val *list = yyjson_mut_doc_ptr_get(spec, path);
+	yyjson_mut_val *list;
 	size_t index, max;
 
 	only_keys(op, keys, where);
-	if (list == NULL || yyjson_mut_is_null(list)) {
-		list = yyjson_mut_arr(spec);
-		if (!yyjson_mut_doc_ptr_set(spec, path, list))
-			fail("%s cannot be applied: nothing can be set at %s of config.json", where,
-			     path);
-	}
-	if (!yyjson_mut_is_arr(list))
-		fail("%s cannot be applied: %s of config.json is not a list", where, path);
+	list = list_at(spec, path, true, where);
 	yyjson_arr_foreach(values, index, max, value) {
 		if (!yyjson_mut_arr_append(list, yyjson_val_mut_copy(spec, value)))
 			fail("out of memory");

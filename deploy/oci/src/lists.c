@@ -21,8 +21,7 @@ static yyjson_val *texts_of(yyjson_val *op, const char *key, const char *where)
 	return list;
 }
 
-/* The list at a pointer; NULL when it is absent and is not to be made. */
-static yyjson_mut_val *list_at(yyjson_mut_doc *spec, const char *path, bool make, const char *where)
+yyjson_mut_val *list_at(yyjson_mut_doc *spec, const char *path, bool make, const char *where)
 {
 	yyjson_mut_val *list = yyjson_mut_doc_ptr_get(spec, path);
 

@@ -7,18 +7,6 @@
 #include "report.h"
 #include "runtime.h"
 
-static bool lists(const char *pointer, const char *name)
-{
-	yyjson_val *list = yyjson_ptr_get(runtime_features(), pointer), *value;
-	size_t index, max;
-
-	yyjson_arr_foreach(list, index, max, value) {
-		if (yyjson_equals_str(value, name))
-			return true;
-	}
-	return false;
-}
-
 static bool is_true(const char *pointer)
 {
 	return yyjson_is_true(yyjson_ptr_get(runtime_features(), pointer));
@@ -61,13 +49,13 @@ static bool meets(const char *requirement)
 	if (strcmp(kind, "intelRdt.monitoring") == 0)
 		return is_true("/linux/intelRdt/monitoring");
 	if (strcmp(kind, "memoryPolicy") == 0)
-		return lists("/linux/memoryPolicy/modes", name);
+		return runtime_lists("/linux/memoryPolicy/modes", name);
 	if (strcmp(kind, "memoryPolicyFlag") == 0)
-		return lists("/linux/memoryPolicy/flags", name);
+		return runtime_lists("/linux/memoryPolicy/flags", name);
 	if (strcmp(kind, "hook") == 0)
-		return lists("/hooks", name);
+		return runtime_lists("/hooks", name);
 	if (strcmp(kind, "namespace") == 0)
-		return lists("/linux/namespaces", name);
+		return runtime_lists("/linux/namespaces", name);
 	if (strcmp(kind, "mountOption") == 0)
 		return runtime_supports(name);
 	fail("the edits require \"%s\", which is unknown here; Dockline and dockline-oci differ in "

@@ -132,6 +132,18 @@ yyjson_val *runtime_features(void)
 	return features;
 }
 
+bool runtime_lists(const char *pointer, const char *name)
+{
+	yyjson_val *list = yyjson_ptr_get(runtime_features(), pointer), *value;
+	size_t index, max;
+
+	yyjson_arr_foreach(list, index, max, value) {
+		if (yyjson_equals_str(value, name))
+			return true;
+	}
+	return false;
+}
+
 bool runtime_supports(const char *option)
 {
 	/* What every OCI runtime turns into mount(2) flags. */
@@ -139,18 +151,11 @@ bool runtime_supports(const char *option)
 					       "dev",	  "noexec",  "exec",	   "bind",  "rbind",
 					       "private", "rprivate", "slave",	   "rslave", "shared",
 					       "rshared", "noatime", "relatime", NULL };
-	yyjson_val *known, *value;
-	size_t index, max;
 
 	for (const char *const *name = certain; *name != NULL; name++)
 		if (strcmp(*name, option) == 0)
 			return true;
-	known = yyjson_obj_get(runtime_features(), "mountOptions");
-	yyjson_arr_foreach(known, index, max, value) {
-		if (yyjson_equals_str(value, option))
-			return true;
-	}
-	return false;
+	return runtime_lists("/mountOptions", option);
 }
 
 bool runtime_maps_mounts(void)

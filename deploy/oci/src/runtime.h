@@ -11,6 +11,9 @@ void find_runtime(const char *name);
 /* What the real runtime answers to `features`; NULL when it says nothing. */
 yyjson_val *runtime_features(void);
 
+/* Whether the list at a pointer of its `features` has the name. */
+bool runtime_lists(const char *pointer, const char *name);
+
 /* Whether the real runtime knows a mount option, asking its `features` where that is not certain. */
 bool runtime_supports(const char *option);
 

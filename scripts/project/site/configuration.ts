@@ -8,7 +8,7 @@ export function configuration(base: string): string {
     text: title,
     items: pages.map((page) => ({
       text: titleOf(page),
-      link: `/${sitePath(page).replace(/(?:index)?\.md$|index\.md$/, "")}`,
+      link: `/${sitePath(page).replace(/(?:index)?\.md$/, "")}`,
     })),
   }));
   const config = {

@@ -1,13 +1,10 @@
 import { readFileSync, readlinkSync } from "node:fs";
+import { peersOf } from "../../sys/mount-table.ts";
+import type { Peers } from "../../sys/mount-table.ts";
 import type { DockerMountFacts } from "./facts.ts";
 
 /** What the kubelet mounts for pods is below it. */
 const kubeletFolder = "/var/lib/kubelet";
-
-interface Peers {
-  shared?: string;
-  master?: string;
-}
 
 /** A process's mounts beside those of `node`, a folder of /proc; undefined where this user may not look. */
 export function readDockerMounts(pid: number, node = nodeFolder()): DockerMountFacts | undefined {
@@ -41,28 +38,4 @@ function propagationOf(theirs: Peers, nodes: Peers): DockerMountFacts["propagati
   if (nodes.shared === undefined) return "private";
   if (theirs.shared === nodes.shared) return "shared";
   return theirs.master === nodes.shared ? "slave" : "private";
-}
-
-/**
- * Peer groups of the mount that holds a path.
- *
- * @param mountinfo text of /proc/PID/mountinfo (proc(5)); its later lines lie above the earlier ones
- */
-export function peersOf(mountinfo: string, path: string): Peers {
-  let best = "";
-  let found: Peers = {};
-  for (const line of mountinfo.split("\n")) {
-    const [, , , , point = "", , ...optional] = (line.split(" - ", 1)[0] ?? "").split(" ");
-    const holds = point === "/" || path === point || path.startsWith(`${point}/`);
-    if (point === "" || !holds || point.length < best.length) continue;
-    best = point;
-    const [shared, master] = ["shared:", "master:"].map((tag) =>
-      optional.find((field) => field.startsWith(tag))?.slice(tag.length),
-    );
-    found = {
-      ...(shared === undefined ? {} : { shared }),
-      ...(master === undefined ? {} : { master }),
-    };
-  }
-  return found;
 }

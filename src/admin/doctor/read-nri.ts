@@ -1,6 +1,5 @@
 import type { Config } from "../../config/options.ts";
-import { readProcessFile } from "../../sys/fs.ts";
-import { listenersOn } from "../dockerd-process.ts";
+import { commandLineOf, listenersOn } from "../dockerd-process.ts";
 import type { DaemonFacts, NriFacts } from "./facts.ts";
 import { readSocket } from "./read-files.ts";
 
@@ -23,6 +22,6 @@ export async function readNri(
 
 /** "dockline serve …", run by Node or as a bundle. */
 function isDockline(pid: number): boolean {
-  const [, ...args] = (readProcessFile(`/proc/${pid}/cmdline`) ?? "").split("\0");
+  const [, ...args] = commandLineOf(pid);
   return args.includes("serve") && args.some((argument) => argument.includes("dockline"));
 }

@@ -28,7 +28,7 @@ describe("calls of the thread of container logs", () => {
   it("that start a log where a thread hangs are not asked of the next one", async () => {
     const { calls, ended, note } = rig();
     const known = [target("followed", "/net/a")];
-    const hung = new HungPath("/net/a/0.log", MOUNTS, known);
+    const hung = new HungPath("/net/a/0.log", MOUNTS, known, Promise.resolve());
     void calls.ask("start", [target("new", "/net/b")], post).then(...note("start there"));
     void calls.ask("start", [target("other", "/logs")], post).then(...note("start elsewhere"));
     void calls.ask("reopen", ["followed"], post).then(...note("reopen there"));

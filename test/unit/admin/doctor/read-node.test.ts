@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdirSync, readlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { expect } from "chai";
-import { peersOf, readDockerMounts } from "../../../../src/admin/doctor/read-mounts.ts";
+import { readDockerMounts } from "../../../../src/admin/doctor/read-mounts.ts";
 import { readNri } from "../../../../src/admin/doctor/read-nri.ts";
 import { readEdited, readOwed } from "../../../../src/admin/doctor/read-owed.ts";
 import { sandboxName } from "../../../../src/convert/names.ts";
@@ -14,6 +14,7 @@ import { OwedEffects } from "../../../../src/state/owed-effects.ts";
 import { SandboxRecords } from "../../../../src/state/sandbox-records.ts";
 import type { SandboxRecord } from "../../../../src/state/sandbox-records.ts";
 import { tempFolder } from "../../../support/temp-folder.ts";
+import { peersOf } from "../../../../src/sys/mount-table.ts";
 
 const id = (pair: string): string => pair.repeat(32);
 const container = (pair: string, State: ContainerSummary["State"]): ContainerSummary =>
